@@ -1,0 +1,73 @@
+"""What a benchmark is, and where benchmark files are found."""
+
+import os
+import pathlib
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
+
+DATA_DIRECTORY_VARIABLE = "NAGJAX_DATA_DIR"
+
+
+class Benchmark(Protocol):
+  """A pytree of arrays that answers questions about architectures.
+
+  What a search may see (`query`) and what only a reader sees (`report`) are
+  separate functions, so that no search reads a test metric by accident. Static
+  attributes describe the columns; all arrays are leaves, so a benchmark is
+  passed to compiled functions as an argument.
+
+  Attributes:
+    name: name in the registry, `<table>/<data set>`.
+    space: the search space.
+    objective: the default objective, a column of `query`, maximised.
+    test: the column of `report` that judges the result, or None.
+    units: pairs `(column, unit)`.
+    num_rows: number of distinct rows, or None if it has no rows.
+  """
+
+  @property
+  def name(self) -> str: ...
+  @property
+  def space(self) -> SearchSpace: ...
+  @property
+  def objective(self) -> str: ...
+  @property
+  def test(self) -> str | None: ...
+  @property
+  def units(self) -> tuple[tuple[str, str], ...]: ...
+  @property
+  def num_rows(self) -> int | None: ...
+
+  def identities(self, archs: Archs) -> jax.Array:
+    """What is charged once: `int32[...]` rows, or `uint32[..., 2]` keys."""
+    ...
+
+  def query(self, archs: Archs) -> dict[str, jax.Array]:
+    """Columns that a search may read, each `f32[...]`; NaN where missing."""
+    ...
+
+  def report(self, archs: Archs) -> dict[str, jax.Array]:
+    """Columns for the reader only, each `f32[...]`; NaN where missing."""
+    ...
+
+  def architectures(self) -> np.ndarray | None:
+    """One architecture of every row, `int32[num_rows, L]`, or None."""
+    ...
+
+
+def data_directory(explicit: str | None = None) -> pathlib.Path:
+  """Returns the directory of benchmark files.
+
+  Args:
+    explicit: a directory that wins over the environment, as from `--data_dir`.
+
+  Returns:
+    `explicit`, else `NAGJAX_DATA_DIR`, else `~/.cache/nagjax`.
+  """
+  chosen = explicit or os.environ.get(DATA_DIRECTORY_VARIABLE)
+  return pathlib.Path(chosen or "~/.cache/nagjax").expanduser()

@@ -1,0 +1,263 @@
+"""Tabular benchmarks: one row of recorded metrics for every architecture.
+
+A table is a dictionary of `f32[num_rows]` columns in the order of the space's
+`index`; a query is a gather. The file of NAS-Bench-201 is `nb201.npz`:
+
+  arch_str                        `[15625]` bytes, official strings, any order
+  <prefix>_val, <prefix>_test     accuracy after 200 epochs, percent, seed mean
+  <data set>_train_time_per_epoch_s, _params_m, _flops_m
+                                  optional; seconds, millions, millions
+
+where a data set is every prefix that has a `_val` column (a trailing `_valid`
+belongs to the prefix only: `cifar10_valid_val` is CIFAR-10). Missing values are
+NaN and count as failed evaluations.
+"""
+
+import dataclasses
+import os
+import pathlib
+import zipfile
+import zlib
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax.benchmarks import base
+from nagjax.spaces import nasbench201 as nasbench201_space
+from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
+
+VALID_ACCURACY = "valid_accuracy"
+TEST_ACCURACY = "test_accuracy"
+TRAIN_SECONDS = "train_seconds"
+NASBENCH201_FILE = "nb201.npz"
+NASBENCH201_EPOCHS = 200
+
+_COST_COLUMNS = {"params_m": "million", "flops_m": "million"}
+
+
+@struct.dataclass
+class Tabular:
+  """A `Benchmark` whose answers are columns of a table.
+
+  Attributes:
+    queried: columns that a search may read, each `f32[num_rows]`.
+    reported: columns for the reader, each `f32[num_rows]`.
+    name, space, objective, test, units: see `Benchmark`.
+  """
+
+  queried: dict[str, jax.Array]
+  reported: dict[str, jax.Array]
+  name: str = struct.field(pytree_node=False)
+  space: SearchSpace = struct.field(pytree_node=False)
+  objective: str = struct.field(pytree_node=False, default=VALID_ACCURACY)
+  test: str | None = struct.field(pytree_node=False, default=None)
+  units: tuple[tuple[str, str], ...] = struct.field(
+    pytree_node=False, default=()
+  )
+
+  @property
+  def num_rows(self) -> int:
+    """Number of rows, one for each architecture of the space."""
+    return self.space.num_architectures
+
+  def identities(self, archs: Archs) -> jax.Array:
+    """Row of each architecture, `int32[..., L] -> int32[...]`."""
+    return self.space.index(archs)
+
+  def query(self, archs: Archs) -> dict[str, jax.Array]:
+    """Columns that a search may read at `archs`, each `f32[...]`."""
+    return _gather(self.queried, self.identities(archs))
+
+  def report(self, archs: Archs) -> dict[str, jax.Array]:
+    """Columns for the reader at `archs`, each `f32[...]`."""
+    return _gather(self.reported, self.identities(archs))
+
+  def architectures(self) -> np.ndarray:
+    """All architectures by row, `int32[num_rows, L]`."""
+    return self.space.all_architectures()
+
+
+def search_on_test_accuracy(benchmark: Tabular) -> Tabular:
+  """Lets the search read the test accuracy, as some published programs do.
+
+  The result of such a search says nothing about generalisation; it exists to
+  reproduce published numbers (EDNAG on NAS-Bench-201, for one).
+
+  Raises:
+    ValueError: if the benchmark has no test column.
+  """
+  if benchmark.test is None:
+    raise ValueError(f"{benchmark.name} has no test column to search on.")
+  return benchmark.replace(  # type: ignore[attr-defined]
+    queried={
+      **benchmark.queried,
+      benchmark.test: benchmark.reported[benchmark.test],
+    },
+    name=f"search-on-test-accuracy:{benchmark.name}",
+    objective=benchmark.test,
+  )
+
+
+def load_nasbench201(
+  data_set: str, *, directory: str | os.PathLike[str] | None = None
+) -> Tabular:
+  """Loads one data set of `nb201.npz` as a benchmark.
+
+  Args:
+    data_set: its name, such as "cifar10", "cifar100" or "imagenet16-120".
+    directory: where the file is; see `data_directory`.
+
+  Returns:
+    A benchmark with objective `valid_accuracy`, test column `test_accuracy`
+    (if the file has it), costs `params_m` and `flops_m` and, for the reader,
+    `train_seconds` (200 epochs).
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is damaged, or has no such data set.
+  """
+  root = pathlib.Path(directory) if directory else base.data_directory()
+  path = root / NASBENCH201_FILE
+  with _open(path, origin="NAS-Bench-201 or NATS-Bench") as file:
+    prefix = _prefix(path, file.files, data_set)
+    stem = prefix.removesuffix("_valid")
+    order = _nasbench201_order(path, file)
+    column = _ColumnReader(path, file, order)
+    queried = {VALID_ACCURACY: column.percent(f"{prefix}_val")}
+    units = [(VALID_ACCURACY, "%"), (TEST_ACCURACY, "%")]
+    for name, unit in _COST_COLUMNS.items():
+      if f"{stem}_{name}" in file.files:
+        queried[name] = column.read(f"{stem}_{name}")
+        units.append((name, unit))
+    reported = {}
+    if f"{prefix}_test" in file.files:
+      reported[TEST_ACCURACY] = column.percent(f"{prefix}_test")
+    if f"{stem}_train_time_per_epoch_s" in file.files:
+      per_epoch = column.read(f"{stem}_train_time_per_epoch_s")
+      reported[TRAIN_SECONDS] = per_epoch * NASBENCH201_EPOCHS
+      units.append((TRAIN_SECONDS, "s"))
+  return Tabular(
+    queried=jax.tree.map(jnp.asarray, queried),
+    reported=jax.tree.map(jnp.asarray, reported),
+    name=f"nasbench201/{data_set}",
+    space=nasbench201_space.nasbench201(),
+    test=TEST_ACCURACY if TEST_ACCURACY in reported else None,
+    units=tuple(units),
+  )
+
+
+def nasbench201_data_sets(
+  directory: str | os.PathLike[str] | None = None,
+) -> list[str]:
+  """Names of the data sets of `nb201.npz`, or none if the file is absent."""
+  root = pathlib.Path(directory) if directory else base.data_directory()
+  path = root / NASBENCH201_FILE
+  if not path.is_file():
+    return []
+  with _open(path, origin="NAS-Bench-201 or NATS-Bench") as file:
+    return sorted(_data_sets(file.files))
+
+
+def _gather(
+  columns: dict[str, jax.Array], rows: jax.Array
+) -> dict[str, jax.Array]:
+  return {name: column[rows] for name, column in columns.items()}
+
+
+def _open(path: pathlib.Path, *, origin: str) -> np.lib.npyio.NpzFile:
+  advice = (
+    f"convert your copy of {origin} with `python -m experiments.convert "
+    f"--output={path}`, or name another directory with --data_dir or "
+    f"{base.DATA_DIRECTORY_VARIABLE}"
+  )
+  if not path.is_file():
+    raise FileNotFoundError(f"{path} is not there: {advice}.")
+  try:
+    return np.load(path, allow_pickle=False)
+  except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(
+      f"{path} is not a readable .npz file ({error}): {advice}."
+    ) from error
+
+
+def _data_sets(names: list[str]) -> dict[str, str]:
+  """Maps data-set names to the column prefixes of a file."""
+  prefixes = [n.removesuffix("_val") for n in names if n.endswith("_val")]
+  return {p.replace("_", "-").removesuffix("-valid"): p for p in prefixes}
+
+
+def _prefix(path: pathlib.Path, names: list[str], data_set: str) -> str:
+  known = _data_sets(names)
+  if data_set not in known:
+    raise ValueError(
+      f"{path} holds the data sets {', '.join(sorted(known)) or '(none)'}, got "
+      f"{data_set!r}."
+    )
+  return known[data_set]
+
+
+def _nasbench201_order(
+  path: pathlib.Path, file: np.lib.npyio.NpzFile
+) -> np.ndarray:
+  """Row of the file for every index of the space, `int[15625]`."""
+  space = nasbench201_space.nasbench201()
+  if "ops" in file.files:
+    ops = _read(path, file, "ops")
+  elif "arch_str" in file.files:
+    strings = [bytes(s).decode("ascii") for s in _read(path, file, "arch_str")]
+    ops = np.stack([nasbench201_space.from_string(s) for s in strings])
+  else:
+    raise ValueError(
+      f"{path} names its architectures neither by ops nor by arch_str."
+    )
+  shape = (space.num_architectures, space.num_variables)
+  strides = np.cumprod((1, *space.cardinalities[:-1]))
+  if ops.shape == shape and ops.min() >= 0:
+    index = ops.astype(np.int64) @ strides
+    if np.array_equal(np.sort(index), np.arange(len(index))):
+      return np.argsort(index)
+  raise ValueError(
+    f"{path} must hold each of the {shape[0]} cells once; its ops of shape "
+    f"{ops.shape} do not."
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _ColumnReader:
+  """Reads columns in the order of the space's index, with checks."""
+
+  path: pathlib.Path
+  file: np.lib.npyio.NpzFile
+  order: np.ndarray
+
+  def read(self, name: str) -> np.ndarray:
+    column = _read(self.path, self.file, name)
+    if column.shape != self.order.shape:
+      raise ValueError(
+        f"{self.path}: column {name} must have shape {self.order.shape}, got "
+        f"{column.shape}."
+      )
+    return column[self.order].astype(np.float32)
+
+  def percent(self, name: str) -> np.ndarray:
+    column = self.read(name)
+    finite = column[np.isfinite(column)]
+    if finite.size == 0 or finite.min() < 0 or finite.max() > 100:
+      raise ValueError(
+        f"{self.path}: column {name} must hold accuracies in percent."
+      )
+    return column
+
+
+def _read(
+  path: pathlib.Path, file: np.lib.npyio.NpzFile, name: str
+) -> np.ndarray:
+  try:
+    return file[name]
+  except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+    raise ValueError(
+      f"{path}: array {name} cannot be read ({e}); convert the file again."
+    ) from e

@@ -1,0 +1,151 @@
+"""NAS-Bench-201: the one large `.pth` file.
+
+Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural
+Architecture Search", ICLR 2020, https://arxiv.org/abs/2001.00326
+
+`NAS-Bench-201-v1_0-e61699.pth` and `-v1_1-096897.pth` are dicts with
+`meta_archs` (the list of architectures) and `arch2infos`: official index to the
+records of two recipes, `less` (12 epochs) and `full` (200 epochs), which newer
+code calls `12` and `200`. The latter is converted. Version 1.0 has no training
+times for it; the arrays of times are then absent.
+"""
+
+from collections.abc import Callable
+import contextlib
+import importlib
+import os
+import re
+from typing import Any
+import warnings
+
+import numpy as np
+
+from nagjax.convert.checks import require
+from nagjax.convert.checks import require_key
+from nagjax.convert.checks import shown
+from nagjax.convert.nasbench201_records import record_values
+from nagjax.convert.nasbench201_strings import checked_strings
+from nagjax.convert.nasbench201_table import Source
+from nagjax.convert.nasbench201_table import Table
+from nagjax.convert.nasbench201_table import build_table
+from nagjax.convert.nasbench201_table import fingerprint
+from nagjax.convert.nasbench201_table import missing_error
+from nagjax.convert.pickles import ConversionError
+from nagjax.convert.pickles import guarded
+
+KIND = "NAS-Bench-201 .pth"
+
+MIN_TORCH = (2, 6)
+"""Before 2.6 `weights_only` could be made to run code (CVE-2025-32434)."""
+
+_EXPECTED = "a NAS-Bench-201 .pth file"
+
+
+def nasbench201_pth_file(
+  path: str | os.PathLike[str],
+  *,
+  allow_missing: bool = False,
+  progress_fn: Callable[[int, int], None] | None = None,
+) -> Table:
+  """Converts `NAS-Bench-201-v1_0-e61699.pth` or `-v1_1-096897.pth`.
+
+  Needs PyTorch, and as much memory as the official reader: the file becomes
+  Python objects as a whole.
+
+  Args:
+    path: the file.
+    allow_missing: whether architectures may be missing; their rows read NaN.
+    progress_fn: called with the numbers of records done and to do, or None.
+
+  Returns:
+    The table; row `i` is the official index `i`.
+
+  Raises:
+    ConversionError: if PyTorch is missing or old, or the file is missing,
+      damaged, incomplete, or refers to anything but numbers and containers.
+  """
+  content = _load(path)
+  strings = checked_strings(
+    require_key(content, "meta_archs", path, "the content"), path
+  )
+  infos = require_key(content, "arch2infos", path, "the content")
+  require(infos, dict, path, "arch2infos")
+  absent = [row for row in range(len(strings)) if row not in infos]
+  if absent and not allow_missing:
+    raise missing_error(
+      path,
+      f"the records of {len(strings):,} architectures",
+      len(absent),
+      f"index {absent[0]}",
+    )
+  rows = {}
+  for done, (row, parts) in enumerate(infos.items(), start=1):
+    if not (isinstance(row, int) and 0 <= row < len(strings)):
+      raise ConversionError(
+        path,
+        f"indices below {len(strings):,} in arch2infos",
+        shown(row),
+        "The file may be damaged; download it again.",
+      )
+    require(parts, dict, path, f"entry {row} of arch2infos")
+    name = "full" if "full" in parts else "200"
+    record = require_key(parts, name, path, f"entry {row} of arch2infos")
+    rows[row] = record_values(record, row, strings[row], path)
+    if progress_fn is not None:
+      progress_fn(done, len(infos))
+  source = Source(path=os.fspath(path), kind=KIND, files=[fingerprint(path)])
+  return build_table(strings, rows, source, allow_missing=allow_missing)
+
+
+def _load(path: str | os.PathLike[str]) -> Any:
+  """Reads the file by PyTorch's restricted unpickler, without tensors."""
+  torch = _import_torch(path)
+
+  def read() -> Any:
+    with contextlib.ExitStack() as stack:
+      stack.enter_context(warnings.catch_warnings())
+      # They are about the age of the file, which a user cannot change.
+      warnings.simplefilter("ignore")
+      stack.enter_context(torch.serialization.safe_globals(_numpy_globals()))
+      return torch.load(path, map_location="cpu", weights_only=True)
+
+  try:
+    return guarded(read, path, _EXPECTED)
+  except ConversionError as error:
+    # PyTorch explains at length how to allow a refused name; we want the name.
+    refused = re.search(r"GLOBAL (\S+)", str(error.__cause__))
+    if refused is None:
+      raise
+    raise ConversionError(
+      path,
+      f"{_EXPECTED} of plain numbers and containers",
+      f"one that refers to {refused[1]}, which is refused",
+      "Nothing of it was executed; fetch the file from its official source.",
+    ) from error
+
+
+def _import_torch(path: str | os.PathLike[str]) -> Any:
+  advice = "Run: pip install 'nagjax[convert]' (only this conversion needs it)."
+  expected = f"PyTorch {MIN_TORCH[0]}.{MIN_TORCH[1]} or newer to read it"
+  try:
+    torch = importlib.import_module("torch")
+  except ImportError as error:
+    raise ConversionError(path, expected, "no PyTorch", advice) from error
+  version = re.match(r"(\d+)\.(\d+)", torch.__version__)
+  if version is None or (int(version[1]), int(version[2])) < MIN_TORCH:
+    raise ConversionError(
+      path, expected, f"PyTorch {torch.__version__}", advice
+    )
+  return torch
+
+
+def _numpy_globals() -> list[Any]:
+  """What PyTorch must accept beyond its own list to read NumPy numbers."""
+  scalar = np.float64(0).__reduce__()[0]
+  reconstruct = np.zeros(0).__reduce__()[0]
+  allowed: list[Any] = [np.dtype, np.ndarray]
+  allowed += [type(np.dtype(name)) for name in ("f4", "f8", "i4", "i8", "b1")]
+  for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    allowed.append((scalar, f"{module}.scalar"))
+    allowed.append((reconstruct, f"{module}._reconstruct"))
+  return allowed

@@ -1,0 +1,99 @@
+"""The words that every module of nagjax uses.
+
+Shapes in this library are written with `B` batch, `P` population, `L` variables
+of an architecture, `N` nodes, `K` operations, `T` steps and `S` seeds.
+"""
+
+from collections.abc import Callable
+import enum
+from typing import Any
+from typing import NamedTuple
+
+import jax
+
+Key = jax.Array
+"""A typed random key, as made by `jax.random.key`."""
+
+Archs = jax.Array
+"""Architectures as integer vectors, `int32[..., L]`."""
+
+State = Any
+Params = Any
+Info = Any
+
+
+class Status(enum.IntEnum):
+  """What became of one proposal.
+
+  `EMPTY` occurs in traces only: it marks slots that no proposal filled (the end
+  of a short initial design, rounds after the search has ended).
+  """
+
+  FRESH = 0
+  REPEAT = 1
+  DENIED = 2
+  INVALID = 3
+  EMPTY = 4
+
+
+class Proposal(NamedTuple):
+  """Architectures that an algorithm wants evaluated.
+
+  Attributes:
+    archs: `int32[B, L]` architectures.
+    valid: `bool[B]` whether each row is an architecture at all. A decode that
+      is none is an invalid row, not an exception.
+  """
+
+  archs: jax.Array
+  valid: jax.Array
+
+
+class Evaluation(NamedTuple):
+  """What the driver returns for a `Proposal`.
+
+  Attributes:
+    status: `int8[B]`, members of `Status`.
+    objective: `f32[B]` scalarised objective, maximised; `-inf` where the row
+      was denied or is invalid.
+    objectives: `f32[B, M]` the objectives before scalarisation, each maximised.
+    violations: `f32[B, C]` constraint violations; `<= 0` is feasible.
+  """
+
+  status: jax.Array
+  objective: jax.Array
+  objectives: jax.Array
+  violations: jax.Array
+
+
+class Algorithm(NamedTuple):
+  """A search algorithm: a value made of pure functions and two static sizes.
+
+  Attributes:
+    init: `(key, params) -> State`.
+    ask: `(key, state, params) -> (Proposal, State)`, `batch_size` rows.
+    tell: `(state, Proposal, Evaluation, params) -> (State, Info)`, for any
+      leading size `B`: the initial design and prior data enter here too.
+    num_initial: uniformly random architectures that the driver evaluates and
+      tells first; 0 if `init` makes its own population.
+    batch_size: number of proposals of every `ask`.
+  """
+
+  init: Callable[[Key, Params], State]
+  ask: Callable[[Key, State, Params], tuple[Proposal, State]]
+  tell: Callable[[State, Proposal, Evaluation, Params], tuple[State, Info]]
+  num_initial: int
+  batch_size: int
+
+
+class Graph(NamedTuple):
+  """A node-labelled directed graph.
+
+  Attributes:
+    nodes: `f32[..., N, K]` one-hot node labels.
+    adjacency: `f32[..., N, N]` edge indicators, `[i, j] = 1` for an edge i ->
+      j.
+  """
+
+  nodes: jax.Array
+  adjacency: jax.Array

@@ -1,0 +1,209 @@
+"""Tests of experiments.convert."""
+
+import contextlib
+import io
+import json
+import signal
+import subprocess
+import sys
+from unittest import mock
+
+from absl.testing import parameterized
+import numpy as np
+
+from experiments import convert
+from tests.convert import upstream
+
+
+class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.source = upstream.write_nats_directory(
+      self.directory / "NATS-tss", (0, 11)
+    )
+    self.output = self.directory / "out" / "table.npz"
+    self.output.parent.mkdir()
+
+  def _run(self, *arguments, **flags):
+    """Exit code and what was printed, for the NATS directory by default."""
+    flags = {
+      "format": "nats-bench",
+      "source": self.source,
+      "output": self.output,
+      "allow_missing": "true",
+      **flags,
+    }
+    argv = ["convert", *arguments]
+    argv += [f"--{name}={value}" for name, value in flags.items() if value]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+      code = convert.main(argv)
+    return code, out.getvalue(), err.getvalue()
+
+  def _assert_refused(self, outcome, *parts):
+    code, _, err = outcome
+    self.assertEqual(code, 2)
+    self.assertEqual(err.count("\n"), 1)
+    self.assertTrue(err.endswith("\n"))
+    for part in parts:
+      self.assertIn(str(part), err)
+    self.assertEmpty(list(self.output.parent.iterdir()))
+
+  def test_nats_bench(self):
+    """Oracle: the written values; the summary tells the best of them."""
+    code, out, err = self._run()
+    self.assertEqual((code, err), (0, ""))
+    expected = upstream.expected_rows((0, 11))
+    with np.load(self.output, allow_pickle=False) as arrays:
+      for name, values in expected.items():
+        np.testing.assert_allclose(arrays[name][[0, 11]], values, rtol=1e-6)
+      header = json.loads(str(arrays["header"]))
+    self.assertEqual(header["files"][0]["name"], "NATS-tss")
+    self.assertIn("15,625 rows in official order", out)
+    self.assertIn("2 of 2", out)
+    best = max(expected["cifar100_val"])
+    self.assertIn(
+      f"cifar100_val (percent): 15,623 missing, best {best:.2f}", out
+    )
+    self.assertEqual(list(self.output.parent.iterdir()), [self.output])
+
+  def test_naslib(self):
+    """Oracle: two sources and an order make one table in that order."""
+    string = upstream.official_strings()[3]
+    sources = []
+    for data_set in ("cifar10-valid", "cifar100"):
+      content = {string: {data_set: {"eval_acc1es": [40.0, 50.0]}}}
+      path = self.directory / f"{data_set}.pickle"
+      sources.append(upstream.write_pickle(path, content))
+    code, _, err = self._run(
+      f"--source={sources[0]}",
+      format="naslib",
+      source=sources[1],
+      order=self.source / "meta.pickle.pbz2",
+    )
+    self.assertEqual((code, err), (0, ""))
+    with np.load(self.output, allow_pickle=False) as arrays:
+      self.assertEqual(arrays["cifar10_valid_val"][3], 40.0)
+      self.assertEqual(arrays["cifar100_test"][3], 50.0)
+
+  def test_help(self):
+    """Oracle: every flag is told."""
+    code, out, err = self._run("--help")
+    self.assertEqual((code, err), (0, ""))
+    for name in ("format", "source", "output", "order", "overwrite"):
+      self.assertIn(f"--{name}" if name != "overwrite" else name, out)
+
+  @parameterized.named_parameters(
+    ("format", {"format": "csv"}, "--format=csv"),
+    ("no_format", {"format": None}, "--format"),
+    ("no_source", {"source": None}, "--source"),
+    ("no_output", {"output": None}, "--output"),
+    ("missing_source", {"source": "no/such"}, "no/such"),
+    ("order", {"order": "x"}, "--order"),
+    ("suffix", {"output": "table.npy"}, "table.npy"),
+    ("directory", {"output": "no/such/table.npz"}, "no/such"),
+    ("incomplete", {"allow_missing": None}, "--allow_missing"),
+    ("unknown", {"outptu": "x"}, "outptu"),
+    ("boolean", {"allow_missing": "perhaps"}, "allow_missing"),
+  )
+  def test_flags_that_the_user_can_mend(self, flags, part):
+    """Oracle: exit code 2, one line that names the flag or file, no file."""
+    self._assert_refused(self._run(**flags), part)
+
+  def test_positional_argument(self):
+    """Oracle: as above."""
+    self._assert_refused(self._run("table.npz"), "table.npz")
+
+  def test_two_sources_of_one_format(self):
+    """Oracle: as above."""
+    outcome = self._run(f"--source={self.source}")
+    self._assert_refused(outcome, "takes one --source")
+
+  def test_wrong_format(self):
+    """Oracle: as above; a directory is no pickle."""
+    self._assert_refused(self._run(format="naslib"), self.source)
+
+  def test_output_is_a_source(self):
+    """Oracle: the source is as it was."""
+    source = upstream.write_pickle(self.directory / "a.npz", {})
+    outcome = self._run(
+      format="naslib", source=source, output=source, overwrite="true"
+    )
+    self._assert_refused(outcome, "is a source")
+    self.assertEqual(source.read_bytes(), upstream.pickle.dumps({}, 4))
+
+  def test_existing_output(self):
+    """Oracle: refused as it was; replaced when asked."""
+    self.output.write_bytes(b"precious")
+    code, _, err = self._run()
+    self.assertEqual(code, 2)
+    self.assertIn("--overwrite", err)
+    self.assertEqual(self.output.read_bytes(), b"precious")
+    code, _, _ = self._run(overwrite="true")
+    self.assertEqual(code, 0)
+    self.assertNotEqual(self.output.read_bytes(), b"precious")
+
+  def test_damaged_source_keeps_existing_output(self):
+    """Oracle: a failed conversion replaces nothing."""
+    self.output.write_bytes(b"precious")
+    (self.source / "000011.pickle.pbz2").write_bytes(b"BZh9")
+    code, _, err = self._run(overwrite="true")
+    self.assertEqual(code, 2)
+    self.assertEqual(err.count("\n"), 1)
+    self.assertEqual(self.output.read_bytes(), b"precious")
+
+  def test_hostile_source(self):
+    """Oracle: the payload's file does not exist afterwards."""
+    marker = self.directory / "marker"
+    path = self.source / "000000.pickle.pbz2"
+    upstream.write_bz2(path, upstream.Hostile(marker))
+    self._assert_refused(self._run(), path, "refused")
+    self.assertFalse(marker.exists())
+
+  def test_interrupted_reading(self):
+    """Oracle: exit code 130, one line, no file."""
+    with mock.patch.object(
+      convert, "_print_tenths", side_effect=KeyboardInterrupt
+    ):
+      code, _, err = self._run()
+    self.assertEqual(code, 130)
+    self.assertEqual(err, "Interrupted; nothing was written.\n")
+    self.assertEmpty(list(self.output.parent.iterdir()))
+
+  @parameterized.parameters(KeyboardInterrupt, OSError, SystemExit)
+  def test_interrupted_writing(self, exception):
+    """Oracle: no file; 130 for Ctrl-C, 2 for a full disk, 143 if ended."""
+
+    def write_half(file, **arrays):
+      file.write_bytes(b"half")
+      if exception is SystemExit:
+        convert._terminate(signal.SIGTERM, None)
+      raise exception(28, "No space left on device")
+
+    with mock.patch.object(np, "savez_compressed", write_half):
+      if exception is SystemExit:
+        with self.assertRaises(SystemExit) as raised:
+          self._run()
+        code = raised.exception.code
+      else:
+        code, _, err = self._run()
+        self.assertEqual(err.count("\n"), 1)
+    codes = {KeyboardInterrupt: 130, OSError: 2, SystemExit: 143}
+    self.assertEqual(code, codes[exception])
+    self.assertEmpty(list(self.output.parent.iterdir()))
+
+  def test_as_a_program(self):
+    """Oracle: the exit code and the one line, from outside; torch stays out."""
+    code = (
+      "import sys; from experiments import convert;"
+      "code = convert.main(sys.argv);"
+      "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    result = subprocess.run(
+      [sys.executable, "-c", code, "--format=naslib", "--source=no/such"],
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    self.assertEqual(result.returncode, 2)
+    self.assertEqual(result.stderr, "--output is needed; see --help.\n")
