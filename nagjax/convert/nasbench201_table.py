@@ -12,8 +12,9 @@ A table is a `.npz` file without pickles. It holds, one row an architecture:
 | `header` | text, 0-d | JSON: sources and their checksums, units, row order |
 
 with `p` in `cifar10_valid`, `cifar100`, `imagenet16_120` and `d` in `cifar10`,
-`cifar100`, `imagenet16_120`. Values are means over the seeds of a source. NaN
-is a value that the source does not hold; an array without any value is absent.
+`cifar100`, `imagenet16_120`, or another data set of a NASLib file. Values are
+means over the seeds of a source. NaN is a value that the source does not hold;
+an array without any value is absent.
 
 `cifar10_valid_val` belongs to networks trained on half of the training images,
 `cifar10_valid_test` to networks trained on all of them, as in the paper.

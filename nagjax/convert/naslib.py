@@ -164,7 +164,7 @@ def _entry_values(
   num_epochs = NUM_EPOCHS if losses is None else len(losses)
   is_curve = losses is not None or len(curve) != 2
   num_extra = len(curve) - num_epochs if is_curve else 2
-  if not curve or num_extra not in (0, 1, 2):
+  if not num_epochs or num_extra not in (0, 1, 2):
     raise ConversionError(
       path,
       f"eval_acc1es of {data_set} to have 2 entries, or {num_epochs} to"
@@ -177,7 +177,7 @@ def _entry_values(
   # 0 extra entries: [..., val]; 1: [..., val, other]; 2: [..., val, test].
   val = curve[-1] if num_extra == 0 else curve[-2]
   values = {f"{prefix}_val": accuracy(val, path, what)}
-  if num_extra == 2:
+  if num_extra == 2 and not (is_curve and data_set == _HALF_DATA_SET):
     values[f"{prefix}_test"] = accuracy(curve[-1], path, what)
   costs = entry.get("cost_info")
   if costs is not None:

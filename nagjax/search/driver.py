@@ -48,6 +48,8 @@ class Trace(NamedTuple):
     objective: `f32[R, B]` scalarised objective, `-inf` where there is none.
     test: `f32[R, B]` the reader's metric, NaN where there is none.
     feasible: `bool[R, B]` whether an evaluated row meets every limit.
+    paid: `bool[R, B]` whether the slot was charged (fresh, or fresh and
+      failed).
     charged: `int32[R]` distinct rows paid for up to the end of each round.
   """
 
@@ -56,6 +58,7 @@ class Trace(NamedTuple):
   objective: jax.Array
   test: jax.Array
   feasible: jax.Array
+  paid: jax.Array
   charged: jax.Array
 
 
@@ -152,7 +155,7 @@ def advance(
     # Only the trace is frozen: selecting between states would turn every branch
     # of the algorithm into both branches.
     status = jnp.where(ended, jnp.int8(Status.EMPTY), rows.status)
-    trace = Trace(*rows[:-1], book.charged)._replace(status=status)
+    trace = Trace(*rows._replace(status=status), charged=book.charged)
     return SearchState(inner, book, state.key, state.round + 1), trace
 
   return jax.lax.scan(one_round, state, length=num_rounds)
@@ -185,7 +188,7 @@ def validate_budget(
 
 
 class _Rows(NamedTuple):
-  """The fields of a `Trace` for one batch, and whether a row was paid for."""
+  """The fields of a `Trace` before its counter, `[B, ...]` each."""
 
   archs: jax.Array
   status: jax.Array
@@ -247,5 +250,5 @@ def _as_rounds(rows: _Rows, batch_size: int) -> Trace:
     return column.reshape(-1, batch_size, *column.shape[1:])
 
   padded = {name: pad(name, col) for name, col in rows._asdict().items()}
-  charged = jnp.cumsum(padded.pop("paid"))[batch_size - 1 :: batch_size]
+  charged = jnp.cumsum(padded["paid"])[batch_size - 1 :: batch_size]
   return Trace(**padded, charged=charged.astype(jnp.int32))

@@ -136,13 +136,11 @@ class TorchTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     torch.save(content, path, **kwargs)
     return path
 
-  @parameterized.product(is_zip=(True, False), protocol=(2, 3))
-  def test_values(self, is_zip, protocol):
+  @parameterized.parameters(True, False)
+  def test_values(self, is_zip):
     """Oracle: means over seeds of the written values, by column."""
     path = self._save(
-      upstream.pth_content(_INDICES),
-      _use_new_zipfile_serialization=is_zip,
-      pickle_protocol=protocol,
+      upstream.pth_content(_INDICES), _use_new_zipfile_serialization=is_zip
     )
     _assert_values(nasbench201_pth_file(path, allow_missing=True), _INDICES)
 
@@ -199,10 +197,10 @@ class TorchTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     self.assert_one_line(raised.exception, path, "Check the path")
 
   def test_allowed_names_are_forgotten(self):
-    """Oracle: PyTorch's own list before and after."""
+    """Oracle: PyTorch's own list before and after, with a name of the user."""
     serialization = importlib.import_module("torch").serialization
-    before = serialization.get_safe_globals()
-    nasbench201_pth_file(
-      self._save(upstream.pth_content([0])), allow_missing=True
-    )
-    self.assertEqual(serialization.get_safe_globals(), before)
+    path = self._save(upstream.pth_content([0]))
+    with serialization.safe_globals([np.dtype]):
+      before = set(serialization.get_safe_globals())
+      nasbench201_pth_file(path, allow_missing=True)
+      self.assertEqual(set(serialization.get_safe_globals()), before)

@@ -112,6 +112,7 @@ class NaslibTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     # 200: [..., val]; 201: [..., val, not in the table]; 202: [..., val, test].
     ("cifar10-valid", 200, 200, 199, None),
     ("cifar10-valid", 201, 200, 199, None),
+    ("cifar10-valid", 202, 200, 200, None),
     ("cifar100", 202, 200, 200, 201),
     ("cifar100", 200, 200, 199, None),
     ("ninapro", 12, 12, 11, None),
@@ -151,6 +152,11 @@ class NaslibTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     ("no_list", {None: {"cifar100": {}}}, "'eval_acc1es'"),
     ("text", {None: {"cifar100": {"eval_acc1es": "ab"}}}, "a str"),
     ("short", {None: {"cifar100": {"eval_acc1es": [1.0]}}}, "2 entries"),
+    (
+      "no_epoch",
+      {None: {"cifar100": {"eval_acc1es": [1.0], "train_losses": []}}},
+      "2 entries",
+    ),
     ("long", {None: {"cifar100": {"eval_acc1es": [1.0] * 203}}}, "200 to 202"),
     (
       "percent",
