@@ -21,11 +21,13 @@ import os
 import pathlib
 import signal
 import sys
-from types import FrameType
 
 from absl import flags
 import numpy as np
 
+from experiments import common
+from experiments.common import UsageError
+from experiments.common import terminate as _terminate
 from nagjax.convert import ConversionError
 from nagjax.convert import Table
 from nagjax.convert import nasbench201_pth_file
@@ -34,10 +36,6 @@ from nagjax.convert import nats_bench_directory
 from nagjax.convert import write_table
 
 FORMATS = ("nats-bench", "nasbench201-pth", "naslib")
-
-
-class UsageError(ValueError):
-  """A flag that the user can mend."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,20 +47,7 @@ def main(argv: Sequence[str]) -> int:
   Returns:
     The exit code.
   """
-  return _exit_code(lambda: _run(argv))
-
-
-def _exit_code(run_fn: Callable[[], None]) -> int:
-  """Runs and turns the user's errors into one line and an exit code."""
-  try:
-    run_fn()
-  except KeyboardInterrupt:
-    print("Interrupted; nothing was written.", file=sys.stderr)
-    return 130
-  except (ConversionError, UsageError, flags.Error, OSError) as error:
-    print(" ".join(str(error).split()), file=sys.stderr)
-    return 2
-  return 0
+  return common.run_main(lambda: _run(argv), ConversionError)
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -209,12 +194,6 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 def _print_tenths(done: int, total: int) -> None:
   if done * 10 // total > (done - 1) * 10 // total:
     print(f"  {done:,} of {total:,}", flush=True)
-
-
-def _terminate(signal_number: int, frame: FrameType | None) -> None:
-  """Ends the process by an exception, so that temporary files are removed."""
-  del frame
-  sys.exit(128 + signal_number)
 
 
 if __name__ == "__main__":

@@ -314,3 +314,16 @@ def select(
       weights, taken, draws, config.num_roulette, redraw=redraw
     )
   return jnp.concatenate([elites, diverse, rest])
+
+
+def preset(benchmark_name: str, budget: int) -> dict[str, float]:
+  """Options that the program sets for a benchmark."""
+  del budget
+  table = benchmark_name.rpartition(":")[2]
+  return {"accuracy_scale": ACCURACY_SCALE.get(table, 1.0)}
+
+
+def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
+  """The evaluation of the start and `num_steps - 1` generations."""
+  del algorithm, budget
+  return config.num_steps

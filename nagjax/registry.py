@@ -1,0 +1,206 @@
+"""Names of spaces, benchmarks and algorithms, and what they stand for.
+
+A new algorithm, space or benchmark is one file and one line here. Modules are
+imported when their name is asked for.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import importlib
+import types as python_types
+from typing import Any
+from typing import NamedTuple
+from typing import get_type_hints
+
+from nagjax.benchmarks import synthetic
+from nagjax.benchmarks import tabular
+from nagjax.benchmarks.base import Benchmark
+from nagjax.spaces.base import SearchSpace
+from nagjax.types import Algorithm
+from nagjax.types import Params
+
+TEST_ACCURACY_PREFIX = "search-on-test-accuracy:"
+"""Before a benchmark's name: the search reads the test accuracy. Results do not
+generalise; for the reproduction of published numbers only."""
+
+
+class Search(NamedTuple):
+  """An algorithm with everything that its driver needs.
+
+  Attributes:
+    algorithm: the algorithm.
+    params: its hyper-parameters and weights.
+    config: the resolved static options, for the record.
+    num_rounds: round limit.
+  """
+
+  algorithm: Algorithm
+  params: Params
+  config: Any
+  num_rounds: int
+
+
+class _Entry(NamedTuple):
+  """Module and builder of an algorithm, and options that its name sets."""
+
+  module: str
+  builder: str
+  options: Mapping[str, Any] = python_types.MappingProxyType({})
+
+
+_SPACES = {"nasbench201": ("nagjax.spaces.nasbench201", "nasbench201")}
+
+_ALGORITHMS = {
+  ("ednag", ""): _Entry("ednag", "ednag"),
+  ("ednag", "reference"): _Entry("ednag_reference", "ednag_reference"),
+  ("local_search", ""): _Entry("local_search", "local_search"),
+  ("local_search_all", ""): _Entry(
+    "local_search", "local_search", {"read_all": True}
+  ),
+  ("random", ""): _Entry("random_search", "random"),
+  ("regularized_evolution", ""): _Entry(
+    "regularized_evolution", "regularized_evolution"
+  ),
+}
+
+
+def space_names() -> list[str]:
+  """Names of all search spaces."""
+  return sorted(_SPACES)
+
+
+def algorithm_names() -> list[str]:
+  """Names of all algorithms."""
+  return sorted({name for name, _ in _ALGORITHMS})
+
+
+def variant_names(algorithm: str) -> list[str]:
+  """Names of the variants of an algorithm; "" is the default."""
+  return sorted(v for name, v in _ALGORITHMS if name == algorithm)
+
+
+def benchmark_names(data_dir: str | None = None) -> list[str]:
+  """Names of the benchmarks that can be loaded now."""
+  tables = tabular.nasbench201_data_sets(data_dir)
+  return ["synthetic", *(f"nasbench201/{name}" for name in tables)]
+
+
+def make_space(name: str) -> SearchSpace:
+  """Returns a search space.
+
+  Raises:
+    ValueError: if there is no space of this name.
+  """
+  _require(name, space_names(), "space")
+  module, factory = _SPACES[name]
+  return getattr(importlib.import_module(module), factory)()
+
+
+def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
+  """Loads a benchmark.
+
+  Args:
+    name: such as `synthetic` or `nasbench201/cifar10`.
+    data_dir: where its file is; see `benchmarks.data_directory`.
+
+  Raises:
+    FileNotFoundError: if its file is absent.
+    ValueError: if there is no benchmark of this name, or the file is damaged.
+  """
+  if name.startswith(TEST_ACCURACY_PREFIX):
+    inner = make_benchmark(name.removeprefix(TEST_ACCURACY_PREFIX), data_dir)
+    if not isinstance(inner, tabular.Tabular):
+      raise ValueError(f"{inner.name} is no table.")
+    return tabular.search_on_test_accuracy(inner)
+  table, _, data_set = name.partition("/")
+  if table == "synthetic" and not data_set:
+    return synthetic.synthetic()
+  if table == "nasbench201" and data_set:
+    return tabular.load_nasbench201(data_set, directory=data_dir)
+  known = ["synthetic", "nasbench201/<data set>"]
+  raise ValueError(
+    f"benchmark must be one of {', '.join(known)}, got {name!r}."
+  )
+
+
+def make_search(
+  name: str,
+  benchmark: Benchmark,
+  *,
+  budget: int,
+  variant: str = "",
+  options: Mapping[str, Any] | None = None,
+) -> Search:
+  """Builds an algorithm for a benchmark.
+
+  Args:
+    name: the algorithm.
+    benchmark: what will be searched; gives the space and published presets.
+    budget: queries of a search; sizes archives.
+    variant: "" or a published variant such as "reference".
+    options: fields of the algorithm's Config, as values or as text.
+
+  Returns:
+    The algorithm, its params, the resolved Config and its round limit.
+
+  Raises:
+    ValueError: if a name or an option is unknown or has a wrong value.
+  """
+  _require(name, algorithm_names(), "algorithm")
+  _require(variant, variant_names(name), f"variant of {name}")
+  entry = _ALGORITHMS[name, variant]
+  module = importlib.import_module(f"nagjax.algorithms.{entry.module}")
+  preset = getattr(module, "preset", None)
+  chosen = dict(preset(benchmark.name, budget)) if preset else {}
+  chosen.update(entry.options)
+  for option, value in (options or {}).items():
+    chosen[option] = _parse(module.Config, name, option, value)
+  config = module.Config(**chosen)
+  builder: Callable[..., Algorithm] = getattr(module, entry.builder)
+  algorithm = builder(benchmark.space, config)
+  params = module.params(config) if hasattr(module, "params") else ()
+  rounds = getattr(module, "num_rounds", _default_rounds)
+  return Search(algorithm, params, config, rounds(config, algorithm, budget))
+
+
+def _default_rounds(config: Any, algorithm: Algorithm, budget: int) -> int:
+  """Room for nineteen free repeats of every charged query."""
+  del config
+  return -(-20 * budget // algorithm.batch_size)
+
+
+def _require(name: str, known: list[str], what: str) -> None:
+  if name not in known:
+    names = ", ".join(repr(k) if not k else k for k in known)
+    raise ValueError(f"{what} must be one of {names}, got {name!r}.")
+
+
+def _parse(config: type, name: str, option: str, value: Any) -> Any:
+  """Turns the text of an option into the type of its Config field."""
+  fields = {field.name for field in dataclasses.fields(config)}
+  if option not in fields:
+    raise ValueError(
+      f"{name} has the options {', '.join(sorted(fields))}, got {option!r}."
+    )
+  if not isinstance(value, str):
+    return value
+  hint = get_type_hints(config)[option]
+  kinds = [k for k in getattr(hint, "__args__", (hint,)) if k is not type(None)]
+  if value.lower() == "none" and len(kinds) < len(
+    getattr(hint, "__args__", (hint,))
+  ):
+    return None
+  kind = kinds[0]
+  try:
+    if kind is bool:
+      return {"true": True, "false": False}[value.lower()]
+    if kind in (int, float, str):
+      return kind(value)
+  except (KeyError, ValueError):
+    raise ValueError(
+      f"{name}.{option} must be of type {kind.__name__}, got {value!r}."
+    ) from None
+  raise ValueError(
+    f"{name}.{option} is a function; set it in Python, not as text."
+  )

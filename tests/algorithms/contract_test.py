@@ -1,0 +1,248 @@
+"""The contract that every registered algorithm keeps.
+
+A new algorithm is tested by being registered; `registered.TINY` makes it small.
+"""
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import problem as problem_lib
+from nagjax.search import driver
+from nagjax.types import Evaluation
+from nagjax.types import Proposal
+from nagjax.types import Status
+from tests.algorithms import registered
+from tests.search import toys
+
+every = parameterized.named_parameters(*registered.ALL)
+SEEDS = (0, 1, 2)
+
+
+def keys(*seeds):
+  return jnp.stack([jax.random.key(seed) for seed in seeds])
+
+
+def described(tree):
+  """Structure, shapes, types and weakness of a pytree."""
+  leaves, structure = jax.tree.flatten(tree)
+  return structure, [
+    (leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False))
+    for leaf in leaves
+  ]
+
+
+def answers(batch_size, space, seed=0):
+  """A proposal and evaluations of every status, as shapes or values."""
+  rng = np.random.default_rng(seed)
+  status = rng.choice([s for s in Status if s != Status.EMPTY], batch_size)
+  usable = status <= Status.REPEAT
+  objective = rng.uniform(10, 95, batch_size)
+  objective = jnp.asarray(np.where(usable, objective, -np.inf), jnp.float32)
+  archs = space.sample(jax.random.key(seed), batch_size)
+  return (
+    Proposal(archs, jnp.asarray(status != Status.INVALID)),
+    Evaluation(
+      jnp.asarray(status, jnp.int8),
+      objective,
+      objective[:, None],
+      jnp.zeros((batch_size, 0), jnp.float32),
+    ),
+  )
+
+
+class RunContractTest(parameterized.TestCase):
+  def assert_equal(self, a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+  @every
+  def test_same_key_same_bits_and_no_second_trace(self, name, variant):
+    """Oracle: the first call; chex counts traces, of other keys too."""
+    chex.clear_trace_counter()
+    traced = chex.assert_max_traces(registered.runner(name, variant), n=1)
+    search = jax.jit(traced)
+    params = registered.make(name, variant).params
+    calls = [
+      search(jax.random.key(seed), registered.problem(), params)
+      for seed in (0, 0, 1)
+    ]
+    self.assert_equal(calls[0], calls[1])
+    self.assertFalse(np.array_equal(calls[0].archs, calls[2].archs))
+
+  @every
+  def test_without_jit(self, name, variant):
+    """Oracle: the compiled search; architectures and look-ups exactly."""
+    search = registered.make(name, variant)
+    with jax.disable_jit():
+      trace = registered.runner(name, variant, num_rounds=2)(
+        jax.random.key(0), registered.problem(), search.params
+      )
+    num = trace.status.shape[0]
+    whole = registered.run(name, variant)
+    self.assert_equal(trace, jax.tree.map(lambda a: a[:num], whole))
+
+  @every
+  def test_lanes_are_single_runs(self, name, variant):
+    """Oracle: a loop over seeds, exactly."""
+    params = registered.make(name, variant).params
+    lanes = registered.compiled_lanes(name, variant)(
+      keys(*SEEDS), registered.problem(), params
+    )
+    for index, seed in enumerate(SEEDS):
+      self.assert_equal(
+        registered.lane(lanes, index), registered.run(name, variant, seed)
+      )
+
+  @every
+  def test_seeds_do_not_influence_each_other(self, name, variant):
+    """Oracle: the same lane beside other seeds."""
+    params = registered.make(name, variant).params
+    search = registered.compiled_lanes(name, variant)
+    a = search(keys(0, 1, 2), registered.problem(), params)
+    b = search(keys(5, 1, 7), registered.problem(), params)
+    self.assert_equal(registered.lane(a, 1), registered.lane(b, 1))
+    self.assertFalse(np.array_equal(a.archs[0], b.archs[0]))
+
+  @every
+  def test_the_budget_is_respected(self, name, variant):
+    """Oracle: distinct paid rows of the trace, counted by a Python set."""
+    for seed in SEEDS:
+      trace = registered.run(name, variant, seed)
+      self.assertLessEqual(int(trace.charged[-1]), registered.BUDGET)
+      paid = [tuple(a) for a in trace.archs[trace.paid].tolist()]
+      self.assertLen(set(paid), len(paid))
+      np.testing.assert_array_equal(
+        trace.charged, np.cumsum(trace.paid.sum(axis=1))
+      )
+      spent = np.flatnonzero(trace.charged >= registered.BUDGET)
+      if spent.size:
+        after = trace.status[spent[0] + 1 :]
+        self.assertTrue(np.all(after == Status.EMPTY))
+      else:
+        self.assertFalse(np.any(trace.status == Status.DENIED))
+
+  @every
+  def test_values_are_those_of_the_table(self, name, variant):
+    """Oracle: NumPy look-up of every slot that has a value."""
+    problem = registered.problem()
+    table = np.asarray(problem.benchmark.queried["valid_accuracy"])
+    trace = registered.run(name, variant)
+    rows = np.asarray(problem.space.index(jnp.asarray(trace.archs)))
+    filled = np.isin(trace.status, (Status.FRESH, Status.REPEAT))
+    self.assertTrue(np.any(filled))
+    np.testing.assert_array_equal(trace.objective[filled], table[rows[filled]])
+    self.assertTrue(np.all(np.isfinite(table[rows[filled]])))
+    failed = trace.paid & (trace.status == Status.INVALID)
+    self.assertTrue(np.all(np.isnan(table[rows[failed]])))
+    self.assertTrue(np.all(np.isneginf(trace.objective[failed])))
+
+  @every
+  def test_a_benchmark_of_failures_survives(self, name, variant):
+    """Oracle: all NaN in; no NaN in the trace or in the state, no value."""
+    search = registered.make(name, variant)
+    problem = problem_lib.Problem(toys.failing(share=2.0))
+    trace, state = jax.jit(
+      lambda problem: driver.run(
+        jax.random.key(0),
+        search.algorithm,
+        problem,
+        search.params,
+        budget=registered.BUDGET,
+        num_rounds=search.num_rounds,
+      )
+    )(problem)
+    self.assertTrue(np.all(np.isneginf(trace.objective)))
+    self.assertFalse(np.any(trace.status == Status.FRESH))
+    self.assertGreater(int(trace.charged[-1]), 0)
+    self.assertLessEqual(int(trace.charged[-1]), registered.BUDGET)
+    for leaf in jax.tree.leaves(state.algorithm):
+      if jnp.issubdtype(leaf.dtype, jnp.floating):
+        self.assertFalse(np.any(np.isnan(leaf)))
+
+  @every
+  def test_no_key_is_used_twice(self, name, variant):
+    """Oracle: jax's own checker of key reuse."""
+    search = registered.make(name, variant)
+    with jax.debug_key_reuse(True):
+      trace = jax.jit(registered.runner(name, variant))(
+        jax.random.key(3), registered.problem(), search.params
+      )
+    self.assert_equal(trace, registered.run(name, variant, 3))
+
+
+class StepContractTest(parameterized.TestCase):
+  @every
+  def test_init_has_a_shape_without_being_run(self, name, variant):
+    """Oracle: jax.eval_shape against the real state."""
+    search = registered.make(name, variant)
+    key = jax.random.key(0)
+    shape = jax.eval_shape(search.algorithm.init, key, search.params)
+    state = search.algorithm.init(key, search.params)
+    self.assertEqual(described(shape), described(state))
+
+  @every
+  def test_types_are_stable_through_ask_and_tell(self, name, variant):
+    """Oracle: the state before, twice around; a proposal of `batch_size`."""
+    search = registered.make(name, variant)
+    algorithm, params = search.algorithm, search.params
+    batch = algorithm.batch_size
+    space = registered.problem().space
+    answer = answers(batch, space)[1]
+    key = jax.random.key(0)
+    state = jax.eval_shape(algorithm.init, key, params)
+    infos = []
+    for _ in range(2):
+      proposal, asked = jax.eval_shape(algorithm.ask, key, state, params)
+      self.assertEqual(proposal.archs.shape, (batch, space.num_variables))
+      self.assertEqual(proposal.archs.dtype, jnp.int32)
+      self.assertEqual(proposal.valid.shape, (batch,))
+      self.assertEqual(proposal.valid.dtype, bool)
+      told, info = jax.eval_shape(
+        algorithm.tell, asked, proposal, answer, params
+      )
+      self.assertEqual(described(told), described(state))
+      infos.append(described(info))
+      state = told
+    self.assertEqual(infos[0], infos[1])
+
+  @every
+  def test_tell_accepts_any_leading_size(self, name, variant):
+    """Oracle: state types and Info types of one row; values are not NaN."""
+    search = registered.make(name, variant)
+    algorithm, params = search.algorithm, search.params
+    space = registered.problem().space
+    state = algorithm.init(jax.random.key(0), params)
+    expected = described(state)
+    kinds = set()
+    for size in (1, 2, algorithm.batch_size, 40):
+      told, info = jax.eval_shape(
+        algorithm.tell, state, *answers(size, space), params
+      )
+      self.assertEqual(described(told), expected)
+      kinds.add(str(described(info)))
+    self.assertLen(kinds, 1)
+    told, _ = jax.jit(algorithm.tell)(state, *answers(40, space), params)
+    proposal, _ = jax.jit(algorithm.ask)(jax.random.key(1), told, params)
+    self.assertTrue(np.all(space.is_valid(proposal.archs[proposal.valid])))
+
+  @every
+  def test_an_algorithm_declares_its_sizes(self, name, variant):
+    """Oracle: Python integers that may be static."""
+    search = registered.make(name, variant)
+    self.assertIsInstance(search.algorithm.num_initial, int)
+    self.assertIsInstance(search.algorithm.batch_size, int)
+    self.assertGreaterEqual(search.algorithm.num_initial, 0)
+    self.assertGreater(search.algorithm.batch_size, 0)
+    self.assertGreater(search.num_rounds, 0)
+    hash(search.config)
+    hash(search.algorithm)
+    for leaf in jax.tree.leaves(search.params):
+      self.assertIsInstance(leaf, jax.Array)
+      self.assertFalse(leaf.weak_type)
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,27 @@
+"""Settings of the whole test run, made before jax is first used."""
+
+import os
+import pathlib
+import tempfile
+
+import jax
+
+_USER = getattr(os, "getuid", int)()
+_CACHE = pathlib.Path(tempfile.gettempdir(), f"nagjax-test-cache-{_USER}")
+
+# The devices share one thread pool and wait in it for parts of their own work:
+# without spare threads, as many devices as threads can deadlock.
+os.environ["NPROC"] = "16"
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_configure(config):
+  """Lets two workers write the same cache entry at the same time."""
+  for what in ("reading", "writing"):
+    config.addinivalue_line(
+      "filterwarnings", f"ignore:Error {what} persistent compilation cache"
+    )

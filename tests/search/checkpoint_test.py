@@ -1,0 +1,157 @@
+"""Tests of nagjax.search.checkpoint and nagjax.files."""
+
+import pathlib
+import tempfile
+from typing import NamedTuple
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import files
+from nagjax import problem as problem_lib
+from nagjax.search import checkpoint
+from nagjax.search import driver
+from nagjax.spaces import nasbench201
+from tests.search import toys
+
+
+class Tree(NamedTuple):
+  """A state with every kind of leaf that a search has."""
+
+  key: jax.Array
+  flags: jax.Array
+  status: jax.Array
+  nested: tuple
+  nothing: None = None
+
+
+def tree(seed=0):
+  return Tree(
+    key=jax.random.split(jax.random.key(seed), 2),
+    flags=jnp.asarray([True, False]),
+    status=jnp.asarray([1, -1], jnp.int8),
+    nested=(jnp.float32(np.nan), {"b": jnp.zeros((0, 3)), "a": jnp.uint32(7)}),
+  )
+
+
+def data_of(value):
+  """A pytree that NumPy can compare."""
+  return jax.tree.map(
+    lambda leaf: (
+      jax.random.key_data(leaf)
+      if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+      else leaf
+    ),
+    value,
+  )
+
+
+class FolderTestCase(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.folder = pathlib.Path(folder.name)
+    self.path = self.folder / "state.npz"
+
+  def assert_equal_trees(self, a, b):
+    self.assertEqual(jax.tree.structure(a), jax.tree.structure(b))
+    jax.tree.map(np.testing.assert_array_equal, data_of(a), data_of(b))
+
+
+class CheckpointTest(FolderTestCase):
+  @parameterized.parameters("arrays", "shapes")
+  def test_what_was_saved_comes_back(self, template):
+    """Oracle: the tree itself, bits and types; keys draw the same numbers."""
+    value = tree()
+    checkpoint.save(self.path, value)
+    other = tree(seed=1)
+    if template == "shapes":
+      other = jax.eval_shape(lambda: other)
+    restored = checkpoint.load(self.path, other)
+    self.assert_equal_trees(restored, value)
+    for a, b in zip(
+      jax.tree.leaves(restored), jax.tree.leaves(value), strict=True
+    ):
+      self.assertEqual(a.dtype, b.dtype)
+    np.testing.assert_array_equal(
+      jax.random.uniform(restored.key[1], 4),
+      jax.random.uniform(value.key[1], 4),
+    )
+
+  @parameterized.parameters(
+    (dict(flags=jnp.zeros(3, bool)), r"bool\[3\]"),
+    (dict(status=jnp.zeros(2, jnp.int32)), r"int32\[2\]"),
+    (dict(nothing=jnp.zeros(1)), "must hold 7 arrays, got 6"),
+    (dict(key=jnp.zeros(2, jnp.uint32)), "leaf_0000"),
+  )
+  def test_another_template_is_refused(self, changes, message):
+    """Oracle: the documented ValueError."""
+    checkpoint.save(self.path, tree())
+    with self.assertRaisesRegex(ValueError, message):
+      checkpoint.load(self.path, tree()._replace(**changes))
+
+  def test_a_missing_file(self):
+    """Oracle: the documented FileNotFoundError."""
+    with self.assertRaises(FileNotFoundError):
+      checkpoint.load(self.path, tree())
+
+  def test_a_search_continues_from_a_file(self):
+    """Oracle: the uninterrupted search, bit for bit."""
+    algorithm = toys.climber(nasbench201.nasbench201())
+    params = toys.climber_params()
+    problem = problem_lib.Problem(toys.failing(share=0.2))
+    options = dict(budget=15, num_rounds=4)
+    start = jax.jit(
+      lambda key: driver.start(key, algorithm, problem, params, budget=15)
+    )
+    advance = jax.jit(
+      lambda state: driver.advance(state, algorithm, problem, params, **options)
+    )
+    state, _ = start(jax.random.key(5))
+    state, _ = advance(state)
+    checkpoint.save(self.path, state)
+    end, trace = advance(state)
+    template = jax.eval_shape(start, jax.random.key(0))[0]
+    end_after, trace_after = advance(checkpoint.load(self.path, template))
+    self.assert_equal_trees(end_after, end)
+    self.assert_equal_trees(trace_after, trace)
+
+
+class AtomicPathTest(FolderTestCase):
+  def test_a_file_appears_when_the_block_ends(self):
+    """Oracle: the directory before and after."""
+    with files.atomic_path(self.path) as temporary:
+      temporary.write_text("new")
+      self.assertFalse(self.path.exists())
+      self.assertEqual(temporary.suffix, ".npz")
+    self.assertEqual(self.path.read_text(), "new")
+    self.assertEqual(list(self.folder.iterdir()), [self.path])
+
+  @parameterized.parameters(RuntimeError, KeyboardInterrupt)
+  def test_an_interruption_leaves_the_old_file(self, error):
+    """Oracle: the old content; nothing else stays."""
+    self.path.write_text("old")
+    with self.assertRaises(error):
+      with files.atomic_path(self.path) as temporary:
+        temporary.write_text("half")
+        raise error
+    self.assertEqual(self.path.read_text(), "old")
+    self.assertEqual(list(self.folder.iterdir()), [self.path])
+
+  def test_a_failed_save_leaves_the_old_checkpoint(self):
+    """Oracle: the tree that was saved before."""
+    checkpoint.save(self.path, tree())
+    with mock.patch.object(np, "savez", side_effect=OSError("disk full")):
+      with self.assertRaisesRegex(OSError, "disk full"):
+        checkpoint.save(self.path, tree(seed=1))
+    self.assert_equal_trees(checkpoint.load(self.path, tree()), tree())
+    self.assertEqual(list(self.folder.iterdir()), [self.path])
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,206 @@
+"""Tests of nagjax.search.sweeping against searches that run alone."""
+
+import functools
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import problem as problem_lib
+from nagjax.search import driver
+from nagjax.search import sweeping
+from nagjax.spaces import nasbench201
+from nagjax.types import Status
+from tests.search import toys
+
+BUDGET = 11
+NUM_ROUNDS = 10
+ROOT = jax.random.key(7)
+
+
+@functools.cache
+def problem():
+  return problem_lib.Problem(toys.failing(share=0.2))
+
+
+@functools.cache
+def algorithm():
+  return toys.climber(nasbench201.nasbench201())
+
+
+@functools.cache
+def alone():
+  """One search as a program of its own."""
+  return jax.jit(
+    lambda key, params: driver.run(
+      key, algorithm(), problem(), params, budget=BUDGET, num_rounds=NUM_ROUNDS
+    )[0]
+  )
+
+
+def run_alone(keys, params):
+  """Every key in a Python loop, `[S, R, ...]`."""
+  traces = [jax.device_get(alone()(key, params)) for key in keys]
+  return jax.tree.map(lambda *a: np.stack(a), *traces)
+
+
+def sweep(keys, params=None, num_devices=4, **options):
+  devices = jax.local_devices()[:num_devices]
+  with mock.patch.object(jax, "local_devices", return_value=devices):
+    return sweeping.sweep(
+      keys,
+      algorithm(),
+      problem(),
+      params or toys.climber_params(),
+      budget=BUDGET,
+      num_rounds=NUM_ROUNDS,
+      **options,
+    )
+
+
+class SweepTestCase(parameterized.TestCase):
+  def assert_same(self, trace, expected):
+    """The same slots, whatever stands in empty ones."""
+    rounds = expected.status.shape[1]
+    trace = sweeping.extend(trace, rounds)
+    np.testing.assert_array_equal(trace.status, expected.status)
+    np.testing.assert_array_equal(trace.charged, expected.charged)
+    filled = expected.status != Status.EMPTY
+    for name in ("archs", "objective", "test", "feasible", "paid"):
+      a, b = getattr(trace, name), getattr(expected, name)
+      np.testing.assert_array_equal(a[filled], b[filled], name)
+
+
+class SweepTest(SweepTestCase):
+  @parameterized.parameters(
+    dict(num_devices=4),
+    dict(num_devices=4, batch_size_seeds=3, rounds_per_call=3),
+    dict(num_devices=1, batch_size_seeds=2, rounds_per_call=4),
+    dict(num_devices=2, batch_size_seeds=3, rounds_per_call=20),
+  )
+  def test_a_search_depends_on_its_key_alone(self, **options):
+    """Oracle: a loop of single runs; chunks, devices and calls vary."""
+    keys = jax.random.split(ROOT, 5)
+    result = sweep(keys, **options)
+    self.assertEqual(result.trace.status.shape[0], 5)
+    self.assertIsInstance(result.trace.status, np.ndarray)
+    self.assert_same(result.trace, run_alone(keys, toys.climber_params()))
+
+  def test_empty_slots_are_the_same_in_every_chunking(self):
+    """Oracle: bit for bit, for lanes that end before their neighbours."""
+    keys = jax.random.split(ROOT, 5)
+    a = sweep(keys, num_devices=1, batch_size_seeds=1, rounds_per_call=1)
+    b = sweep(keys, num_devices=1, batch_size_seeds=5, rounds_per_call=1)
+    self.assertGreater(len(set(np.sum(a.trace.charged < BUDGET, 1))), 1)
+    jax.tree.map(np.testing.assert_array_equal, a.trace, b.trace)
+
+  def test_growing_a_sweep_keeps_the_earlier_seeds(self):
+    """Oracle: the smaller sweep, bit for bit in its slots."""
+    small = sweep(jax.random.split(ROOT, 3)).trace
+    large = sweep(jax.random.split(ROOT, 6)).trace
+    first = jax.tree.map(lambda a: a[:3], large)
+    rounds = max(small.status.shape[1], first.status.shape[1])
+    self.assert_same(
+      sweeping.extend(first, rounds), sweeping.extend(small, rounds)
+    )
+
+  def test_swept_params_form_a_grid(self):
+    """Oracle: single runs for each value and key, `[V, S, R, ...]`."""
+    restarts = (0.0, 0.4, 1.0)
+    params = toys.ClimberParams(jnp.float32(restarts), jnp.ones((3, 2)))
+    keys = jax.random.split(ROOT, 2)
+    result = sweep(keys, params, sweeps_params=True, batch_size_seeds=4)
+    self.assertEqual(result.trace.status.shape[:2], (3, 2))
+    for value, restart in enumerate(restarts):
+      expected = run_alone(keys, toys.climber_params(restart))
+      part = jax.tree.map(lambda a, v=value: a[v], result.trace)
+      self.assert_same(part, expected)
+
+  def test_prior_data_enters_every_search(self):
+    """Oracle: the first slots of each lane."""
+    prior = driver.Prior(jnp.full((4, 6), 2, jnp.int32).at[:, 0].set(0))
+    trace = sweep(jax.random.split(ROOT, 2), prior=prior).trace
+    archs = trace.archs[:, :2].reshape(2, 4, 6)
+    np.testing.assert_array_equal(
+      archs, np.broadcast_to(prior.archs, (2, 4, 6))
+    )
+    np.testing.assert_array_equal(trace.paid[:, :2].sum((1, 2)), 1)
+
+
+class MeasurementTest(SweepTestCase):
+  def test_memory_is_bounded_by_the_chunk(self):
+    """Oracle: the compiler's own count, for 4 times as many seeds."""
+    few = sweep(jax.random.split(ROOT, 4), batch_size_seeds=4)
+    many = sweep(jax.random.split(ROOT, 16), batch_size_seeds=4)
+    wide = sweep(jax.random.split(ROOT, 16), batch_size_seeds=16)
+    self.assertGreater(few.program_bytes, 0)
+    self.assertEqual(few.program_bytes, many.program_bytes)
+    self.assertGreater(wide.program_bytes, many.program_bytes)
+    self.assertGreater(few.compile_seconds, 0)
+    self.assertGreater(few.run_seconds, 0)
+
+  def test_progress_is_reported_after_every_call(self):
+    """Oracle: two chunks; shares rise to one."""
+    seen = []
+    sweep(
+      jax.random.split(ROOT, 5),
+      batch_size_seeds=4,
+      rounds_per_call=3,
+      on_progress=seen.append,
+    )
+    self.assertEqual({p.chunk for p in seen}, {0, 1})
+    self.assertEqual({p.num_chunks for p in seen}, {2})
+    self.assertEqual([p.round for p in seen if p.chunk == 0][:2], [3, 6])
+    shares = [p.share for p in seen]
+    self.assertEqual(shares, sorted(shares))
+    self.assertEqual(shares[-1], 1.0)
+    self.assertTrue(all(0 < share <= 1 for share in shares))
+
+  def test_a_sweep_ends_when_every_lane_has_spent_its_budget(self):
+    """Oracle: the number of calls, counted."""
+    script = toys.scripted(
+      np.asarray(problem().space.from_index(jnp.arange(200))).reshape(100, 2, 6)
+    )
+    seen = []
+    result = sweeping.sweep(
+      jax.random.split(ROOT, 4),
+      script,
+      problem(),
+      (),
+      budget=8,
+      num_rounds=100,
+      rounds_per_call=3,
+      on_progress=seen.append,
+    )
+    self.assertLen(seen, 2)
+    self.assertEqual(result.trace.charged.shape, (4, 6))
+    self.assertEqual(result.trace.charged[:, 3:].tolist(), [[8] * 3] * 4)
+
+
+class RefusalTest(SweepTestCase):
+  def test_a_sweep_needs_a_key_and_a_budget(self):
+    """Oracle: the documented ValueErrors."""
+    with self.assertRaisesRegex(ValueError, "at least one key"):
+      sweep(jax.random.split(ROOT, 0))
+    with self.assertRaisesRegex(ValueError, "budget must be at least 3"):
+      sweeping.sweep(
+        jax.random.split(ROOT, 1),
+        algorithm(),
+        problem(),
+        toys.climber_params(),
+        budget=2,
+        num_rounds=1,
+      )
+
+  def test_swept_params_need_a_common_leading_axis(self):
+    """Oracle: the documented ValueError names the sizes."""
+    params = toys.ClimberParams(jnp.zeros(3), jnp.ones((2, 2)))
+    with self.assertRaisesRegex(ValueError, r"\[2, 3\]"):
+      sweep(jax.random.split(ROOT, 2), params, sweeps_params=True)
+
+
+if __name__ == "__main__":
+  absltest.main()
