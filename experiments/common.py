@@ -12,8 +12,10 @@ import math
 import os
 import pathlib
 import platform
+import re
 import signal
 import sys
+import tempfile
 import time
 from types import FrameType
 from typing import Any
@@ -120,7 +122,7 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
   """Sets JAX up before its first use: on CPUs, one device for each core.
 
   The number of devices changes the speed and no result. A choice that the user
-  made in the environment stays.
+  made elsewhere stays.
 
   Args:
     compilation_cache_dir: where compiled programs are kept, if given.
@@ -136,10 +138,9 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
       pathlib.Path(compilation_cache_dir).mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", compilation_cache_dir)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-  chosen = "xla_force_host_platform_device_count" in os.environ.get(
-    "XLA_FLAGS", ""
-  )
-  if "JAX_NUM_CPU_DEVICES" not in os.environ and not chosen:
+  flag = "xla_force_host_platform_device_count"
+  chosen = flag in os.environ.get("XLA_FLAGS", "")
+  if jax.config.values["jax_num_cpu_devices"] < 0 and not chosen:
     # Raises if JAX runs already: then the calling program has chosen.
     with contextlib.suppress(RuntimeError):
       jax.config.update("jax_num_cpu_devices", _num_cores())
@@ -152,8 +153,49 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
     raise UsageError(f"JAX does not start: {_one_line(error)}") from error
 
 
+def read_options(
+  texts: Sequence[str], names: Sequence[str]
+) -> dict[str, dict[str, str]]:
+  """Reads texts such as `ednag.population_size=20`.
+
+  Args:
+    texts: values of `--set`.
+    names: the algorithms that run.
+
+  Returns:
+    Options and their values by algorithm, as text.
+
+  Raises:
+    UsageError: if a text has another form or names another algorithm.
+  """
+  options: dict[str, dict[str, str]] = {name: {} for name in names}
+  for text in texts:
+    match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", text)
+    if match is None:
+      raise UsageError(
+        f"--set looks like ednag.population_size=20, got {text!r}."
+      )
+    if match[1] not in options:
+      raise UsageError(
+        f"--set={text}: {match[1]} is not in --algorithm={','.join(names)}."
+      )
+    options[match[1]][match[2]] = match[3]
+  return options
+
+
 def read_prior(path: str, space: SearchSpace) -> np.ndarray:
-  """Distinct architectures of a CSV file in their order, `int32[P, L]`."""
+  """Reads the column `architecture` of a CSV file.
+
+  Args:
+    path: the file.
+    space: to which its official strings belong.
+
+  Returns:
+    `int32[P, L]`, the distinct ones in their order.
+
+  Raises:
+    UsageError: naming the file and the line at fault.
+  """
   archs: dict[tuple[int, ...], None] = {}
   with (
     user_errors("--prior: "),
@@ -174,6 +216,31 @@ def read_prior(path: str, space: SearchSpace) -> np.ndarray:
     except (ValueError, csv.Error) as error:
       raise ValueError(f"{path}:{max(reader.line_num, 1)}: {error}") from error
   return np.asarray(list(archs), np.int32)
+
+
+def prepare_workdir(
+  workdir: pathlib.Path, names: Sequence[str], *, overwrite: bool
+) -> None:
+  """Creates the directory for the results, and checks that it takes files.
+
+  Args:
+    workdir: the directory.
+    names: files of results.
+    overwrite: whether it may hold some of them.
+
+  Raises:
+    UsageError: if it may not or does not.
+  """
+  with user_errors("--workdir: "):
+    held = [name for name in names if (workdir / name).exists()]
+    if held and not overwrite:
+      raise UsageError(
+        f"{workdir} holds {held[0]}; choose another --workdir or pass "
+        "--overwrite."
+      )
+    workdir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=workdir):
+      pass
 
 
 def describe_devices(devices: Sequence[jax.Device]) -> str:

@@ -1,10 +1,11 @@
-"""What a person looks at: the table at the end, `curve.png`, `pareto.png`.
+"""What a person looks at: figures, the table, the best architectures.
 
 rich and matplotlib are imported by the functions that need them.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import csv
 import pathlib
 import sys
 from typing import Any
@@ -15,7 +16,11 @@ import numpy as np
 from experiments import results
 from nagjax import files
 from nagjax import statistics
+from nagjax.benchmarks import Benchmark
 from nagjax.problem import Problem
+
+NUM_ARCHITECTURES = 100
+"""Rows of `architectures.csv` for each algorithm."""
 
 # Okabe and Ito's colours, told apart by every kind of colour vision, with line
 # styles for print in grey.
@@ -89,11 +94,7 @@ def make_curve(
   best = statistics.best_so_far(past.objective, past.charged)
   if optimum is None:
     return Curve(name, best, None)
-  needed = statistics.queries_to_target(
-    past.objective,
-    past.charged,
-    optimum.objective - results.SUCCESS_TOLERANCE,
-  )
+  needed = results.queries_to_optimum(past, optimum)
   counts = np.arange(1, best.shape[1] + 1)
   return Curve(name, best, statistics.success_at(needed, counts))
 
@@ -223,6 +224,7 @@ def draw_pareto(
     panels = grid.ravel()
     for panel, cloud in zip(panels, clouds, strict=False):
       _draw_cloud(panel, cloud)
+      panel.set_xlim(*_cost_limits(clouds, cloud.column))
     for panel in panels[num:]:
       panel.set_axis_off()
     lowest = _crop(panels[0], np.concatenate([c.objective for c in clouds]))
@@ -239,6 +241,26 @@ def draw_pareto(
     )
     with files.atomic_path(path) as temporary:
       canvas.savefig(temporary, dpi=_DPI)
+
+
+def write_architectures(
+  path: pathlib.Path, founds: Mapping[str, results.Found], benchmark: Benchmark
+) -> None:
+  """Writes the best feasible architectures of every algorithm."""
+  header = ("architecture", "objective", "test", "num_seeds", "algorithm")
+  with (
+    files.atomic_path(path) as temporary,
+    open(temporary, "w", newline="", encoding="utf-8") as file,
+  ):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    for name, rows in founds.items():
+      for i in range(min(int(rows.feasible.sum()), NUM_ARCHITECTURES)):
+        string = benchmark.space.to_string(rows.archs[i].tolist())
+        test = "" if np.isnan(rows.test[i]) else rows.test[i]
+        writer.writerow(
+          (string, rows.objective[i], test, rows.num_seeds[i], name)
+        )
 
 
 def print_table(caption: str, summaries: Sequence[Mapping[str, Any]]) -> None:
@@ -350,6 +372,15 @@ def _crop(panel, objective: np.ndarray) -> str:
     return ""
   panel.set_ylim(low, high + 0.08 * (high - low))
   return " (upper 90 %)"
+
+
+def _cost_limits(clouds: Sequence[Cloud], column: str) -> tuple[float, float]:
+  """Bounds that all panels of a column share."""
+  same = [cloud for cloud in clouds if cloud.column == column]
+  costs = np.concatenate([[cloud.limit, *cloud.cost] for cloud in same])
+  low, high = np.nanmin(costs), np.nanmax(costs)
+  margin = 0.04 * (high - low) or 1.0
+  return low - margin, high + margin
 
 
 def _draw_cloud(panel, cloud: Cloud) -> None:

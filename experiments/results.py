@@ -8,12 +8,12 @@ same. Means of objectives are over the seeds that found something feasible.
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-import csv
 import json
 import pathlib
 from typing import Any
 from typing import NamedTuple
 import zipfile
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -38,10 +38,12 @@ FILES = (SUMMARY, TRACE, ARCHITECTURES, CURVE, PARETO)
 
 SUCCESS_TOLERANCE = 1e-3
 SUCCESS_QUERIES = (50, 100, 150, 192, 200, 300, 400, 500)
-NUM_ARCHITECTURES = 100
-"""Rows of `architectures.csv` for each algorithm."""
-
 _ROWS_PER_CALL = 2**20
+_DAMAGE = (
+  *(ValueError, KeyError, TypeError, EOFError, OSError),
+  *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading a damaged `trace.npz` raises."""
 
 
 class Record(NamedTuple):
@@ -203,27 +205,8 @@ def summarise(
   position = past.objective.argmax(axis=1)[:, None]
   best = np.take_along_axis(past.objective, position, axis=1)[has_any, 0]
   test = np.take_along_axis(past.test, position, axis=1)[has_any, 0]
-  over_seeds = _interval(best)
-  test_over_seeds = _interval(test[np.isfinite(test)])
-  success: dict[str, Any] = {
-    "success_rate": None,
-    "success_at": None,
-    "queries_to_optimum_median": None,
-  }
-  if optimum is not None:
-    needed = statistics.queries_to_target(
-      past.objective, past.charged, optimum.objective - SUCCESS_TOLERANCE
-    )
-    counts = sorted({*SUCCESS_QUERIES, record.budget})
-    counts = [count for count in counts if count <= record.budget]
-    shares = statistics.success_at(needed, counts)
-    success = {
-      "success_rate": float(np.isfinite(needed).mean()),
-      "success_at": dict(
-        zip(map(str, counts), map(float, shares), strict=True)
-      ),
-      "queries_to_optimum_median": statistics.median_queries(needed),
-    }
+  mean, std, low, high = _interval(best)
+  test_mean, test_std, _, _ = _interval(test[np.isfinite(test)])
   return {
     "algorithm": record.algorithm,
     "variant": record.variant,
@@ -233,14 +216,14 @@ def summarise(
     "num_seeds": record.num_seeds,
     "budget": record.budget,
     "queries_mean": float(trace.paid.sum(axis=(1, 2)).mean()),
-    "best_objective_mean": over_seeds[0],
-    "best_objective_std": over_seeds[1],
-    "best_objective_ci95": list(over_seeds[2:]),
-    "best_test_mean": test_over_seeds[0],
-    "best_test_std": test_over_seeds[1],
+    "best_objective_mean": mean,
+    "best_objective_std": std,
+    "best_objective_ci95": [low, high],
+    "best_test_mean": test_mean,
+    "best_test_std": test_std,
     "optimum_objective": optimum and optimum.objective,
     "optimum_test": optimum and _or_none(optimum.test),
-    **success,
+    **_success(past, record.budget, optimum),
     "feasible_rate": float(has_any.mean()),
     "simulated_gpu_hours_mean": _gpu_hours(record, found, benchmark),
     "compile_seconds": record.compile_seconds,
@@ -253,6 +236,12 @@ def summarise(
     "prior": record.prior,
     "seed_ranges": record.seed_ranges,
   }
+
+
+def queries_to_optimum(past: History, optimum: Optimum) -> np.ndarray:
+  """Returns `float64[S]`: queries until the optimum is found, inf if never."""
+  target = optimum.objective - SUCCESS_TOLERANCE
+  return statistics.queries_to_target(past.objective, past.charged, target)
 
 
 def optimum_of(problem: Problem) -> Optimum | None:
@@ -278,55 +267,36 @@ def write_traces(path: pathlib.Path, traces: Mapping[str, Trace]) -> None:
     np.savez_compressed(file, **arrays)
 
 
-def write_architectures(
-  path: pathlib.Path, found: Mapping[str, Found], benchmark: Benchmark
-) -> None:
-  """Writes the best feasible architectures of every algorithm."""
-  header = ("architecture", "objective", "test", "num_seeds", "algorithm")
-  with (
-    files.atomic_path(path) as temporary,
-    open(temporary, "w", newline="", encoding="utf-8") as file,
-  ):
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    for name, rows in found.items():
-      for i in range(min(int(rows.feasible.sum()), NUM_ARCHITECTURES)):
-        string = benchmark.space.to_string(rows.archs[i].tolist())
-        test = "" if np.isnan(rows.test[i]) else rows.test[i]
-        writer.writerow(
-          (string, rows.objective[i], test, rows.num_seeds[i], name)
-        )
-
-
 def read_run(directory: pathlib.Path) -> list[tuple[Record, Trace]]:
   """Reads what `write_summary` and `write_traces` wrote.
 
   Raises:
-    UsageError: if the files are absent or damaged.
+    OSError: if there is no summary.
+    UsageError: if a file is damaged.
   """
-  for name in (SUMMARY, TRACE):
-    if not (directory / name).is_file():
-      raise common.UsageError(f"{directory} holds no {name}; it is no result.")
   try:
     text = (directory / SUMMARY).read_text(encoding="utf-8")
     records = [
       Record(**{field: entry[field] for field in Record._fields})
       for entry in json.loads(text)
     ]
+    seeds = [record.num_seeds for record in records]
   except (ValueError, KeyError, TypeError) as error:
     raise common.UsageError(
       f"{directory / SUMMARY} is damaged or of another version: {error!r}."
     ) from error
+  if not records:
+    raise common.UsageError(f"{directory / SUMMARY} holds no algorithm.")
   runs = []
   try:
     with np.load(directory / TRACE, allow_pickle=False) as file:
-      for record in records:
+      for record, num_seeds in zip(records, seeds, strict=True):
         prefix = f"{record.name}/" if len(records) > 1 else ""
         trace = Trace(*(file[prefix + field] for field in Trace._fields))
-        if {len(array) for array in trace} != {record.num_seeds}:
-          raise ValueError(f"expected {record.num_seeds} seeds")
+        if {len(array) for array in trace} != {num_seeds}:
+          raise ValueError(f"expected {num_seeds} seeds")
         runs.append((record, trace))
-  except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+  except _DAMAGE as error:
     raise common.UsageError(
       f"{directory / TRACE} is damaged or of another run: {error!r}."
     ) from error
@@ -437,6 +407,23 @@ def _gpu_hours(
     return None
   seconds = report[tabular.TRAIN_SECONDS].astype(np.float64)
   return float(np.nansum(seconds * found.num_seeds)) / 3600 / record.num_seeds
+
+
+def _success(
+  past: History, budget: int, optimum: Optimum | None
+) -> dict[str, Any]:
+  """The keys of `summary.json` that need to know the optimum."""
+  if optimum is None:
+    keys = ("success_rate", "success_at", "queries_to_optimum_median")
+    return dict.fromkeys(keys)
+  needed = queries_to_optimum(past, optimum)
+  counts = [n for n in sorted({*SUCCESS_QUERIES, budget}) if n <= budget]
+  shares = map(float, statistics.success_at(needed, counts))
+  return {
+    "success_rate": float(np.isfinite(needed).mean()),
+    "success_at": dict(zip(map(str, counts), shares, strict=True)),
+    "queries_to_optimum_median": statistics.median_queries(needed),
+  }
 
 
 def _interval(values: np.ndarray) -> tuple[float | None, ...]:

@@ -26,8 +26,6 @@ import functools
 import hashlib
 import math
 import pathlib
-import re
-import tempfile
 import textwrap
 from typing import Any
 from typing import NamedTuple
@@ -108,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
   Returns:
     The exit code.
   """
-  return common.run_main(lambda: _run(argv))
+  return common.run_main(lambda: _run(argv), written="no summary")
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -125,13 +123,14 @@ def _run(argv: Sequence[str]) -> None:
   common.require_extra("rich", "matplotlib")
   devices = common.start_jax(values.compilation_cache_dir)
   workdir = pathlib.Path(values.workdir)
+  prepare = functools.partial(common.prepare_workdir, workdir, results.FILES)
   if values.merge:
     problem, runs = _merge(values)
-    _prepare(workdir, overwrite=values.overwrite)
+    prepare(overwrite=values.overwrite)
   else:
     plan = make_plan(values)
     problem = plan.problem
-    _prepare(workdir, overwrite=values.overwrite)
+    prepare(overwrite=values.overwrite)
     runs = run_plan(plan, devices)
   _write(workdir, problem, runs)
 
@@ -182,7 +181,7 @@ def make_plan(values: flags.FlagValues) -> Plan:
       f"{','.join(names)!r}."
     )
   variants = _variants(names, values.variant)
-  options = _options(values.set, names)
+  options = common.read_options(values.set, names)
   problem = _make_problem(values.benchmark, values.data_dir, values.constraint)
   prior = None
   if values.prior is not None:
@@ -291,25 +290,6 @@ def _variants(names: Sequence[str], variant: str) -> dict[str, str]:
   return {name: variant if has[name] else "" for name in names}
 
 
-def _options(
-  texts: Sequence[str], names: Sequence[str]
-) -> dict[str, dict[str, str]]:
-  """Options by algorithm, of texts such as `ednag.population_size=20`."""
-  options: dict[str, dict[str, str]] = {name: {} for name in names}
-  for text in texts:
-    match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", text)
-    if match is None:
-      raise common.UsageError(
-        f"--set looks like ednag.population_size=20, got {text!r}."
-      )
-    if match[1] not in options:
-      raise common.UsageError(
-        f"--set={text}: {match[1]} is not in --algorithm={','.join(names)}."
-      )
-    options[match[1]][match[2]] = match[3]
-  return options
-
-
 def _make_problem(
   name: str, data_dir: str | None, constraints: Sequence[str]
 ) -> Problem:
@@ -353,20 +333,6 @@ def _merge(
   return _make_problem(record.benchmark, values.data_dir, constraints), merged
 
 
-def _prepare(workdir: pathlib.Path, *, overwrite: bool) -> None:
-  """Creates the directory for the results, and checks that it takes files."""
-  with common.user_errors("--workdir: "):
-    held = [name for name in results.FILES if (workdir / name).exists()]
-    if held and not overwrite:
-      raise common.UsageError(
-        f"{workdir} holds {held[0]}; choose another --workdir or pass "
-        "--overwrite."
-      )
-    workdir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=workdir):
-      pass
-
-
 def _write(
   workdir: pathlib.Path,
   problem: Problem,
@@ -384,9 +350,7 @@ def _write(
   for name in (results.SUMMARY, results.PARETO):
     (workdir / name).unlink(missing_ok=True)
   results.write_traces(workdir / results.TRACE, {r.name: t for r, t in runs})
-  results.write_architectures(
-    workdir / results.ARCHITECTURES, founds, benchmark
-  )
+  plots.write_architectures(workdir / results.ARCHITECTURES, founds, benchmark)
   plots.draw_curves(
     workdir / results.CURVE,
     [plots.make_curve(r.name, results.history(t), optimum) for r, t in runs],
@@ -404,7 +368,7 @@ def _write(
   results.write_summary(workdir / results.SUMMARY, summaries)
   plots.print_table(caption, summaries)
   if optimum is not None:
-    print(f"Optimum {optimum.objective:.3f}, its test {optimum.test:.3f}.")
+    print(f"Optimum {optimum.objective:.3f}, test {optimum.test:.3f} there.")
   written = [name for name in results.FILES if (workdir / name).exists()]
   print(f"Wrote {', '.join(written)} to {workdir}.")
 

@@ -1,0 +1,55 @@
+"""nagjax: neural architecture generation in JAX."""
+
+from nagjax import algorithms
+from nagjax import benchmarks
+from nagjax import diffusion
+from nagjax import evolution
+from nagjax import predictors
+from nagjax import spaces
+from nagjax import statistics
+from nagjax.problem import Constraint
+from nagjax.problem import Problem
+from nagjax.registry import algorithm_names
+from nagjax.registry import benchmark_names
+from nagjax.registry import make_benchmark
+from nagjax.registry import make_search
+from nagjax.registry import make_space
+from nagjax.registry import space_names
+from nagjax.search import Prior
+from nagjax.search import Trace
+from nagjax.search import run
+from nagjax.search import run_on_host
+from nagjax.search import sweep
+from nagjax.spaces import SearchSpace
+from nagjax.types import Algorithm
+from nagjax.types import Evaluation
+from nagjax.types import Proposal
+from nagjax.types import Status
+
+__all__ = [
+  "Algorithm",
+  "Constraint",
+  "Evaluation",
+  "Prior",
+  "Problem",
+  "Proposal",
+  "SearchSpace",
+  "Status",
+  "Trace",
+  "algorithm_names",
+  "algorithms",
+  "benchmark_names",
+  "benchmarks",
+  "diffusion",
+  "evolution",
+  "make_benchmark",
+  "make_search",
+  "make_space",
+  "predictors",
+  "run",
+  "run_on_host",
+  "space_names",
+  "spaces",
+  "statistics",
+  "sweep",
+]

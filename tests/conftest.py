@@ -15,8 +15,12 @@ os.environ["NPROC"] = "16"
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+# After the settings: this import uses jax.
+from tests.algorithms import registered  # noqa: E402
 
 
 def pytest_configure(config):
@@ -25,3 +29,17 @@ def pytest_configure(config):
     config.addinivalue_line(
       "filterwarnings", f"ignore:Error {what} persistent compilation cache"
     )
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the tests of one registered algorithm side by side, and first.
+
+  They share compiled programs, and workers take neighbours.
+  """
+  marks = [f"_{case['testcase_name']}" for case in registered.ALL]
+
+  def group(item):
+    hits = [i for i, mark in enumerate(marks) if item.name.endswith(mark)]
+    return hits[0] if hits else len(marks)
+
+  items.sort(key=group)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.diffusion import noise as noise_lib
 from nagjax.diffusion import samplers
 from nagjax.diffusion import schedules
 from nagjax.evolution import denoising
@@ -168,20 +169,17 @@ def ednag_reference(
 
   def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
     del params
-    noise_key, mutation_key, roulette_key = jax.random.split(key, 3)
+    noise, uniform, strength, roulette = _draws(key, shape, config)
     x = denoise(
       state.x,
       fitness(state.accuracy, config),
       state.step,
-      jax.random.normal(noise_key, shape),
-      *jax.random.uniform(mutation_key, (2, shape[0])),
+      noise,
+      uniform,
+      strength,
       config=config,
     )
     x = jnp.where(state.step == config.num_steps, state.x, x)
-    if config.gumbel:
-      roulette = jax.random.gumbel(roulette_key, (2 * shape[0],))
-    else:
-      roulette = jax.random.uniform(roulette_key, (config.num_roulette,))
     features = x.reshape(shape[0], num_rows, num_columns)
     proposal = Proposal(*space.from_features(features))
     return proposal, state._replace(offspring=Offspring(x, roulette))
@@ -314,6 +312,27 @@ def select(
       weights, taken, draws, config.num_roulette, redraw=redraw
     )
   return jnp.concatenate([elites, diverse, rest])
+
+
+def _draws(
+  key: Key, shape: tuple[int, int], config: Config
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """All draws of a generation: noise, mutation (two) and roulette."""
+  num, dimension = shape
+  num_noise = -(-num * dimension // 2)
+  num_roulette = 0 if config.gumbel else config.num_roulette
+  if config.gumbel:
+    key, gumbel_key = jax.random.split(key)
+    gumbel = jax.random.gumbel(gumbel_key, (2 * num,))
+  bits = noise_lib.words(key, num_noise + 2 * num + num_roulette)
+  noise = noise_lib.coarse_normal(bits[:num_noise])
+  uniform = noise_lib.uniform(bits[num_noise:])
+  return (
+    noise[: num * dimension].reshape(shape),
+    uniform[:num],
+    uniform[num : 2 * num],
+    gumbel if config.gumbel else uniform[2 * num :],
+  )
 
 
 def preset(benchmark_name: str, budget: int) -> dict[str, float]:

@@ -41,7 +41,7 @@ def cones(archs: Archs) -> jax.Array:
   leading = (1,) * (archs.ndim - 1)
   differs = archs[..., None, :] != PEAKS.reshape(leading + PEAKS.shape)
   lost = differs.astype(jnp.float32) @ jnp.asarray(EDGE_WEIGHTS)
-  return HEIGHTS.reshape(leading + HEIGHTS.shape) - lost
+  return jnp.asarray(HEIGHTS).reshape(leading + HEIGHTS.shape) - lost
 
 
 def basin(archs: Archs) -> jax.Array:

@@ -54,7 +54,7 @@ def bayes_estimate(
     `[P, D]`.
   """
   num = x.shape[0]
-  alpha = jnp.float32(alpha)
+  alpha = jnp.asarray(alpha, jnp.float32)
   weights_of = functools.partial(_weights, density=density, alpha=alpha)
 
   def estimate(rows: jax.Array) -> jax.Array:
@@ -190,7 +190,7 @@ def hamming(x: jax.Array, y: jax.Array) -> jax.Array:
   """Number of differing variables, `int32[P, L], int32[Q, L] -> f32[P, Q]`."""
   # One fused pass over pairs; a reduction over the last axis would not
   # vectorise.
-  return sum(
-    (x[:, None, v] != y[None, :, v]).astype(jnp.float32)
-    for v in range(x.shape[-1])
-  )
+  differs = jnp.zeros((x.shape[0], y.shape[0]), jnp.float32)
+  for v in range(x.shape[-1]):
+    differs += x[:, None, v] != y[None, :, v]
+  return differs

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-import numpy as np
 
 DensityFn = Callable[[jax.Array], jax.Array]
 """Maps the fitness `[P]` of a population to densities `[P]`."""
@@ -35,7 +34,7 @@ def piecewise_rescale(accuracy: jax.Array) -> jax.Array:
   """
   piece = sum((accuracy >= knot).astype(jnp.int32) for knot in _KNOTS)
   start, offset, slope = (
-    jnp.asarray(np.float32(table))[piece]
+    jnp.asarray(table, jnp.float32)[piece]
     for table in (_STARTS, _OFFSETS, _SLOPES)
   )
   return offset + slope * (accuracy - start)

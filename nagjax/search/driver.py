@@ -36,6 +36,10 @@ class SearchState(NamedTuple):
   round: jax.Array
 
 
+ArrayHere = Any
+"""`jax.Array` inside a program, `numpy.ndarray` once a trace is on the host."""
+
+
 class Trace(NamedTuple):
   """What a search did and what it paid, `R` rounds of `B` slots.
 
@@ -53,13 +57,13 @@ class Trace(NamedTuple):
     charged: `int32[R]` distinct rows paid for up to the end of each round.
   """
 
-  archs: jax.Array
-  status: jax.Array
-  objective: jax.Array
-  test: jax.Array
-  feasible: jax.Array
-  paid: jax.Array
-  charged: jax.Array
+  archs: ArrayHere
+  status: ArrayHere
+  objective: ArrayHere
+  test: ArrayHere
+  feasible: ArrayHere
+  paid: ArrayHere
+  charged: ArrayHere
 
 
 class Prior(NamedTuple):

@@ -205,7 +205,7 @@ class _Clerk:
     paid = status == Status.FRESH
     bought = paid | (status == Status.REPEAT)
     value = np.full(len(names), np.nan, np.float32)
-    for row in np.flatnonzero(bought):
+    for row in np.flatnonzero(bought).tolist():
       value[row] = self._value[names[row]]
     usable = bought & np.isfinite(value)
     status[bought & ~usable] = Status.INVALID

@@ -2,17 +2,21 @@
 
 import functools
 
+import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nagjax import problem as problem_lib
 from nagjax import registry
+from nagjax import search as search_lib
 from nagjax.benchmarks import synthetic
 from nagjax.search import driver
 from tests.search import toys
 
 BUDGET = 17
 MAX_ROUNDS = 9
+FAILING_SHARE = 0.1
 
 TINY = {
   ("ednag", ""): dict(
@@ -41,12 +45,12 @@ ALL = [
 
 
 @functools.cache
-def make(name, variant, budget=BUDGET):
+def make(name, variant):
   """One registered algorithm, its params and its tiny number of rounds."""
   search = registry.make_search(
     name,
     synthetic.synthetic(),
-    budget=budget,
+    budget=BUDGET,
     variant=variant,
     options=TINY.get((name, variant)),
   )
@@ -54,12 +58,12 @@ def make(name, variant, budget=BUDGET):
 
 
 @functools.cache
-def problem(failing_share=0.1):
+def problem(failing_share=FAILING_SHARE):
   """The synthetic benchmark; some of its evaluations fail."""
   return problem_lib.Problem(toys.failing(share=failing_share))
 
 
-def runner(name, variant, budget=BUDGET, num_rounds=None):
+def runner(name, variant, num_rounds=None):
   """The search as a function of key, problem and params."""
   search = make(name, variant)
   num_rounds = num_rounds or search.num_rounds
@@ -70,17 +74,38 @@ def runner(name, variant, budget=BUDGET, num_rounds=None):
       search.algorithm,
       problem,
       params,
-      budget=budget,
+      budget=BUDGET,
       num_rounds=num_rounds,
-    )[0]
+    )
 
+  # chex counts traces by the name of a function.
+  run.__name__ = f"run_{name}_{variant}"
   return run
 
 
+def run_on_host(name, variant, evaluate_fn=None, seed=0, **options):
+  """The same search in Python, with look-ups made by NumPy."""
+  search = make(name, variant)
+  return search_lib.run_on_host(
+    jax.random.key(seed),
+    search.algorithm,
+    problem().space,
+    evaluate_fn or look_up,
+    search.params,
+    **{"budget": BUDGET, "num_rounds": search.num_rounds, **options},
+  )
+
+
+def look_up(archs):
+  """Objectives of `int32[n, 6]` cells by positional arithmetic, on the host."""
+  table = np.asarray(problem().benchmark.queried["valid_accuracy"])
+  return table[archs @ 5 ** np.arange(6)]
+
+
 @functools.cache
-def compiled(name, variant, budget=BUDGET):
-  """`runner`, compiled once for all tests of a process."""
-  return jax.jit(runner(name, variant, budget))
+def compiled(name, variant):
+  """`runner` as one program for all tests of a process; traced once."""
+  return jax.jit(chex.assert_max_traces(runner(name, variant), n=1))
 
 
 @functools.cache
@@ -89,13 +114,23 @@ def compiled_lanes(name, variant):
   return jax.jit(jax.vmap(runner(name, variant), (0, None, None)))
 
 
-def run(name, variant, seed=0, **options):
-  """The trace of one tiny search, on the host."""
-  search = compiled(name, variant, **options)
-  params = make(name, variant).params
-  return jax.device_get(search(jax.random.key(seed), problem(), params))
+def run(name, variant, seed=0, failing_share=FAILING_SHARE):
+  """Trace and final state of one tiny search."""
+  trace, state = compiled(name, variant)(
+    jax.random.key(seed), problem(failing_share), make(name, variant).params
+  )
+  return jax.device_get(trace), state
+
+
+def run_lanes(name, variant, *seeds):
+  """Traces of several seeds in one program."""
+  keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+  trace, _ = compiled_lanes(name, variant)(
+    keys, problem(), make(name, variant).params
+  )
+  return jax.device_get(trace)
 
 
 def lane(trace, index):
   """One lane of a trace."""
-  return jax.tree.map(lambda a: np.asarray(a)[index], trace)
+  return jax.tree.map(lambda a: a[index], trace)
