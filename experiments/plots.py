@@ -264,52 +264,43 @@ def write_architectures(
 
 
 def print_table(caption: str, summaries: Sequence[Mapping[str, Any]]) -> None:
-  """Prints the summaries to stdout."""
+  """Prints the summaries to stdout, a column for each algorithm."""
   from rich import box
   from rich import console
   from rich import table as rich_table
 
-  shares = _shares_shown(summaries)
-  table = rich_table.Table(
-    title=caption, box=box.SIMPLE_HEAD, collapse_padding=True
-  )
-  headers = ["algorithm", "best", "+- 95 %", "std", "regret", "test"]
-  headers += [f"at {count}" for count in shares]
-  headers += ["queries", "compile s", "run s"]
-  for header in headers:
-    is_name = header == "algorithm"
-    table.add_column(
-      header, justify="left" if is_name else "right", overflow="fold"
-    )
+  table = rich_table.Table(title=caption, box=box.SIMPLE_HEAD)
+  table.add_column("mean over seeds", no_wrap=True)
   for summary in summaries:
-    table.add_row(*_cells(summary, shares))
-  if shares:
-    table.caption = "at N: share of seeds at the optimum after N queries"
+    name = results.full_name(summary["algorithm"], summary["variant"])
+    table.add_column(name, justify="right", overflow="fold")
+  columns = [_cells(s, _shares_shown(summaries)) for s in summaries]
+  for label in columns[0]:
+    table.add_row(label, *(column[label] for column in columns))
   width = None if sys.stdout.isatty() else _TABLE_WIDTH
   console.Console(width=width).print(table)
 
 
-def _cells(summary: Mapping[str, Any], shares: Sequence[str]) -> list[str]:
-  name = results.full_name(summary["algorithm"], summary["variant"])
+def _cells(summary: Mapping[str, Any], shares: Sequence[str]) -> dict[str, str]:
+  """Labels and values of one algorithm."""
   best, optimum = summary["best_objective_mean"], summary["optimum_objective"]
   high = summary["best_objective_ci95"][1]
   known = best is not None and optimum is not None
   reached = summary["success_at"] or {}
-  numbers = (
-    best,
-    None if high is None else high - best,
-    summary["best_objective_std"],
-    optimum - best if known else None,
-    summary["best_test_mean"],
-  )
-  cells = [name, *map(_number, numbers)]
-  cells += [f"{reached[c]:.1%}" if c in reached else "-" for c in shares]
-  times = (summary["compile_seconds"], summary["run_seconds"])
-  return [
-    *cells,
-    f"{summary['queries_mean']:,.1f}",
-    *(f"{seconds:,.1f}" for seconds in times),
-  ]
+  return {
+    f"best {summary['objective']}": _number(best),
+    "  95 % interval, +-": _number(None if high is None else high - best),
+    "  standard deviation": _number(summary["best_objective_std"]),
+    "  regret": _number(optimum - best if known else None),
+    "test of the best": _number(summary["best_test_mean"]),
+    **{
+      f"at the optimum by {n}": f"{reached[n]:.1%}" if n in reached else "-"
+      for n in shares
+    },
+    "queries": f"{summary['queries_mean']:,.1f}",
+    "seconds to compile": f"{summary['compile_seconds']:,.1f}",
+    "seconds to run": f"{summary['run_seconds']:,.1f}",
+  }
 
 
 def _number(value: float | None) -> str:

@@ -289,7 +289,10 @@ def read_run(directory: pathlib.Path) -> list[tuple[Record, Trace]]:
     raise common.UsageError(f"{directory / SUMMARY} holds no algorithm.")
   runs = []
   try:
-    with np.load(directory / TRACE, allow_pickle=False) as file:
+    with (
+      open(directory / TRACE, "rb") as opened,  # np.load leaves it open.
+      np.load(opened, allow_pickle=False) as file,
+    ):
       for record, num_seeds in zip(records, seeds, strict=True):
         prefix = f"{record.name}/" if len(records) > 1 else ""
         trace = Trace(*(file[prefix + field] for field in Trace._fields))

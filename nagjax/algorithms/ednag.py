@@ -27,11 +27,13 @@ acts through the archive; there is no schedule over the search as a whole.
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from nagjax.diffusion import noise as noise_lib
 from nagjax.evolution import denoising
 from nagjax.evolution import fitness as fitness_lib
 from nagjax.predictors import gaussian_process
@@ -168,12 +170,14 @@ def ednag(space: SearchSpace, config: Config | None = None) -> Algorithm:
     )
 
   def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
-    generate_key, random_key = jax.random.split(key)
+    num_random = batch_size * space.num_variables
+    num_noise = _num_noise_words(space, config)
+    bits = noise_lib.words(key, num_noise + num_random)
     process = state.process
     used = gaussian_process.used(process)
     scores = fitness_lib.normal_scores(state.objective, used)
     weights = gaussian_process.weights(process, scores)
-    archs = generate(generate_key, space, process, scores, params, config)
+    archs = generate(bits[:num_noise], space, process, scores, params, config)
     mean = gaussian_process.mean(process, weights, archs)
     seen = _any_equal(space, archs, process.archs, used)
     mean = jnp.where(seen | ~space.is_valid(archs), -jnp.inf, mean)
@@ -182,7 +186,8 @@ def ednag(space: SearchSpace, config: Config | None = None) -> Algorithm:
     chosen, found = choose(mean, deviation, params.beta)
     # Too few observations, or no candidate left: uniformly random instead.
     found = found & (process.num >= config.num_initial)
-    random = space.sample(random_key, batch_size)
+    random = noise_lib.uniform(bits[num_noise:]).reshape(batch_size, -1)
+    random = space.from_uniform(random)
     archs = jnp.where(found[:, None], archs[chosen], random)
     return Proposal(archs, space.is_valid(archs)), state
 
@@ -217,7 +222,7 @@ def ednag(space: SearchSpace, config: Config | None = None) -> Algorithm:
 
 
 def generate(
-  key: Key,
+  bits: jax.Array,
   space: SearchSpace,
   process: gaussian_process.GaussianProcess,
   scores: jax.Array,
@@ -227,7 +232,8 @@ def generate(
   """Denoises one population with the process's mean as fitness.
 
   Args:
-    key: random key, consumed.
+    bits: `uint32[(T K + 1) P L]` random words, the draws of the start and of
+      every step.
     space: the search space.
     process: conditioned on the archive.
     scores: `f32[M]` fitness of the archive.
@@ -237,7 +243,6 @@ def generate(
   Returns:
     `int32[T P, L]` every individual of every step.
   """
-  start_key, noise_key = jax.random.split(key)
   num_elites = min(config.num_elites, config.archive_size)
   used = gaussian_process.used(process)
   weights = gaussian_process.weights(process, scores)
@@ -247,9 +252,13 @@ def generate(
   elites = process.archs[elites]
   # A floor keeps the estimator defined while the archive is empty.
   elite_fitness = jnp.maximum(elite_fitness, -1e3)
-  population = space.sample(start_key, config.population_size)
-  shape = (config.num_steps, *population.shape, space.num_options)
-  gumbel = jax.random.gumbel(noise_key, shape)
+  shape = (config.population_size, space.num_variables)
+  num_start = math.prod(shape)
+  population = space.from_uniform(
+    noise_lib.uniform(bits[:num_start]).reshape(shape)
+  )
+  gumbel = noise_lib.gumbel(bits[num_start:])
+  gumbel = gumbel.reshape(config.num_steps, *shape, space.num_options)
   alphas = params.final_alpha * jnp.linspace(0.0, 1.0, config.num_steps + 1)
 
   def step(population, inputs):
@@ -321,6 +330,12 @@ def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   """Twice what the budget needs: a new beginning may repeat old queries."""
   del algorithm
   return 2 * -(-max(budget - config.num_initial, 1) // config.batch_size)
+
+
+def _num_noise_words(space: SearchSpace, config: Config) -> int:
+  """Random words that `generate` takes."""
+  individual = space.num_variables * (config.num_steps * space.num_options + 1)
+  return config.population_size * individual
 
 
 def _any_equal(

@@ -25,7 +25,7 @@ from nagjax.types import Proposal
 from nagjax.types import Status
 
 FitnessFn = Callable[[Params, Archs], jax.Array]
-"""Maps params and architectures `int32[P, L]` to accuracies `[P]` in percent."""
+"""Maps params and `int32[P, L]` architectures to accuracies `[P]`, percent."""
 
 
 class State(NamedTuple):

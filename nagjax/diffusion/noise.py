@@ -39,6 +39,12 @@ def coarse_normal(bits: jax.Array) -> jax.Array:
   return jax.scipy.special.ndtri(uniform)
 
 
+def gumbel(bits: jax.Array) -> jax.Array:
+  """A standard Gumbel draw of 24 bits from every word, `f32[...]`."""
+  inside = ((bits >> 8).astype(jnp.float32) + 0.5) * 2.0**-24
+  return -jnp.log(-jnp.log(inside))
+
+
 def uniform(bits: jax.Array) -> jax.Array:
   """A uniform draw in [0, 1) of 24 bits from every word, `f32[...]`."""
   return (bits >> 8).astype(jnp.float32) * 2.0**-24

@@ -128,7 +128,9 @@ def start(
   """
   validate_budget(algorithm, problem, budget=budget, prior=prior)
   init_key, design_key, search_key = jax.random.split(key, 3)
-  state = algorithm.init(init_key, params)
+  # An empty state is constant: without the barrier the compiler spends seconds
+  # on folding what the first `tell` makes of it.
+  state = jax.lax.optimization_barrier(algorithm.init(init_key, params))
   book = ledger_lib.init(problem.benchmark.num_rows, budget)
   archs = _first_design(design_key, algorithm, problem, prior)
   proposal = Proposal(archs, problem.space.is_valid(archs))

@@ -84,8 +84,12 @@ class SearchSpace:
     Returns:
       `int32[num, L]`.
     """
-    shape = (num, self.num_variables)
-    return jax.random.randint(key, shape, 0, _along_last(self.cardinalities, 2))
+    return self.from_uniform(jax.random.uniform(key, (num, self.num_variables)))
+
+  def from_uniform(self, uniform: jax.Array) -> Archs:
+    """`sample` of given draws in [0, 1), `f32[..., L] -> int32[..., L]`."""
+    num = _along_last(self.cardinalities, uniform.ndim)
+    return jnp.minimum((uniform * num).astype(jnp.int32), num - 1)
 
   def index(self, archs: Archs) -> jax.Array:
     """Ranks architectures: `sum_l archs[l] * prod_{m<l} K_m`, `int32[...]`.
