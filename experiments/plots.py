@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import csv
 import pathlib
 import sys
+import textwrap
 from typing import Any
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ _RC: Any = {
   "lines.linewidth": 1.6,
 }
 _DPI = 200
+_CHARACTERS_PER_INCH = 11.0
 _TABLE_WIDTH = 120
 _SHARES_SHOWN = 3
 
@@ -190,7 +192,7 @@ def draw_curves(
       panel.set_xlim(0, max(longest, 2))
       panel.set_xlabel("distinct architectures evaluated")
       panel.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
-    canvas.suptitle(caption.replace("<=", " ≤ "))
+    _set_caption(canvas, caption)
     num_lines = -(-len(curves) // 4)
     num_columns = -(-len(curves) // num_lines)
     canvas.legend(loc="outside lower center", ncols=num_columns)
@@ -230,11 +232,7 @@ def draw_pareto(
     lowest = _crop(panels[0], np.concatenate([c.objective for c in clouds]))
     for row in grid:
       row[0].set_ylabel(objective)
-    canvas.suptitle(
-      f"{caption}: distinct architectures evaluated{lowest}".replace(
-        "<=", " ≤ "
-      )
-    )
+    _set_caption(canvas, f"{caption}\ndistinct architectures evaluated{lowest}")
     handles, labels = panels[0].get_legend_handles_labels()
     canvas.legend(
       handles, labels, loc="outside lower center", ncols=5, markerscale=1.5
@@ -336,6 +334,13 @@ def _mean_curve(
   mean, _, low, high, _ = statistics.regret_curve(finds, target)
   mean = np.where(np.isfinite(mean), mean, np.nan)
   return (mean, low, high) if optimum is not None else (-mean, -high, -low)
+
+
+def _set_caption(canvas, caption: str) -> None:
+  """Puts a caption above the panels, in lines that the figure has room for."""
+  width = int(_CHARACTERS_PER_INCH * canvas.get_figwidth())
+  lines = caption.replace("<=", " ≤ ").splitlines()
+  canvas.suptitle("\n".join(textwrap.fill(line, width) for line in lines))
 
 
 def _scale_regret(panel) -> None:

@@ -156,7 +156,7 @@ def _define_flags() -> flags.FlagValues:
   for define_fn, name, default, text in plain:
     define_fn(name, default, text, flag_values=values)
   integers: list[tuple[str, int, int | None, str]] = [
-    ("num_seeds", 1, 500, "Number of searches of every algorithm."),
+    ("num_seeds", 1, 200, "Number of searches of every algorithm."),
     ("seed_start", 0, 0, "The first seed."),
     ("budget", 1, None, _BUDGET),
     ("batch_size_seeds", 1, sweeping.DEFAULT_BATCH_SIZE, _BATCH),

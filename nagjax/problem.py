@@ -1,6 +1,7 @@
 """`Problem`: a benchmark and the question that is asked of it."""
 
 from collections.abc import Callable
+import math
 import re
 from typing import NamedTuple
 
@@ -171,5 +172,5 @@ class Problem:
 
 
 def _violation(column: jax.Array, limit: float) -> jax.Array:
-  scale = abs(limit) if limit else 1.0
+  scale = abs(limit) if limit and math.isfinite(limit) else 1.0
   return jnp.nan_to_num((column - limit) / scale, nan=jnp.inf)

@@ -118,10 +118,8 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
     return synthetic.synthetic()
   if table == "nasbench201" and data_set:
     return tabular.load_nasbench201(data_set, directory=data_dir)
-  known = ["synthetic", "nasbench201/<data set>"]
-  raise ValueError(
-    f"benchmark must be one of {', '.join(known)}, got {name!r}."
-  )
+  known = ", ".join(benchmark_names(data_dir))
+  raise ValueError(f"benchmark must be one of {known}, got {name!r}.")
 
 
 def make_search(

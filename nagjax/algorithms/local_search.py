@@ -82,15 +82,14 @@ def local_search(space: SearchSpace, config: Config | None = None) -> Algorithm:
     restarts = state.position >= num_neighbours
     fresh = space.sample(restart_key, 1)
     neighbours, valid = space.neighbours(state.centre)
-    if config.read_all:
-      archs = jnp.where(restarts, fresh, neighbours)
-      first = jnp.arange(batch_size) == 0
-      return Proposal(archs, jnp.where(restarts, first, valid)), state
-    # The order of a new centre's neighbours is drawn when the first is visited.
     draws = jax.random.bits(order_key, (num_neighbours,))
-    order = jnp.where(
-      state.position == 0, jnp.argsort(draws).astype(jnp.int32), state.order
-    )
+    order = jnp.argsort(draws).astype(jnp.int32)
+    if config.read_all:
+      archs = jnp.where(restarts, fresh, neighbours[order])
+      first = jnp.arange(batch_size) == 0
+      return Proposal(archs, jnp.where(restarts, first, valid[order])), state
+    # The order of a new centre's neighbours is kept until the next move.
+    order = jnp.where(state.position == 0, order, state.order)
     chosen = order[jnp.minimum(state.position, num_neighbours - 1)]
     archs = jnp.where(restarts, fresh, neighbours[chosen][None])
     valid = jnp.where(restarts, True, valid[chosen])

@@ -14,6 +14,7 @@ NaN and count as failed evaluations.
 """
 
 import dataclasses
+import io
 import os
 import pathlib
 import zipfile
@@ -170,13 +171,14 @@ def _gather(
 def _open(path: pathlib.Path, *, origin: str) -> np.lib.npyio.NpzFile:
   advice = (
     f"convert your copy of {origin} with `python -m experiments.convert "
-    f"--output={path}`, or name another directory with --data_dir or "
-    f"{base.DATA_DIRECTORY_VARIABLE}"
+    f"--format=FORMAT --source=COPY --output={path}`, or name "
+    f"another directory with --data_dir or {base.DATA_DIRECTORY_VARIABLE}"
   )
   if not path.is_file():
     raise FileNotFoundError(f"{path} is not there: {advice}.")
   try:
-    return np.load(path, allow_pickle=False)
+    # From memory: a damaged archive would leave an open file behind.
+    return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
   except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
     raise ValueError(
       f"{path} is not a readable .npz file ({error}): {advice}."

@@ -42,6 +42,7 @@ def coarse_normal(bits: jax.Array) -> jax.Array:
 def gumbel(bits: jax.Array) -> jax.Array:
   """A standard Gumbel draw of 24 bits from every word, `f32[...]`."""
   inside = ((bits >> 8).astype(jnp.float32) + 0.5) * 2.0**-24
+  inside = jnp.minimum(inside, 1 - 2.0**-24)  # The largest rounds up to one.
   return -jnp.log(-jnp.log(inside))
 
 

@@ -160,8 +160,15 @@ def advance(
     inner, _ = algorithm.tell(inner, proposal, evaluation, params)
     # Only the trace is frozen: selecting between states would turn every branch
     # of the algorithm into both branches.
-    status = jnp.where(ended, jnp.int8(Status.EMPTY), rows.status)
-    trace = Trace(*rows._replace(status=status), charged=book.charged)
+    rows = _Rows(
+      archs=jnp.where(ended, 0, rows.archs),
+      status=jnp.where(ended, jnp.int8(Status.EMPTY), rows.status),
+      objective=jnp.where(ended, -jnp.inf, rows.objective),
+      test=jnp.where(ended, jnp.nan, rows.test),
+      feasible=rows.feasible & ~ended,
+      paid=rows.paid & ~ended,
+    )
+    trace = Trace(*rows, charged=book.charged)
     return SearchState(inner, book, state.key, state.round + 1), trace
 
   return jax.lax.scan(one_round, state, length=num_rounds)

@@ -78,7 +78,7 @@ class BayesEstimateTest(chex.TestCase):
     """Oracle: each coordinate's range, which the floor shrinks by < 1 %."""
     x, density = population()
     for alpha in np.asarray(schedules.cosine(100))[1::7]:
-      result = denoising.bayes_estimate(x, density, alpha)
+      result = np.asarray(denoising.bayes_estimate(x, density, alpha))
       self.assertTrue(np.all(result <= x.max(0) + 1e-2))
       self.assertTrue(np.all(result >= x.min(0) - 1e-2))
 

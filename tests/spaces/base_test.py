@@ -127,6 +127,22 @@ class SampleTest(parameterized.TestCase):
     self.assertLen(counts, 30)
     self.assertGreater(stats.chisquare(counts).pvalue, 1e-3)
 
+  def test_given_draws_choose_options_by_equal_intervals(self):
+    """Oracle: floor(u K), for batches of any rank; extreme draws too."""
+    space = toy_space()
+    below_one = float(np.nextafter(np.float32(1), 0))
+    draws = np.asarray(
+      [[[0, 0, 0], [0.34, 0.5, 0.2]], [[0.66, 0.49, 0.61], [below_one] * 3]],
+      np.float32,
+    )
+    archs = space.from_uniform(jnp.asarray(draws))
+    np.testing.assert_array_equal(
+      archs, [[[0, 0, 0], [1, 1, 1]], [[1, 0, 3], [2, 1, 4]]]
+    )
+    self.assertEqual(archs.dtype, jnp.int32)
+    wide = toy_space((9,) * 20).from_uniform(jnp.full((1, 20), below_one))
+    np.testing.assert_array_equal(wide, 8)
+
 
 class NeighbourTest(parameterized.TestCase):
   def test_neighbours_are_all_vectors_at_hamming_distance_one(self):

@@ -1,0 +1,201 @@
+"""The rules that keep nagjax one house, read from its source."""
+
+import ast
+import importlib
+import pathlib
+import sys
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "nagjax"
+MAX_LINES = 450
+
+MATHEMATICS = {"diffusion", "evolution", "relaxation", "networks"}
+"""Rooms of the lower level, which stand side by side on `types`."""
+
+ALLOWED = {
+  "types": set(),
+  "files": set(),
+  "statistics": set(),
+  "spaces": {"types"},
+  "benchmarks": {"types", "spaces"},
+  "problem": {"types", "spaces", "benchmarks"},
+  **{room: {"types"} for room in MATHEMATICS},
+  "predictors": {"types", "spaces", *MATHEMATICS},
+  "algorithms": {"types", "spaces", "predictors", *MATHEMATICS},
+  "candidates": {"types", "spaces", "networks"},
+  "search": {"types", "spaces", "files", "problem"},
+  "convert": {"types", "spaces", "files"},
+}
+"""What a room may import besides itself; the registry stands on all."""
+
+TOP = {"registry", "__init__"}
+
+FOREIGN = {
+  "matplotlib",
+  "rich",
+  "sklearn",
+  "torch",
+  "xgboost",
+  "lightgbm",
+  "pandas",
+  "evosax",
+  "tensorflow",
+}
+"""Not at module level; the first three not at all."""
+
+NEVER = {"matplotlib", "rich", "sklearn", "logging", "tqdm", "experiments"}
+
+
+def sources(folder):
+  return sorted(folder.rglob("*.py"))
+
+
+def tree_of(path):
+  return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(nodes):
+  """Full names of the modules that import statements name."""
+  for node in nodes:
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      for alias in node.names:
+        yield f"{'.' * node.level}{node.module or ''}.{alias.name}"
+
+
+def at_module_level(tree):
+  """Statements that run on import, inside conditions and classes too."""
+  waiting = [tree]
+  while waiting:
+    for node in ast.iter_child_nodes(waiting.pop()):
+      if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        waiting.append(node)
+        yield node
+
+
+def room_of(path):
+  return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+class ImportTest(parameterized.TestCase):
+  def test_imports_go_one_way(self):
+    """Oracle: the table of architecture.md."""
+    wrong = []
+    for path in sources(PACKAGE):
+      room = room_of(path)
+      if room in TOP:
+        continue
+      self.assertIn(room, ALLOWED, f"{path}: a room without a rule")
+      for name in imported(ast.walk(tree_of(path))):
+        parts = name.split(".")
+        if parts[0] != "nagjax":
+          continue
+        if parts[1] not in {room, *ALLOWED[room]}:
+          wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    self.assertEmpty(wrong)
+
+  def test_imports_are_absolute(self):
+    """Oracle: the style rule."""
+    for path in sources(PACKAGE):
+      for name in imported(ast.walk(tree_of(path))):
+        self.assertFalse(name.startswith("."), f"{path}: {name}")
+
+  def test_heavy_libraries_are_not_imported_with_the_package(self):
+    """Oracle: module-level statements of every file."""
+    for path in sources(PACKAGE):
+      for name in imported(at_module_level(tree_of(path))):
+        self.assertNotIn(name.split(".")[0], FOREIGN, f"{path}: {name}")
+
+  def test_the_package_draws_and_prints_nothing(self):
+    """Oracle: imports anywhere, and calls of `print`, of every file."""
+    for path in sources(PACKAGE):
+      tree = tree_of(path)
+      for name in imported(ast.walk(tree)):
+        self.assertNotIn(name.split(".")[0], NEVER, f"{path}: {name}")
+      calls = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+      }
+      self.assertNotIn("print", calls, path)
+
+  def test_torch_stays_in_convert(self):
+    """Oracle: imports anywhere."""
+    for path in sources(PACKAGE):
+      names = {n.split(".")[0] for n in imported(ast.walk(tree_of(path)))}
+      if room_of(path) != "convert":
+        self.assertNotIn("torch", names, path)
+
+  def test_a_violation_would_be_seen(self):
+    """Oracle: a file that breaks the rules, parsed by the same functions."""
+    tree = ast.parse(
+      "import jax\n"
+      "if jax:\n  import torch.nn\n"
+      "def f():\n  from nagjax.search import driver\n"
+      "from . import x\n"
+    )
+    self.assertEqual(
+      sorted(imported(ast.walk(tree))),
+      ["..x", "jax", "nagjax.search.driver", "torch.nn"],
+    )
+    self.assertEqual(
+      sorted(imported(at_module_level(tree))), ["..x", "jax", "torch.nn"]
+    )
+
+
+class LayoutTest(parameterized.TestCase):
+  @parameterized.parameters("nagjax", "experiments")
+  def test_files_are_short(self, folder):
+    """Oracle: at most 450 lines."""
+    for path in sources(ROOT / folder):
+      lines = path.read_text(encoding="utf-8").count("\n")
+      self.assertLessEqual(lines, MAX_LINES, path)
+
+  def test_every_package_lists_what_is_public(self):
+    """Oracle: a sorted `__all__` of names that exist."""
+    packages = [p for p in sources(PACKAGE) if p.name == "__init__.py"]
+    self.assertGreater(len(packages), 5)
+    for path in packages:
+      parts = path.parent.relative_to(ROOT).parts
+      module = importlib.import_module(".".join(parts))
+      names = getattr(module, "__all__", None)
+      self.assertTrue(names, f"{path} has no __all__")
+      self.assertEqual(list(names), sorted(set(names)), path)
+      for name in names:
+        self.assertTrue(hasattr(module, name), f"{path}: {name}")
+
+  def test_every_folder_of_code_is_a_package(self):
+    """Oracle: an `__init__.py` beside every module."""
+    for path in sources(PACKAGE):
+      self.assertTrue((path.parent / "__init__.py").is_file(), path)
+
+  def test_every_module_says_what_it_is(self):
+    """Oracle: a module docstring, and one of every public definition."""
+    for path in sources(PACKAGE):
+      tree = tree_of(path)
+      self.assertTrue(ast.get_docstring(tree), path)
+      for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+          if not node.name.startswith("_"):
+            self.assertTrue(ast.get_docstring(node), f"{path}: {node.name}")
+
+  def test_tests_mirror_the_package(self):
+    """Oracle: every folder of tests is a room, `experiments` or `search`."""
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    for path in (ROOT / "tests").iterdir():
+      if path.is_dir() and not path.name.startswith(("_", ".")):
+        self.assertIn(path.name, {*rooms, "experiments"})
+
+  def test_the_oldest_python_can_read_every_file(self):
+    """Oracle: the parser in the mode of Python 3.11."""
+    for path in [*sources(PACKAGE), *sources(ROOT / "experiments")]:
+      ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 11))
+    self.assertGreaterEqual(sys.version_info, (3, 11))
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,93 @@
+"""Tests of the results and plots of the experiments."""
+
+import pathlib
+import tempfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+
+from experiments import plots
+from experiments import results
+from nagjax import search as search_lib
+
+
+class ResultsTest(parameterized.TestCase):
+  def _trace(self):
+    """One seed, two rounds of three slots and one that was not needed."""
+    filled = np.asarray([[[0, 1, 3], [0, 2, 4], [4, 4, 4]]], np.int8)
+    archs = np.zeros((1, 3, 3, 2), np.int32)
+    archs[0, :2, :, 0] = [[1, 1, 2], [3, 4, 5]]
+    archs[0, 2] = 9
+    objective = np.asarray([[[5, 5, -np.inf], [7, -np.inf, 7], [7, 7, 7]]])
+    return search_lib.Trace(
+      archs=archs,
+      status=filled,
+      objective=objective.astype(np.float32),
+      test=np.asarray([[[1, 2, np.nan], [3, np.nan, 8], [9, 9, 9]]], "f4"),
+      feasible=np.asarray([[[1, 1, 0], [1, 0, 1], [1, 1, 1]]], bool),
+      paid=np.asarray([[[1, 0, 1], [1, 0, 0], [0, 0, 0]]], bool),
+      charged=np.asarray([[2, 3, 3]], np.int32),
+    )
+
+  def test_tidy(self):
+    """Oracle: by hand; empty slots are cleared, the empty round is cut."""
+    trace = results.tidy(self._trace())
+    self.assertEqual(trace.status.shape, (1, 2, 3))
+    self.assertEqual(trace.archs[0, 1, :, 0].tolist(), [3, 4, 0])
+    self.assertEqual(trace.objective[0, 1].tolist(), [7, -np.inf, -np.inf])
+    self.assertEqual(trace.feasible[0, 1].tolist(), [True, False, False])
+    self.assertTrue(np.isnan(trace.test[0, 1, 2]))
+    self.assertEqual(trace.charged.tolist(), [[2, 3]])
+
+  def test_history(self):
+    """Oracle: by hand; a slot counts what was paid until after it."""
+    past = results.history(results.tidy(self._trace()))
+    self.assertEqual(past.charged.tolist(), [[1, 1, 2, 3, 3, 3]])
+    best = [[5, 5, -np.inf, 7, -np.inf, -np.inf]]
+    self.assertEqual(past.objective.tolist(), best)
+
+  @parameterized.product(known=(True, False), num_curves=(1, 9))
+  def test_curves_of_odd_runs(self, known, num_curves):
+    """Oracle: a picture, no warning: no seed, one or all at the optimum."""
+    path = (
+      pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+      / "curve.png"
+    )
+    optimum = results.Optimum(9.0, np.nan) if known else None
+    runs = [[[-np.inf, -np.inf]], [[1.0, 9.0]], [[9.0], [9.0]], [[-np.inf, 3]]]
+    curves = [
+      plots.Curve(
+        f"run{number}",
+        np.asarray(runs[number % 4], np.float32),
+        np.linspace(0, 1, len(runs[number % 4][0])) if known else None,
+      )
+      for number in range(num_curves)
+    ]
+    plots.draw_curves(
+      path, curves, caption="odd", objective="accuracy (%)", optimum=optimum
+    )
+    self.assertGreater(path.stat().st_size, 1000)
+
+  def test_clouds_of_odd_runs(self):
+    """Oracle: a picture without a warning: nothing feasible, NaN, one point."""
+    path = (
+      pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+      / "pareto.png"
+    )
+    cost = np.asarray([np.nan, 3.0, 3.0], np.float32)
+    clouds = [
+      plots.Cloud("a", "ms", 3.0, cost[:num], cost[:num] * 2, feasible[:num])
+      for num, feasible in (
+        (3, np.asarray([False, False, False])),
+        (3, np.asarray([False, True, True])),
+        (1, np.asarray([False])),
+        (0, np.asarray([], bool)),
+      )
+    ]
+    plots.draw_pareto(path, clouds, caption="odd", objective="accuracy (%)")
+    self.assertGreater(path.stat().st_size, 1000)
+
+
+if __name__ == "__main__":
+  absltest.main()
