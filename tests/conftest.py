@@ -11,9 +11,6 @@ _CACHE = pathlib.Path(tempfile.gettempdir(), f"nagjax-test-cache-{_USER}")
 
 # The devices share one thread pool and wait in it for parts of their own work:
 # without spare threads, as many devices as threads can deadlock.
-os.environ["NPROC"] = "16"
-# Devices share one pool of threads and wait in it for parts of their own work:
-# with as many devices as threads they can deadlock.
 os.environ.setdefault("NPROC", "16")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -261,11 +261,10 @@ def denoise(
     x, x0, noise, alpha, alpha_next, noise_scale=config.noise_scale
   )
   x = denoising.normalise(x)
-  index = jnp.where(
-    step >= config.num_steps - 1,
-    config.first_mutation_index,
-    config.mutation_index,
-  )
+  indices = (config.first_mutation_index, config.mutation_index)
+  if all(float(i).is_integer() and i <= 30 for i in indices):
+    indices = tuple(int(i) for i in indices)  # Powers of integers are cheap.
+  index = jnp.where(step >= config.num_steps - 1, *indices)
   x = mutation.polynomial_mutation(
     x,
     mutation_uniform,

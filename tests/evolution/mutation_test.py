@@ -22,7 +22,7 @@ def textbook(x, m, index):
 
 class PolynomialMutationTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
-  @parameterized.parameters(5.0, 8.0, 4.0, 1.0)
+  @parameterized.parameters(5.0, 8.0, 4.0, 1.0, 5, 8, 0, 30)
   def test_the_textbook_formula(self, index):
     """Oracle: Python in float64, coordinate by coordinate."""
     rng = np.random.default_rng(int(index))
