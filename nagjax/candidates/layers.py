@@ -1,0 +1,198 @@
+"""Layers of candidate networks: convolution, pooling, batch normalisation.
+
+Images are `f32[B, H, W, C]`. Convolution weights are `f32[9, C_in, C_out]`, taps
+in row-major order; a 1x1 convolution uses the centre tap. On a CPU a convolution
+is a matrix product: XLA's own is ten times slower inside a loop.
+"""
+
+import enum
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+CENTRE = 4
+"""Position of the centre among the nine taps."""
+EPSILON = 1e-5
+"""Added to variances, PyTorch's default."""
+MOMENTUM = 0.1
+"""Weight of the new value in running statistics, PyTorch's default."""
+
+_LARGEST_DENSE = 16
+"""Up to so many pixels, all pixels of an image enter one matrix product."""
+
+
+class Norm(enum.Enum):
+  """Which statistics normalise: the batch's, the running ones, or none."""
+
+  BATCH = "batch"
+  RUNNING = "running"
+  NONE = "none"
+
+
+class NormParams(NamedTuple):
+  """Scale and shift of a batch normalisation, `f32[..., C]` each."""
+
+  scale: jax.Array
+  shift: jax.Array
+
+
+class Moments(NamedTuple):
+  """Running mean and variance of a batch normalisation, `f32[..., C]` each."""
+
+  mean: jax.Array
+  variance: jax.Array
+
+
+def init_norm(shape: tuple[int, ...]) -> tuple[NormParams, Moments]:
+  """Scale 1, shift 0, mean 0, variance 1."""
+  ones, zeros = jnp.ones(shape), jnp.zeros(shape)
+  return NormParams(ones, zeros), Moments(zeros, ones)
+
+
+def normalise(
+  x: jax.Array, params: NormParams, moments: Moments, norm: Norm
+) -> tuple[jax.Array, Moments]:
+  """Batch normalisation, as PyTorch does it.
+
+  Args:
+    x: `[B, H, W, C]`.
+    params: scale and shift.
+    moments: running statistics.
+    norm: which statistics normalise; `NONE` returns `x` as it is.
+
+  Returns:
+    The normalised `x`, and the running statistics (updated by `BATCH`).
+  """
+  if norm is Norm.NONE:
+    return x, moments
+  mean, variance = moments
+  if norm is Norm.BATCH:
+    mean = jnp.mean(x, axis=(0, 1, 2))
+    variance = jnp.mean((x - mean[None, None, None]) ** 2, axis=(0, 1, 2))
+    count = x.size // x.shape[-1]
+    unbiased = variance * (count / max(count - 1, 1))
+    moments = Moments(
+      *(
+        jax.lax.stop_gradient((1 - MOMENTUM) * old + MOMENTUM * new)
+        for old, new in zip(moments, (mean, unbiased), strict=True)
+      )
+    )
+  scale = params.scale * jax.lax.rsqrt(variance + EPSILON)
+  shift = params.shift - mean * scale
+  return x * scale[None, None, None] + shift[None, None, None], moments
+
+
+def convolve(x: jax.Array, weight: jax.Array, stride: int = 1) -> jax.Array:
+  """3x3 convolution with one pixel of zeros around.
+
+  Args:
+    x: `[B, H, W, C_in]`.
+    weight: `[9, C_in, C_out]`.
+    stride: 1 or 2; the result has `ceil(H / stride)` rows.
+
+  Returns:
+    `[B, H', W', C_out]`.
+  """
+  product = _dense if x.shape[1] * x.shape[2] <= _LARGEST_DENSE else _patches
+  return jax.lax.platform_dependent(
+    x,
+    weight,
+    cpu=lambda x, w: product(x, w, stride),
+    default=lambda x, w: _convolution(x, w, stride),
+  )
+
+
+def convolve_1x1(x: jax.Array, weight: jax.Array) -> jax.Array:
+  """1x1 convolution, `[B, H, W, C_in], [C_in, C_out] -> [B, H, W, C_out]`."""
+  return (x.reshape(-1, x.shape[-1]) @ weight).reshape(*x.shape[:-1], -1)
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+  """3x3 mean with stride 1 over the pixels that exist, `[B, H, W, C]`."""
+  total = _sum_of_three(_sum_of_three(x, 1), 2)
+  count = np.outer(*(_num_neighbours(size) for size in x.shape[1:3]))
+  return total * (1 / count)[None, :, :, None].astype(np.float32)
+
+
+def halve(x: jax.Array) -> jax.Array:
+  """2x2 mean with stride 2 over the pixels that exist."""
+  height, width = x.shape[1:3]
+  pad = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
+  x = jnp.pad(x, pad)
+  batch, rows, columns, channels = x.shape
+  x = x.reshape(batch, rows // 2, 2, columns // 2, 2, channels)
+  count = np.outer(*(_num_in_pairs(size) for size in (height, width)))
+  return jnp.sum(x, axis=(2, 4)) * (1 / count)[None, :, :, None].astype(
+    np.float32
+  )
+
+
+def _convolution(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
+  return jax.lax.conv_general_dilated(
+    x,
+    weight.reshape(3, 3, *weight.shape[1:]),
+    (stride, stride),
+    ((1, 1), (1, 1)),
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
+
+
+def _patches(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
+  """One product of all 3x3 patches with the weight."""
+  height, width = x.shape[1:3]
+  padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  taps = [
+    padded[:, i : i + height : stride, j : j + width : stride]
+    for i in range(3)
+    for j in range(3)
+  ]
+  patches = jnp.concatenate(taps, axis=-1)
+  flat = weight.reshape(-1, weight.shape[-1])
+  result = patches.reshape(-1, patches.shape[-1]) @ flat
+  return result.reshape(*patches.shape[:-1], -1)
+
+
+def _dense(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
+  """One product of whole images with the matrix of the linear map."""
+  batch, height, width, _ = x.shape
+  taps = _tap_indicators(height, width, stride)
+  matrix = jnp.einsum("iot,tcd->icod", taps, weight)
+  matrix = matrix.reshape(height * width * weight.shape[1], -1)
+  rows, columns = -(-height // stride), -(-width // stride)
+  return (x.reshape(batch, -1) @ matrix).reshape(batch, rows, columns, -1)
+
+
+def _tap_indicators(height: int, width: int, stride: int) -> np.ndarray:
+  """Which tap joins input and output pixel, `f32[H W, H' W', 9]`."""
+  rows, columns = (
+    (np.arange(n)[:, None] - np.arange(0, n, stride)[None] + 1)
+    for n in (height, width)
+  )
+  tap = np.arange(3)
+  row_hits = (rows[..., None] == tap).astype(np.float32)
+  column_hits = (columns[..., None] == tap).astype(np.float32)
+  both = np.einsum("iou,jpv->ijopuv", row_hits, column_hits)
+  return both.reshape(height * width, -1, 9)
+
+
+def _sum_of_three(x: jax.Array, axis: int) -> jax.Array:
+  """Each pixel and its two neighbours along `axis`."""
+  before, after = [(0, 0)] * x.ndim, [(0, 0)] * x.ndim
+  before[axis], after[axis] = (1, 0), (0, 1)
+  size = x.shape[axis]
+  left = jax.lax.slice_in_dim(x, 0, size - 1, axis=axis)
+  right = jax.lax.slice_in_dim(x, 1, size, axis=axis)
+  return x + jnp.pad(left, before) + jnp.pad(right, after)
+
+
+def _num_neighbours(size: int) -> np.ndarray:
+  """How many of the three pixels around each one exist."""
+  position = np.arange(size)
+  return 1 + (position > 0) + (position < size - 1)
+
+
+def _num_in_pairs(size: int) -> np.ndarray:
+  """How many pixels each pair along an axis of `size` has."""
+  return np.minimum(2, size - 2 * np.arange(-(-size // 2)))

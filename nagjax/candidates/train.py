@@ -1,0 +1,196 @@
+"""Training and evaluating candidate networks.
+
+One function trains one network; `vmap` trains many at once on an accelerator,
+`jax.lax.map` one after another, which is faster on a CPU. Networks that are
+trained from one key see the same images in the same order, so that they differ
+by their architecture only.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nagjax.candidates import cells
+from nagjax.candidates.layers import Norm
+from nagjax.types import Archs
+from nagjax.types import Key
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How a network is trained; the defaults are NAS-Bench-201's.
+
+  Attributes:
+    num_epochs: passes over the images.
+    batch_size: images of a step; cut to the number of images.
+    learning_rate: at the start; falls to 0 by a cosine, epoch by epoch.
+    momentum: Nesterov's.
+    weight_decay: added to every gradient, of every parameter.
+    shift: images are moved by up to so many pixels, zeros coming in.
+    flips: whether images are mirrored at random.
+    noise: standard deviation of the noise that is added to every image.
+  """
+
+  num_epochs: int = 200
+  batch_size: int = 256
+  learning_rate: float = 0.1
+  momentum: float = 0.9
+  weight_decay: float = 5e-4
+  shift: int = 4
+  flips: bool = True
+  noise: float = 0.0
+
+  def __post_init__(self):
+    if min(self.num_epochs, self.batch_size) < 1:
+      raise ValueError(
+        "num_epochs and batch_size must be at least 1, got "
+        f"{self.num_epochs} and {self.batch_size}."
+      )
+    if self.shift < 0 or self.noise < 0 or self.learning_rate <= 0:
+      raise ValueError(
+        "shift and noise must not be negative, learning_rate must be positive, "
+        f"got {self.shift}, {self.noise} and {self.learning_rate}."
+      )
+
+
+NASBENCH201 = Recipe()
+"""The benchmark's own; its 12-epoch runs change `num_epochs` only."""
+SMALL = Recipe(
+  num_epochs=30,
+  batch_size=64,
+  shift=1,
+  flips=False,
+  noise=0.15,
+)
+"""For small images and seconds of a CPU."""
+
+
+class Images(NamedTuple):
+  """Labelled images, `f32[n, H, W, C]` and `int32[n]`."""
+
+  x: jax.Array
+  y: jax.Array
+
+
+class Metrics(NamedTuple):
+  """What a classifier is worth, `f32[]` each.
+
+  Attributes:
+    accuracy: percent.
+    cross_entropy: mean, in nats.
+    probability: mean probability of the true class.
+  """
+
+  accuracy: jax.Array
+  cross_entropy: jax.Array
+  probability: jax.Array
+
+
+def fit(
+  key: Key, arch: Archs, images: Images, config: cells.Config, recipe: Recipe
+) -> cells.Model:
+  """Trains one network from its random start.
+
+  Differs from NAS-Bench-201: the last batch of an epoch is filled up with
+  images from the epoch's beginning, so that all have one size; zeros that come
+  in at the borders are those of normalised images.
+
+  Args:
+    key: random key, consumed.
+    arch: `int32[6]`, one cell.
+    images: what it learns from.
+    config: the network around the cell.
+    recipe: how it is trained.
+  """
+  init_key, epochs_key = jax.random.split(key)
+  model = cells.init(init_key, arch, config)
+  num_images = images.y.shape[0]
+  batch_size = min(recipe.batch_size, num_images)
+  num_steps = -(-num_images // batch_size)
+  rates = optax.cosine_decay_schedule(recipe.learning_rate, recipe.num_epochs)
+  optimiser = optax.chain(
+    optax.add_decayed_weights(recipe.weight_decay),
+    optax.sgd(
+      lambda step: rates(step // num_steps), recipe.momentum, nesterov=True
+    ),
+  )
+
+  def loss(params, statistics, batch):
+    logits, statistics = cells.apply(
+      cells.Model(params, statistics), arch, batch.x, norm=Norm.BATCH
+    )
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+    return jnp.mean(losses), statistics
+
+  def step(carry, inputs):
+    (params, statistics), state = carry
+    rows, step_key = inputs
+    batch = Images(augment(step_key, images.x[rows], recipe), images.y[rows])
+    gradient, statistics = jax.grad(loss, has_aux=True)(
+      params, statistics, batch
+    )
+    update, state = optimiser.update(gradient, state, params)
+    params = optax.apply_updates(params, update)
+    return (cells.Model(params, statistics), state), None
+
+  def epoch(carry, epoch_key):
+    order_key, steps_key = jax.random.split(epoch_key)
+    order = jax.random.permutation(order_key, num_images)
+    rows = jnp.resize(order, (num_steps, batch_size))
+    keys = jax.random.split(steps_key, num_steps)
+    return jax.lax.scan(step, carry, (rows, keys))
+
+  (model, _), _ = jax.lax.scan(
+    epoch,
+    (model, optimiser.init(model.params)),
+    jax.random.split(epochs_key, recipe.num_epochs),
+  )
+  return model
+
+
+def augment(key: Key, x: jax.Array, recipe: Recipe) -> jax.Array:
+  """Flips, moves and blurs images by noise, in this order, `[B, H, W, C]`."""
+  flip_key, shift_key, noise_key = jax.random.split(key, 3)
+  num, height, width, _ = x.shape
+  if recipe.flips:
+    flip = jax.random.bernoulli(flip_key, shape=(num, 1, 1, 1))
+    x = jnp.where(flip, x[:, :, ::-1], x)
+  if recipe.shift:
+    pad = recipe.shift
+    start = jax.random.randint(shift_key, (2, num, 1), 0, 2 * pad + 1)
+    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    rows = start[0] + jnp.arange(height)[None]
+    columns = start[1] + jnp.arange(width)[None]
+    image = jnp.arange(num)[:, None, None]
+    x = padded[image, rows[:, :, None], columns[:, None, :]]
+  if recipe.noise:
+    x = x + recipe.noise * jax.random.normal(noise_key, x.shape)
+  return x
+
+
+def evaluate(
+  model: cells.Model, arch: Archs, images: Images, *, batch_size: int = 500
+) -> Metrics:
+  """Classifies images with the running statistics; see `Metrics`."""
+  num = images.y.shape[0]
+
+  def one_batch(batch: Images) -> Metrics:
+    logits, _ = cells.apply(model, arch, batch.x)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+    hits = jnp.argmax(logits, axis=-1) == batch.y
+    return Metrics(100.0 * hits, losses, jnp.exp(-losses))
+
+  size = min(batch_size, num)
+  whole = num - num % size
+  batches = jax.tree.map(
+    lambda leaf: leaf[:whole].reshape(-1, size, *leaf.shape[1:]), images
+  )
+  rows = jax.lax.map(one_batch, batches)
+  rows = jax.tree.map(lambda leaf: leaf.reshape(-1), rows)
+  if whole < num:
+    rest = one_batch(jax.tree.map(lambda leaf: leaf[whole:], images))
+    rows = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), rows, rest)
+  return jax.tree.map(jnp.mean, rows)
