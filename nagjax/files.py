@@ -1,10 +1,15 @@
-"""Writing files so that nothing half-written stays behind."""
+"""Files: written so that nothing half-written stays behind, and read safely."""
 
 from collections.abc import Iterator
 import contextlib
+import io
 import os
 import pathlib
 import tempfile
+import zipfile
+import zlib
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -37,3 +42,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+  """Reads all arrays of a .npz file, without pickles.
+
+  Raises:
+    ValueError: if the file is missing or damaged, in one line.
+  """
+  try:
+    # From memory: a damaged archive would leave an open file behind.
+    content = io.BytesIO(pathlib.Path(path).read_bytes())
+    with np.load(content, allow_pickle=False) as file:
+      return {name: file[name] for name in file.files}
+  except (
+    ValueError,
+    OSError,
+    EOFError,
+    AttributeError,  # A single array instead of an archive.
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
+    reason = " ".join(str(error).split())
+    raise ValueError(f"{path}: not a readable .npz file ({reason}).") from error

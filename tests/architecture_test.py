@@ -18,15 +18,16 @@ MATHEMATICS = {"diffusion", "evolution", "relaxation", "networks"}
 ALLOWED = {
   "types": set(),
   "files": set(),
+  "sharding": set(),
   "statistics": set(),
   "spaces": {"types"},
-  "benchmarks": {"types", "spaces"},
+  "benchmarks": {"types", "spaces", "files"},
   "problem": {"types", "spaces", "benchmarks"},
   **{room: {"types"} for room in MATHEMATICS},
   "predictors": {"types", "spaces", *MATHEMATICS},
   "algorithms": {"types", "spaces", "predictors", *MATHEMATICS},
-  "candidates": {"types", "spaces", "networks"},
-  "search": {"types", "spaces", "files", "problem"},
+  "candidates": {"types", "spaces", "files", "networks"},
+  "search": {"types", "spaces", "files", "problem", "sharding"},
   "convert": {"types", "spaces", "files"},
 }
 """What a room may import besides itself; the registry stands on all."""

@@ -261,10 +261,11 @@ def denoise(
     x, x0, noise, alpha, alpha_next, noise_scale=config.noise_scale
   )
   x = denoising.normalise(x)
-  indices = (config.first_mutation_index, config.mutation_index)
-  if all(float(i).is_integer() and i <= 30 for i in indices):
-    indices = tuple(int(i) for i in indices)  # Powers of integers are cheap.
-  index = jnp.where(step >= config.num_steps - 1, *indices)
+  first: float = config.first_mutation_index
+  rest: float = config.mutation_index
+  if all(float(i).is_integer() and i <= 30 for i in (first, rest)):
+    first, rest = int(first), int(rest)  # Powers of integers are cheap.
+  index = jnp.where(step >= config.num_steps - 1, first, rest)
   x = mutation.polynomial_mutation(
     x,
     mutation_uniform,

@@ -1,8 +1,8 @@
 """Layers of candidate networks: convolution, pooling, batch normalisation.
 
-Images are `f32[B, H, W, C]`. Convolution weights are `f32[9, C_in, C_out]`, taps
-in row-major order; a 1x1 convolution uses the centre tap. On a CPU a convolution
-is a matrix product: XLA's own is ten times slower inside a loop.
+Images are `f32[B, H, W, C]`. Convolution weights are `f32[9, C_in, C_out]`,
+taps in row-major order; a 1x1 convolution uses the centre tap. On a CPU a
+convolution is a matrix product: XLA's own is ten times slower inside a loop.
 """
 
 import enum

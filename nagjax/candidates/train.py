@@ -75,6 +75,14 @@ class Images(NamedTuple):
   y: jax.Array
 
 
+class Split(NamedTuple):
+  """Images to learn from, to choose by, and to judge by."""
+
+  train: Images
+  valid: Images
+  test: Images
+
+
 class Metrics(NamedTuple):
   """What a classifier is worth, `f32[]` each.
 
@@ -87,6 +95,67 @@ class Metrics(NamedTuple):
   accuracy: jax.Array
   cross_entropy: jax.Array
   probability: jax.Array
+
+
+class Outcome(NamedTuple):
+  """What one training came to.
+
+  A training that diverged has the metrics of a blind guess.
+
+  Attributes:
+    valid, test: metrics of the two splits.
+    failed: `bool[]` whether it diverged.
+  """
+
+  valid: Metrics
+  test: Metrics
+  failed: jax.Array
+
+
+def assess(
+  key: Key, arch: Archs, split: Split, config: cells.Config, recipe: Recipe
+) -> Outcome:
+  """Trains one network and evaluates it; see `fit` for the arguments."""
+  model = fit(key, arch, split.train, config, recipe)
+  valid = evaluate(model, arch, split.valid)
+  test = evaluate(model, arch, split.test)
+  losses = jnp.stack([valid.cross_entropy, test.cross_entropy])
+  failed = ~jnp.all(jnp.isfinite(losses))
+  share = jnp.float32(1 / config.num_classes)
+  guess = Metrics(100 * share, -jnp.log(share), share)
+  valid, test = jax.tree.map(
+    lambda value, blind: jnp.where(failed, blind, value),
+    (valid, test),
+    (guess, guess),
+  )
+  return Outcome(valid, test, failed)
+
+
+def assess_many(
+  keys: jax.Array,
+  archs: Archs,
+  split: Split,
+  config: cells.Config,
+  recipe: Recipe,
+  *,
+  batch_size: int | None = None,
+) -> Outcome:
+  """`assess` for `[n]` keys and `int32[n, 6]` cells, leading axis `[n]`.
+
+  Args:
+    keys: random keys, consumed.
+    archs: one cell for each key.
+    split: the images.
+    config: the network around the cells.
+    recipe: how they are trained.
+    batch_size: networks that train at the same time; None for one after
+      another, which is fastest on a CPU.
+  """
+  return jax.lax.map(
+    lambda pair: assess(pair[0], pair[1], split, config, recipe),
+    (keys, archs),
+    batch_size=batch_size,
+  )
 
 
 def fit(

@@ -16,6 +16,7 @@ import numpy as np
 
 from nagjax.problem import Problem
 from nagjax.search import driver
+from nagjax.sharding import over_devices
 from nagjax.types import Algorithm
 from nagjax.types import Params
 from nagjax.types import Status
@@ -184,8 +185,9 @@ class _Program(NamedTuple):
         (0, params_axis),
       )(state, params)
 
-    start = _over_devices(start, self.num_devices, params_axis)
-    advance = _over_devices(advance, self.num_devices, params_axis)
+    is_split = (True, False, self.sweeps_params)
+    start = over_devices(start, self.num_devices, is_split)
+    advance = over_devices(advance, self.num_devices, is_split)
     state, _ = jax.eval_shape(start, keys, self.problem, params)
     first = jax.jit(start).lower(keys, self.problem, params).compile()
     state = jax.tree.map(
@@ -201,26 +203,6 @@ class _Program(NamedTuple):
       .compile()
     )
     return _Compiled(first, rest, _bytes(rest))
-
-
-def _over_devices(fn: Callable, num_devices: int, params_axis) -> Callable:
-  """Splits the lanes of `fn` over the local devices; tables are copied."""
-  if num_devices == 1:
-    return fn
-  mesh = jax.make_mesh(
-    (num_devices,),
-    ("seed",),
-    axis_types=(jax.sharding.AxisType.Auto,),
-    devices=jax.local_devices(),
-  )
-  lanes, copied = jax.P("seed"), jax.P()
-  return jax.shard_map(
-    fn,
-    mesh=mesh,
-    in_specs=(lanes, copied, copied if params_axis is None else lanes),
-    out_specs=lanes,
-    check_vma=False,
-  )
 
 
 def _bytes(compiled) -> int:

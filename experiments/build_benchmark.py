@@ -1,0 +1,242 @@
+"""Makes a tabular benchmark: trains the cells of a space on images.
+
+  python -m experiments.build_benchmark --images=photos.npz \\
+    --output=trained_photos.npz --workdir=results/photos
+
+Trains one representative of each class of isomorphic cells with several seeds
+and copies the result to the others. --images is `digits` (of scikit-learn) or a
+.npz file with `x` (uint8 or float, [n, height, width, channels]) and `y`
+(labels from 0). Put the table into the data directory and search it as
+--benchmark=trained/photos.
+
+Finished chunks lie in --workdir; after an interruption of any kind the same
+command continues there and gives the same table, bit for bit. Writes, beside
+--output, NAME.manifest.json (command, versions, device, dates, checksum) and
+NAME.timings.csv.
+
+Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
+after an interruption.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import hashlib
+import pathlib
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import building
+from experiments import common
+from nagjax import files
+from nagjax import registry
+from nagjax.benchmarks import trained
+from nagjax.candidates import cells
+from nagjax.candidates import images as images_lib
+from nagjax.candidates import train
+from nagjax.spaces import SearchSpace
+
+SPLIT_SEED = 0
+ORDER_SEED = 0
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the binary.
+
+  Args:
+    argv: the command line, program name first.
+
+  Returns:
+    The exit code.
+  """
+  return common.run_main(
+    lambda: _run(argv), written="no table, but every finished chunk"
+  )
+
+
+def _run(argv: Sequence[str]) -> None:
+  values = _define_flags()
+  rest = values(list(argv))[1:]
+  if rest:
+    raise common.UsageError(f"Every argument is a flag, got {rest[0]!r}.")
+  if values.help:
+    print(f"{__doc__}\nFlags:\n{values.get_help()}")
+    return
+  common.require_extra("rich", "sklearn")
+  devices = common.start_jax(values.compilation_cache_dir)
+  job = make_job(values)
+  building.train_chunks(job, devices)
+  arrays = building.assemble(job)
+  with files.atomic_path(job.output) as path:
+    np.savez_compressed(path, **arrays)
+  building.write_manifest(job, list(argv))
+  print(f"Wrote {job.output}, its manifest and its timings.")
+  for line in describe(arrays):
+    print(line)
+
+
+def _define_flags() -> flags.FlagValues:
+  """This binary's flags, apart from those of other binaries in the process."""
+  values = flags.FlagValues()
+  strings = [
+    ("space", "nasbench201", "Name of the space."),
+    ("images", "digits", "`digits`, or a .npz file with x and y."),
+    ("output", "trained_digits.npz", "The table to write."),
+    ("workdir", "results/trained_digits", "For finished chunks."),
+    ("compilation_cache_dir", None, "Where compiled programs are kept."),
+  ]
+  for name, default, text in strings:
+    flags.DEFINE_string(name, default, text, flag_values=values)
+  integers: list[tuple[str, int, int, str]] = [
+    ("num_seeds", 1, 3, "Trainings of each representative."),
+    ("num_train", 1, 797, "Images to learn from."),
+    ("num_valid", 1, 500, "Images to choose by; the rest judges."),
+    ("num_views", 0, 2, "Augmented copies of those; 0 for plain images."),
+    ("num_channels", 1, 8, "Channels of the first stage."),
+    ("num_cells", 1, 1, "Cells of a stage."),
+    ("num_epochs", 1, train.SMALL.num_epochs, "Passes over the images."),
+    ("batch_size", 1, train.SMALL.batch_size, "Images of a step."),
+    ("shift", 0, train.SMALL.shift, "Pixels by which images move."),
+    ("chunk_size", 1, 32, "Representatives that are saved together."),
+    ("num_representatives", 0, 0, "Train only so many, for a trial; 0: all."),
+  ]
+  for name, lowest, number, text in integers:
+    flags.DEFINE_integer(name, number, text, lowest, flag_values=values)
+  floats = [
+    ("learning_rate", train.SMALL.learning_rate, "At the start."),
+    ("noise", train.SMALL.noise, "Deviation of the noise on images."),
+  ]
+  for name, value, text in floats:
+    flags.DEFINE_float(name, value, text, 0.0, flag_values=values)
+  booleans = [
+    ("flips", train.SMALL.flips, "Mirror images at random."),
+    ("overwrite", False, "Replace an existing table."),
+    ("help", False, "Print this text."),
+  ]
+  for name, value, text in booleans:
+    flags.DEFINE_boolean(name, value, text, flag_values=values)
+  return values
+
+
+def make_job(values: flags.FlagValues) -> building.Job:
+  """Checks all values and images before any computing starts.
+
+  Raises:
+    UsageError: if any is wrong.
+  """
+  with common.user_errors("--space: "):
+    space = registry.make_space(values.space)
+    if space.name != "nasbench201":
+      raise ValueError(f"no trainable networks for {space.name}.")
+  output = pathlib.Path(values.output)
+  if output.suffix != ".npz":
+    raise common.UsageError(f"--output must end in .npz, got {values.output}.")
+  if output.exists() and not values.overwrite:
+    raise common.UsageError(
+      f"{output} exists; choose another --output or pass --overwrite."
+    )
+  images = read_images(values.images)
+  with common.user_errors():
+    recipe = train.Recipe(
+      num_epochs=values.num_epochs,
+      batch_size=values.batch_size,
+      learning_rate=values.learning_rate,
+      shift=values.shift,
+      flips=values.flips,
+      noise=values.noise,
+    )
+    height, width, channels = images.x.shape[1:]
+    config = cells.Config(
+      image_shape=(height, width, channels),
+      num_classes=images.num_classes,
+      num_channels=values.num_channels,
+      num_cells=values.num_cells,
+    )
+    split = images_lib.split(
+      jax.random.key(SPLIT_SEED),
+      images,
+      num_train=values.num_train,
+      num_valid=values.num_valid,
+      recipe=recipe,
+      num_views=values.num_views,
+    )
+  settings = {
+    "space": space.name,
+    "images": pathlib.Path(values.images).name,
+    "images_sha256": _digest(images.x, images.y),
+    "num_seeds": values.num_seeds,
+    "num_train": values.num_train,
+    "num_valid": values.num_valid,
+    "num_views": values.num_views,
+    "chunk_size": values.chunk_size,
+    "num_representatives": values.num_representatives,
+    "config": dataclasses.asdict(config),
+    "recipe": dataclasses.asdict(recipe),
+  }
+  workdir = pathlib.Path(values.workdir)
+  with common.user_errors("--output and --workdir: "):
+    output.parent.mkdir(parents=True, exist_ok=True)
+    workdir.mkdir(parents=True, exist_ok=True)
+    building.claim(workdir, settings)
+  return building.Job(
+    space=space,
+    classes=_representatives(space, values.num_representatives),
+    split=split,
+    config=config,
+    recipe=recipe,
+    num_seeds=values.num_seeds,
+    chunk_size=values.chunk_size,
+    output=output,
+    workdir=workdir,
+    settings=settings,
+  )
+
+
+def read_images(name: str) -> images_lib.Labelled:
+  """Reads scikit-learn's digits, or a file.
+
+  Raises:
+    UsageError: if the images are refused.
+  """
+  if name == "digits":
+    from sklearn import datasets  # Optional: the extra `experiments`.
+
+    found = datasets.load_digits()
+    return images_lib.check(
+      found.images[..., None].astype(np.float32), found.target
+    )
+  with common.user_errors("--images: "):
+    return images_lib.load(name)
+
+
+def describe(arrays: dict[str, np.ndarray]) -> list[str]:
+  """Lines that tell what a table holds."""
+  lines = [
+    f"{len(arrays['ops']):,} cells, {int(arrays['failed'].sum())} failed"
+  ]
+  for name in trained.METRICS:
+    low, middle, high = np.percentile(arrays[name].mean(1), [25, 50, 75])
+    lines.append(f"  {name}: quartiles {low:.4g} / {middle:.4g} / {high:.4g}")
+  return lines
+
+
+def _representatives(space: SearchSpace, limit: int) -> np.ndarray:
+  """Indices of the representatives in a random order, the first `limit`."""
+  archs = jnp.asarray(space.all_architectures())
+  found = np.unique(np.asarray(space.index(space.canonicalise(archs))))
+  order = np.random.default_rng(ORDER_SEED).permutation(found)
+  return order[:limit] if limit else order
+
+
+def _digest(*arrays: np.ndarray) -> str:
+  digest = hashlib.sha256()
+  for array in arrays:
+    digest.update(repr((array.shape, array.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+  return digest.hexdigest()
+
+
+if __name__ == "__main__":
+  common.run_program(main)

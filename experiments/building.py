@@ -1,0 +1,239 @@
+"""The work of `experiments.build_benchmark`: chunks of trainings, and a table.
+
+A chunk is a file of the workdir that appears when it is complete, so that a run
+that was killed continues with the next one and ends in the same table.
+"""
+
+from collections.abc import Sequence
+import csv
+import datetime
+import hashlib
+import json
+import pathlib
+import time
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import common
+from nagjax import files
+from nagjax.benchmarks import trained
+from nagjax.candidates import cells
+from nagjax.candidates import train
+from nagjax.search import Progress
+from nagjax.sharding import over_devices
+from nagjax.spaces import SearchSpace
+
+SETTINGS = "settings.json"
+
+
+class Job(NamedTuple):
+  """Everything that a build needs, checked.
+
+  Attributes:
+    space: whose cells are trained.
+    classes: `int32[n]` indices of the representatives, in the order of work.
+    split: the images.
+    config: the network around the cells.
+    recipe: how they are trained.
+    num_seeds: trainings of each representative.
+    chunk_size: representatives of a chunk.
+    output: the table.
+    workdir: for the chunks.
+    settings: what the numbers depend on, as JSON.
+  """
+
+  space: SearchSpace
+  classes: np.ndarray
+  split: train.Split
+  config: cells.Config
+  recipe: train.Recipe
+  num_seeds: int
+  chunk_size: int
+  output: pathlib.Path
+  workdir: pathlib.Path
+  settings: dict[str, Any]
+
+
+def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
+  """Trains what is not in the workdir yet, one file a chunk."""
+  chunks = _chunks(job)
+  todo = [number for number in chunks if not _chunk_path(job, number).exists()]
+  if not todo:
+    return
+  program = None
+  with common.progress() as report:
+    report("training", None)
+    for done, number in enumerate(todo):
+      indices = np.resize(chunks[number], job.chunk_size)
+      archs = np.asarray(job.space.all_architectures()[indices])
+      lanes, keys = _lanes(job, archs, len(devices))
+      if program is None:
+        program = _compile(job, keys, lanes, devices)
+      began = time.perf_counter()
+      outcome = jax.device_get(program(keys, lanes, job.split))
+      seconds = time.perf_counter() - began
+      rows = {
+        name: value[: len(chunks[number]) * job.num_seeds].reshape(
+          -1, job.num_seeds
+        )
+        for name, value in _columns(outcome).items()
+      }
+      with files.atomic_path(_timing_path(job, number)) as path:
+        path.write_text(json.dumps(_timing(number, seconds, devices)) + "\n")
+      with files.atomic_path(_chunk_path(job, number)) as path:
+        np.savez(path, index=chunks[number], **rows)
+      share = (done + 1) / len(todo)
+      report("training", Progress(done, len(todo), done + 1, len(todo), share))
+
+
+def assemble(job: Job) -> dict[str, np.ndarray]:
+  """Joins the chunks and copies results to isomorphic cells.
+
+  Returns:
+    The arrays of a table, see `nagjax.benchmarks.trained`.
+  """
+  parts = []
+  for number in _chunks(job):
+    with np.load(_chunk_path(job, number), allow_pickle=False) as file:
+      parts.append({name: file[name] for name in file.files})
+  joined = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+  order = np.argsort(joined["index"])
+  joined = {name: column[order] for name, column in joined.items()}
+  archs = job.space.all_architectures()
+  representative = np.asarray(
+    job.space.index(job.space.canonicalise(jnp.asarray(archs)))
+  )
+  rows = np.flatnonzero(np.isin(representative, joined["index"]))
+  source = np.searchsorted(joined["index"], representative[rows])
+  arrays = {
+    name: column[source] for name, column in joined.items() if name != "index"
+  }
+  params = np.asarray(cells.num_params(jnp.asarray(archs[rows]), job.config))
+  macs = np.asarray(cells.num_macs(jnp.asarray(archs[rows]), job.config))
+  header = {"kind": trained.KIND, "settings": job.settings}
+  return {
+    "ops": archs[rows].astype(np.int8),
+    "isomorph": representative[rows].astype(np.int16),
+    **arrays,
+    "params_m": (params / 1e6).astype(np.float32),
+    "flops_m": (macs / 1e6).astype(np.float32),
+    "header": np.asarray(json.dumps(header, sort_keys=True)),
+  }
+
+
+def write_manifest(job: Job, argv: Sequence[str]) -> None:
+  """Writes how the table came about, and the seconds of every chunk."""
+  timings = [
+    json.loads(_timing_path(job, number).read_text()) for number in _chunks(job)
+  ]
+  manifest = {
+    "command": ["python", "-m", "experiments.build_benchmark", *argv[1:]],
+    "settings": job.settings,
+    "seeds": list(range(job.num_seeds)),
+    "devices": sorted({t["device"] for t in timings}),
+    "versions": [
+      json.loads(text)
+      for text in sorted({json.dumps(t["versions"]) for t in timings})
+    ],
+    "first_date": min(t["date"] for t in timings),
+    "last_date": max(t["date"] for t in timings),
+    "training_seconds": sum(t["seconds"] for t in timings),
+    "sha256": hashlib.sha256(job.output.read_bytes()).hexdigest(),
+  }
+  with files.atomic_path(job.output.with_suffix(".manifest.json")) as path:
+    path.write_text(json.dumps(manifest, indent=2) + "\n")
+  with files.atomic_path(job.output.with_suffix(".timings.csv")) as path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+      writer = csv.writer(file)
+      writer.writerow(["chunk", "seconds", "device", "date"])
+      for timing in timings:
+        writer.writerow(
+          timing[name] for name in ("chunk", "seconds", "device", "date")
+        )
+
+
+def _chunks(job: Job) -> dict[int, np.ndarray]:
+  starts = range(0, len(job.classes), job.chunk_size)
+  return {
+    number: job.classes[start : start + job.chunk_size]
+    for number, start in enumerate(starts)
+  }
+
+
+def _lanes(
+  job: Job, archs: np.ndarray, num_devices: int
+) -> tuple[jax.Array, jax.Array]:
+  """One lane for each training, filled up to a multiple of the devices."""
+  lanes = np.repeat(archs, job.num_seeds, axis=0)
+  seeds = np.tile(np.arange(job.num_seeds), len(archs))
+  rows = np.resize(
+    np.arange(len(lanes)), -(-len(lanes) // num_devices) * num_devices
+  )
+  keys = jax.vmap(jax.random.key)(jnp.asarray(seeds[rows]))
+  return jnp.asarray(lanes[rows]), keys
+
+
+def _compile(job: Job, keys, lanes, devices: Sequence[jax.Device]):
+  """Compiles the training of a chunk: in turn on CPUs, at once elsewhere."""
+  on_cpu = devices[0].platform == "cpu"
+  batch_size = None if on_cpu else -(-lanes.shape[0] // len(devices))
+
+  def run(keys, lanes, split):
+    return train.assess_many(
+      keys, lanes, split, job.config, job.recipe, batch_size=batch_size
+    )
+
+  spread = over_devices(run, len(devices), (True, True, False))
+  return jax.jit(spread).lower(keys, lanes, job.split).compile()
+
+
+def _columns(outcome: train.Outcome) -> dict[str, np.ndarray]:
+  """Columns of a table, `[n]` each."""
+  columns = {"failed": np.asarray(outcome.failed)}
+  for split in ("valid", "test"):
+    for metric, value in getattr(outcome, split)._asdict().items():
+      columns[f"{split}_{metric}"] = np.asarray(value, np.float32)
+  return columns
+
+
+def claim(workdir: pathlib.Path, settings: dict[str, Any]) -> None:
+  """Makes the workdir this run's, or checks that it is.
+
+  Raises:
+    ValueError: if it holds the chunks of other settings.
+  """
+  path = workdir / SETTINGS
+  text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+  if path.exists():
+    if path.read_text() != text:
+      raise ValueError(
+        f"{workdir} holds chunks of other settings, see {path}; choose another "
+        "--workdir or delete it."
+      )
+    return
+  with files.atomic_path(path) as temporary:
+    temporary.write_text(text)
+
+
+def _chunk_path(job: Job, number: int) -> pathlib.Path:
+  return job.workdir / f"chunk_{number:05d}.npz"
+
+
+def _timing_path(job: Job, number: int) -> pathlib.Path:
+  return job.workdir / f"timing_{number:05d}.json"
+
+
+def _timing(
+  number: int, seconds: float, devices: Sequence[jax.Device]
+) -> dict[str, Any]:
+  return {
+    "chunk": number,
+    "seconds": round(seconds, 3),
+    "device": common.describe_devices(devices),
+    "versions": common.versions(),
+    "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+  }

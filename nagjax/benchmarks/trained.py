@@ -1,0 +1,149 @@
+"""Tables made by `experiments.build_benchmark`, and the one that ships.
+
+A file holds, one row an architecture:
+
+  ops               `int8[n, 6]` operations
+  isomorph          `int16[n]` index of the trained representative
+  valid_accuracy, test_accuracy
+                    `f32[n, S]` percent, one column a seed
+  valid_cross_entropy, test_cross_entropy
+                    `f32[n, S]` mean, nats
+  valid_probability, test_probability
+                    `f32[n, S]` mean probability of the true class
+  failed            `bool[n, S]` trainings that diverged; their metrics are
+                    those of a blind guess
+  params_m, flops_m `f32[n]` million parameters, million multiplications
+  header            JSON: the settings of the build
+
+`digits` is such a table of all NAS-Bench-201 cells on scikit-learn's digits.
+The objective is the mean probability of the true class, in percent: it ranks
+like the accuracy, and repeats better from seed to seed, because it is smooth.
+"""
+
+import functools
+import importlib.resources
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import files
+from nagjax.benchmarks import base
+from nagjax.benchmarks import tabular
+from nagjax.spaces import nasbench201
+
+KIND = "nagjax trained table"
+METRICS = tuple(
+  f"{split}_{metric}"
+  for split in ("valid", "test")
+  for metric in ("accuracy", "cross_entropy", "probability")
+)
+VALID_PROBABILITY = "valid_probability"
+TEST_PROBABILITY = "test_probability"
+EMBEDDED = "digits"
+PREFIX = "trained_"
+"""Of the files of user-made tables in the data directory."""
+
+
+def digits() -> tabular.Tabular:
+  """Returns the table that ships: NAS-Bench-201 cells on 8 x 8 digits."""
+  resource = importlib.resources.files("nagjax.benchmarks") / "data/digits.npz"
+  with importlib.resources.as_file(resource) as path:
+    return load(path, name=EMBEDDED)
+
+
+def load_trained(
+  data_set: str, *, directory: str | os.PathLike[str] | None = None
+) -> tabular.Tabular:
+  """Loads `trained_<data set>.npz` of the data directory; see `load`."""
+  root = pathlib.Path(directory) if directory else base.data_directory()
+  stem = data_set.replace("-", "_")
+  return load(root / f"{PREFIX}{stem}.npz", name=f"trained/{data_set}")
+
+
+def data_sets(directory: str | os.PathLike[str] | None = None) -> list[str]:
+  """Names of the tables in the data directory."""
+  root = pathlib.Path(directory) if directory else base.data_directory()
+  stems = [path.stem for path in root.glob(f"{PREFIX}*.npz")]
+  return sorted(s.removeprefix(PREFIX).replace("_", "-") for s in stems)
+
+
+def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
+  """Loads a table as a benchmark; metrics are means over its seeds.
+
+  Args:
+    path: the file.
+    name: of the benchmark.
+
+  Returns:
+    A benchmark with objective `valid_probability` and test column
+    `test_accuracy`, both percent. An architecture whose trainings all failed
+    is a failed evaluation.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is damaged or lacks architectures.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(
+      f"{path} is not there: make it with `python -m "
+      f"experiments.build_benchmark --images=FILE --output={path}`."
+    )
+  try:
+    arrays = files.read_arrays(path)
+    order = _order(arrays["ops"])
+    works = ~arrays["failed"][order]
+    metrics = {
+      key: _mean(arrays[key][order].astype(np.float64), works)
+      for key in METRICS
+    }
+    costs = {key: arrays[key][order] for key in ("params_m", "flops_m")}
+  except (ValueError, KeyError, IndexError) as error:
+    raise ValueError(
+      f"{path} is no table of experiments.build_benchmark ({error})."
+    ) from error
+  for key in (VALID_PROBABILITY, TEST_PROBABILITY):
+    metrics[key] *= 100.0
+  queried = {key: metrics[key] for key in METRICS if key.startswith("valid")}
+  reported = {key: metrics[key] for key in METRICS if key.startswith("test")}
+  as_columns = functools.partial(
+    jax.tree.map, lambda column: jnp.asarray(column, jnp.float32)
+  )
+  return tabular.Tabular(
+    queried=as_columns({**queried, **costs}),
+    reported=as_columns(reported),
+    name=name,
+    space=nasbench201.nasbench201(),
+    objective=VALID_PROBABILITY,
+    test=tabular.TEST_ACCURACY,
+    units=tuple((key, _unit(key)) for key in (*METRICS, *costs)),
+  )
+
+
+def _order(ops: np.ndarray) -> np.ndarray:
+  """Row of the file for every index of the space."""
+  space = nasbench201.nasbench201()
+  strides = np.cumprod((1, *space.cardinalities[:-1]))
+  index = ops.astype(np.int64) @ strides
+  if not np.array_equal(np.sort(index), np.arange(space.num_architectures)):
+    raise ValueError(
+      f"expected each of the {space.num_architectures} cells once, got "
+      f"{len(ops)} rows"
+    )
+  return np.argsort(index)
+
+
+def _mean(values: np.ndarray, works: np.ndarray) -> np.ndarray:
+  """Mean over the seeds that work; NaN where none does."""
+  count = works.sum(axis=1)
+  total = np.where(works, values, 0.0).sum(axis=1)
+  return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _unit(column: str) -> str:
+  if column.endswith("cross_entropy"):
+    return "nats"
+  return "million" if column.endswith("_m") else "%"

@@ -1,0 +1,146 @@
+"""Images for candidate networks: checks, and the split into three parts."""
+
+import os
+import pathlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import files
+from nagjax.candidates import train
+from nagjax.types import Key
+
+
+class Labelled(NamedTuple):
+  """Images on the host, `f32[n, H, W, C]`, and labels `int32[n]` from 0."""
+
+  x: np.ndarray
+  y: np.ndarray
+
+  @property
+  def num_classes(self) -> int:
+    """Number of classes."""
+    return int(self.y.max()) + 1
+
+
+def load(path: str | os.PathLike[str]) -> Labelled:
+  """Reads `x` (uint8 or float `[n, H, W, C]`) and `y` (integers) of a .npz.
+
+  Raises:
+    ValueError: if the file is missing or damaged, or `check` refuses it.
+  """
+  if not pathlib.Path(path).is_file():
+    raise ValueError(
+      f"{path}: expected a .npz file with the arrays x and y, got no file."
+    )
+  arrays = files.read_arrays(path)
+  try:
+    if not {"x", "y"} <= set(arrays):
+      raise ValueError(
+        f"expected the arrays x and y, got {', '.join(arrays) or 'none'}."
+      )
+    return check(arrays["x"], arrays["y"])
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+
+
+def check(x: np.ndarray, y: np.ndarray) -> Labelled:
+  """Checks images and labels.
+
+  Args:
+    x: uint8 or float `[n, H, W, C]`.
+    y: integers `[n]`, classes from 0 without a gap.
+
+  Raises:
+    ValueError: saying what was expected and what came.
+  """
+  if x.ndim != 4 or min(x.shape) < 1:
+    raise ValueError(
+      f"x must have the shape [n, height, width, channels], got {x.shape}; a "
+      "grey image has one channel."
+    )
+  if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
+    raise ValueError(f"x must be uint8 or float, got {x.dtype}.")
+  if not np.isfinite(x).all():
+    raise ValueError("x must be finite, got NaN or infinite values.")
+  if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
+    raise ValueError(
+      f"y must be {x.shape[0]} integers, one for each image, got {y.dtype} of "
+      f"shape {y.shape}."
+    )
+  present = np.unique(y)
+  if len(present) < 2:
+    raise ValueError(
+      f"y must have two classes or more, got {present.tolist()}."
+    )
+  if present[0] < 0 or present[-1] != len(present) - 1:
+    raise ValueError(
+      f"y must number its {len(present)} classes from 0 to {len(present) - 1} "
+      f"without a gap, got labels from {present[0]} to {present[-1]}."
+    )
+  if x.max() == x.min():
+    raise ValueError("x must not be constant.")
+  return Labelled(x.astype(np.float32), y.astype(np.int32))
+
+
+def split(
+  key: Key,
+  images: Labelled,
+  *,
+  num_train: int,
+  num_valid: int,
+  recipe: train.Recipe,
+  num_views: int = 1,
+) -> train.Split:
+  """Normalises and divides images into three parts.
+
+  Images to choose and to judge by are augmented as those to learn from are, a
+  fixed number of times: on small data sets that makes a harder task, whose
+  results spread more.
+
+  Args:
+    key: random key, consumed.
+    images: all of them; the order is drawn.
+    num_train: images to learn from; their mean and deviation by channel
+      normalise all.
+    num_valid: images to choose by; the rest judges.
+    recipe: says how images are augmented.
+    num_views: augmented copies of every image; 0 for the images as they are.
+
+  Raises:
+    ValueError: if a part would be empty, or the first lacks a class.
+  """
+  num = len(images.y)
+  if num_train < 1 or num_valid < 1 or num_train + num_valid >= num:
+    raise ValueError(
+      f"num_train and num_valid must leave some of the {num} images, got "
+      f"{num_train} and {num_valid}."
+    )
+  order_key, valid_key, test_key = jax.random.split(key, 3)
+  order = np.asarray(jax.random.permutation(order_key, num))
+  x, y = images.x[order], images.y[order]
+  if len(np.unique(y[:num_train])) < images.num_classes:
+    raise ValueError(
+      f"Some of the {images.num_classes} classes have no image among the "
+      f"{num_train} to learn from; raise num_train."
+    )
+  axes = (0, 1, 2)
+  mean = x[:num_train].mean(axes, keepdims=True, dtype=np.float64)
+  deviation = x[:num_train].std(axes, keepdims=True, dtype=np.float64)
+  x = ((x - mean) / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)
+
+  def views(view_key: Key, part: slice) -> train.Images:
+    if num_views == 0:
+      return train.Images(jnp.asarray(x[part]), jnp.asarray(y[part]))
+    copies = jnp.asarray(np.concatenate([x[part]] * num_views))
+    labels = jnp.asarray(np.concatenate([y[part]] * num_views))
+    return train.Images(train.augment(view_key, copies, recipe), labels)
+
+  end = num_train + num_valid
+  return train.Split(
+    train=train.Images(jnp.asarray(x[:num_train]), jnp.asarray(y[:num_train])),
+    valid=views(valid_key, slice(num_train, end)),
+    test=views(test_key, slice(end, None)),
+  )

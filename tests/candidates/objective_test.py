@@ -1,0 +1,222 @@
+"""Tests of nagjax.candidates.objective."""
+
+import itertools
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import problem as problem_lib
+from nagjax import registry
+from nagjax import search
+from nagjax.candidates import cells
+from nagjax.candidates import objective
+from nagjax.candidates import zerocost
+from nagjax.candidates.train import Images
+from nagjax.spaces import nasbench201
+from nagjax.types import Status
+
+CONFIG = cells.Config((4, 4, 1), num_classes=3, num_channels=1, num_cells=1)
+# Most of a test is compilation; without optimisation it takes half the time.
+FAST = {"xla_backend_optimization_level": 0}
+
+
+def benchmark(score="params", **options):
+  options = {"key": jax.random.key(0), "config": CONFIG, **options}
+  return objective.zerocost(score, "nasbench201", **options)
+
+
+def operations_cost(model, arch, images, config):
+  """A score that is cheap and depends on everything it may."""
+  bias = jnp.sum(model.params.bias) / config.num_classes
+  weights = images.y.astype(jnp.float32) @ jnp.mean(images.x, axis=(1, 2, 3))
+  return jnp.sum(arch.astype(jnp.float32) ** 2) * weights + bias
+
+
+def with_a_cost():
+  """Makes `cost` a score that is better the smaller it is, in ms."""
+  scores = {"cost": zerocost.Score(operations_cost, sign=-1, unit="ms")}
+  return mock.patch.object(zerocost, "SCORES", scores)
+
+
+class ProtocolTest(parameterized.TestCase):
+  def test_columns(self):
+    """Oracle: the documented attributes of a benchmark."""
+    asked = benchmark("naswot")
+    self.assertEqual(asked.name, "zerocost/naswot@nasbench201")
+    self.assertEqual(asked.objective, "naswot")
+    self.assertEqual(asked.units, ())
+    self.assertEqual(benchmark("flops").units, (("flops", "million"),))
+    self.assertIsNone(asked.test)
+    self.assertEqual(asked.num_rows, 15625)
+    self.assertIs(asked.space, nasbench201.nasbench201())
+
+  def test_rows_are_indices(self):
+    """Oracle: positional arithmetic."""
+    archs = np.random.default_rng(0).integers(0, 5, (4, 3, 6))
+    rows = benchmark().identities(jnp.asarray(archs))
+    np.testing.assert_array_equal(rows, archs @ 5 ** np.arange(6))
+    self.assertEqual(rows.dtype, jnp.int32)
+
+  def test_there_is_nothing_for_the_reader(self):
+    """Oracle: the documented None, and NaN where a metric would be."""
+    problem = problem_lib.Problem(benchmark()).validate()
+    archs = jnp.zeros((3, 6), jnp.int32)
+    self.assertEqual(problem.benchmark.report(archs), {})
+    self.assertTrue(np.all(np.isnan(problem.test(archs))))
+    self.assertIsNone(problem.optimum())
+
+  @parameterized.parameters(None, 1, 4)
+  def test_a_query_is_the_score_of_every_cell(self, batch_size):
+    """Oracle: `evaluate` in a loop, for leading axes and their absence."""
+    archs = np.random.default_rng(1).integers(0, 5, (2, 3, 6))
+    with with_a_cost():
+      asked = benchmark("cost", batch_size=batch_size)
+      self.assertEqual(asked.units, (("cost", "ms"),))
+      query = jax.jit(objective.ZeroCost.query, compiler_options=FAST)
+      one = query(asked, jnp.asarray(archs[0, 0]))["cost"]
+      values = query(asked, jnp.asarray(archs))["cost"]
+      score = jax.jit(
+        lambda arch, images: zerocost.evaluate(
+          jax.random.key(0), arch, images, CONFIG, score="cost"
+        ),
+        compiler_options=FAST,
+      )
+      for i, j in itertools.product(range(2), range(3)):
+        single = score(jnp.asarray(archs[i, j]), asked.images)
+        np.testing.assert_allclose(values[i, j], -single, rtol=1e-6)
+    self.assertEqual(one.shape, ())
+    np.testing.assert_allclose(one, values[0, 0], rtol=1e-6)
+    self.assertEqual(values.dtype, jnp.float32)
+
+  def test_a_benchmark_is_an_argument(self):
+    """Oracle: three arrays, and one program for every key and batch."""
+    traces = []
+
+    @jax.jit
+    def query(asked, archs):
+      traces.append(1)
+      return asked.query(archs)["cost"]
+
+    archs = jnp.ones((2, 6), jnp.int32)
+    with with_a_cost():
+      first = benchmark("cost")
+      other_key = first.replace(key=jax.random.key(1))
+      images = first.images
+      other_images = first.replace(images=Images(images.x, images.y * 2))
+      self.assertLen(jax.tree.leaves(first), 3)
+      a, b, c = (query(x, archs) for x in (first, other_key, other_images))
+    self.assertLen(traces, 1)
+    self.assertNotEqual(a.tolist(), b.tolist())
+    self.assertNotEqual(a.tolist(), c.tolist())
+
+
+class SearchTest(parameterized.TestCase):
+  def test_a_search_pays_for_distinct_cells(self):
+    """Oracle: the counts of cells, and the closed form of their sizes."""
+    problem = problem_lib.Problem(benchmark("params"))
+    chosen = registry.make_search("random", problem.benchmark, budget=20)
+    trace, _ = jax.jit(
+      lambda key, problem: search.run(
+        key,
+        chosen.algorithm,
+        problem,
+        chosen.params,
+        budget=20,
+        num_rounds=chosen.num_rounds,
+      )
+    )(jax.random.key(0), problem)
+    paid = np.asarray(trace.status) == Status.FRESH
+    archs = np.asarray(trace.archs)[paid]
+    self.assertLen({tuple(arch) for arch in archs.tolist()}, 20)
+    self.assertEqual(int(trace.charged[-1]), 20)
+    expected = cells.num_params(jnp.asarray(archs), CONFIG) / 1e6
+    np.testing.assert_allclose(
+      np.asarray(trace.objective)[paid], expected, rtol=1e-6
+    )
+    self.assertTrue(np.all(np.isnan(trace.test)))
+
+  def test_a_network_is_scored_and_a_degenerate_one_fails(self):
+    """Oracle: `evaluate`; a cell of `none` has a singular kernel."""
+    problem = problem_lib.Problem(benchmark("naswot"))
+    archs = jnp.asarray([[0] * 6, [3] * 6, [1, 2, 3, 4, 0, 1]], jnp.int32)
+    evaluate = jax.jit(problem_lib.Problem.evaluate, compiler_options=FAST)
+    answer = evaluate(problem, archs)
+    self.assertEqual(answer.failed.tolist(), [True, False, False])
+    one = jax.jit(
+      lambda arch, images: zerocost.evaluate(
+        jax.random.key(0), arch, images, CONFIG, score="naswot"
+      ),
+      compiler_options=FAST,
+    )
+    expected = [one(arch, problem.benchmark.images) for arch in archs]
+    np.testing.assert_allclose(answer.objective, expected, rtol=1e-5)
+
+
+class BuilderTest(parameterized.TestCase):
+  def test_unknown_names(self):
+    """Oracle: the documented ValueError lists what there is."""
+    with self.assertRaisesRegex(ValueError, "score must be .*naswot.*'nwot'"):
+      benchmark("nwot")
+    with self.assertRaisesRegex(ValueError, "one of nasbench201, got 'darts'"):
+      objective.zerocost("naswot", "darts", key=jax.random.key(0))
+
+  @parameterized.parameters(
+    ((6, 8, 8, 1), (6,), "shape"),
+    ((6, 4, 4), (6,), "shape"),
+    ((6, 4, 4, 1), (6, 1), "shape"),
+    ((6, 4, 4, 1), (5,), "label"),
+    ((0, 4, 4, 1), (0,), "at least one"),
+  )
+  def test_images_that_do_not_fit(self, x_shape, y_shape, message):
+    """Oracle: the documented ValueError."""
+    images = Images(np.zeros(x_shape), np.zeros(y_shape, int))
+    with self.assertRaisesRegex(ValueError, message):
+      benchmark(images=images)
+
+  @parameterized.parameters(((4, 4), (4,)), ((0, 4, 4, 1), (0,)))
+  def test_images_that_describe_no_network(self, x_shape, y_shape):
+    """Oracle: the documented ValueError, without a config."""
+    images = Images(np.zeros(x_shape), np.zeros(y_shape, int))
+    with self.assertRaisesRegex(ValueError, "images must have"):
+      benchmark(images=images, config=None)
+
+  def test_the_default_network_suits_the_images(self):
+    """Oracle: by hand."""
+    images = Images(np.zeros((4, 6, 5, 3)), np.asarray([0, 1, 6, 2]))
+    asked = benchmark(images=images, config=None)
+    self.assertEqual(asked.config.image_shape, (6, 5, 3))
+    self.assertEqual(asked.config.num_classes, 7)
+    self.assertEqual(asked.images.x.dtype, jnp.float32)
+    self.assertEqual(asked.images.y.dtype, jnp.int32)
+    self.assertEqual(benchmark(config=None).config.image_shape, (8, 8, 1))
+
+
+class SyntheticImagesTest(parameterized.TestCase):
+  def test_moments_smoothness_and_labels(self):
+    """Oracle: the documented moments; neighbours are alike, images are not."""
+    config = cells.Config((16, 12, 3), num_classes=5)
+    images = objective.synthetic_images(config, 40)
+    x = np.asarray(images.x)
+    self.assertEqual(x.shape, (40, 16, 12, 3))
+    np.testing.assert_allclose(x.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(x.std(axis=(0, 1, 2)), 1, rtol=1e-5)
+    along = np.corrcoef(x[:, 1:].ravel(), x[:, :-1].ravel())[0, 1]
+    across = np.corrcoef(x[:, :, 1:].ravel(), x[:, :, :-1].ravel())[0, 1]
+    between = np.corrcoef(x[1:].ravel(), x[:-1].ravel())[0, 1]
+    self.assertGreater(min(along, across), 0.7)
+    self.assertLess(abs(between), 0.1)
+    self.assertEqual(images.y.tolist(), [i % 5 for i in range(40)])
+
+  def test_they_are_always_the_same(self):
+    """Oracle: two calls, and benchmarks of two keys."""
+    first, second = benchmark(), benchmark(key=jax.random.key(7))
+    np.testing.assert_array_equal(first.images.x, second.images.x)
+    self.assertEqual(first.images.y.shape, (objective.NUM_IMAGES,))
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,161 @@
+"""Tests of nagjax.candidates.train."""
+
+import dataclasses
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax.candidates import cells
+from nagjax.candidates import train
+
+CONFIG = cells.Config(
+  image_shape=(4, 4, 1), num_classes=2, num_channels=2, num_cells=1
+)
+RECIPE = train.Recipe(
+  num_epochs=4, batch_size=16, shift=0, flips=False, noise=0.1
+)
+ARCH = (3, 2, 1, 1, 4, 3)
+
+
+def make_images(num, seed):
+  """Two classes: bright above, bright below."""
+  rng = np.random.default_rng(seed)
+  y = rng.integers(0, 2, num)
+  x = rng.normal(size=(num, 4, 4, 1)).astype(np.float32)
+  x[:, :2] += np.where(y == 0, 2.0, -2.0)[:, None, None, None]
+  return train.Images(jnp.asarray(x), jnp.asarray(y, jnp.int32))
+
+
+SPLIT = train.Split(make_images(40, 0), make_images(30, 1), make_images(30, 2))
+
+
+@jax.jit
+def assess_many(keys, archs, split):
+  return train.assess_many(keys, archs, split, CONFIG, RECIPE)
+
+
+@jax.jit
+def assess_at_once(keys, archs, split):
+  return train.assess_many(
+    keys, archs, split, CONFIG, RECIPE, batch_size=archs.shape[0]
+  )
+
+
+class AssessTest(absltest.TestCase):
+  def test_learns_and_depends_on_key_and_cell_alone(self):
+    """Oracle: an easy task; the same pair elsewhere in the batch."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    archs = jnp.asarray([ARCH, (3,) * 6, (0,) * 6])
+    first = assess_many(keys, archs, SPLIT)
+    again = assess_many(keys[::-1], archs[::-1], SPLIT)
+    for a, b in zip(
+      jax.tree.leaves(first), jax.tree.leaves(again), strict=True
+    ):
+      np.testing.assert_array_equal(a, b[::-1])
+    self.assertGreater(float(first.test.accuracy[:2].min()), 90.0)
+    # A cell of zeros sees nothing: it guesses.
+    self.assertLess(float(first.test.probability[2]), 0.6)
+    self.assertFalse(np.any(first.failed))
+
+  def test_at_once_is_one_after_another(self):
+    """Oracle: lax.map, to rounding that training amplifies."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    archs = jnp.asarray([ARCH, (3,) * 6, (1,) * 6])
+    one, many = (f(keys, archs, SPLIT) for f in (assess_many, assess_at_once))
+    np.testing.assert_allclose(
+      one.valid.probability, many.valid.probability, atol=1e-3
+    )
+
+  def test_divergence_is_a_recorded_failure(self):
+    """Oracle: the metrics of a guess; no NaN."""
+    broken = SPLIT._replace(
+      train=SPLIT.train._replace(x=SPLIT.train.x.at[0, 0, 0, 0].set(jnp.inf))
+    )
+    result = assess_many(
+      jax.random.split(jax.random.key(0), 3), jnp.asarray([ARCH] * 3), broken
+    )
+    self.assertTrue(np.all(result.failed))
+    for metrics in (result.valid, result.test):
+      np.testing.assert_allclose(metrics.accuracy, 50.0)
+      np.testing.assert_allclose(metrics.cross_entropy, np.log(2), rtol=1e-6)
+      np.testing.assert_allclose(metrics.probability, 0.5)
+
+
+class FitTest(absltest.TestCase):
+  def test_one_step_of_sgd(self):
+    """Oracle: w - lr (1 + momentum) (g + decay w), the first Nesterov step."""
+    recipe = dataclasses.replace(RECIPE, num_epochs=1, batch_size=64, noise=0.0)
+    arch = jnp.asarray((1,) * 6)
+    key = jax.random.key(3)
+    model = train.fit(key, arch, SPLIT.train, CONFIG, recipe)
+    start = cells.init(jax.random.split(key)[0], arch, CONFIG)
+
+    def loss(params):
+      logits, _ = cells.apply(
+        start._replace(params=params),
+        arch,
+        SPLIT.train.x,
+        norm=train.Norm.BATCH,
+      )
+      rows = jnp.arange(len(SPLIT.train.y))
+      return -jnp.mean(jax.nn.log_softmax(logits)[rows, SPLIT.train.y])
+
+    gradient = jax.grad(loss)(start.params)
+    expected = jax.tree.map(
+      lambda w, g: w - 0.1 * 1.9 * (g + 5e-4 * w), start.params, gradient
+    )
+    for a, b in zip(
+      jax.tree.leaves(model.params), jax.tree.leaves(expected), strict=True
+    ):
+      np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+class AugmentTest(parameterized.TestCase):
+  def test_shifts_flips_and_noise(self):
+    """Oracle: every result is a shifted, perhaps mirrored copy."""
+    x = np.arange(1, 13, dtype=np.float32).reshape(1, 3, 4, 1)
+    recipe = train.Recipe(shift=1, flips=True)
+    batch = jnp.asarray(np.repeat(x, 200, axis=0))
+    result = np.asarray(train.augment(jax.random.key(0), batch, recipe))
+    possible = set()
+    for image in (x[0, :, :, 0], x[0, :, ::-1, 0]):
+      padded = np.pad(image, 1)
+      for i in range(3):
+        for j in range(3):
+          possible.add(padded[i : i + 3, j : j + 4].tobytes())
+    found = {np.ascontiguousarray(r[..., 0]).tobytes() for r in result}
+    self.assertEqual(found, possible)
+
+  def test_noise(self):
+    """Oracle: mean and deviation of 20,000 draws."""
+    recipe = train.Recipe(shift=0, flips=False, noise=0.5)
+    noisy = train.augment(jax.random.key(0), jnp.zeros((20, 50, 20, 1)), recipe)
+    self.assertAlmostEqual(float(jnp.mean(noisy)), 0.0, delta=0.02)
+    self.assertAlmostEqual(float(jnp.std(noisy)), 0.5, delta=0.01)
+
+
+class EvaluateTest(absltest.TestCase):
+  def test_metrics_and_uneven_batches(self):
+    """Oracle: softmax in NumPy over all images."""
+    arch = jnp.asarray(ARCH)
+    model = cells.init(jax.random.key(0), arch, CONFIG)
+    logits, _ = cells.apply(model, arch, SPLIT.test.x)
+    weights = np.exp(np.asarray(logits, np.float64))
+    chosen = weights[np.arange(30), SPLIT.test.y] / weights.sum(1)
+    for batch_size in (7, 30, 500):
+      result = train.evaluate(model, arch, SPLIT.test, batch_size=batch_size)
+      hits = np.argmax(logits, 1) == np.asarray(SPLIT.test.y)
+      self.assertAlmostEqual(
+        float(result.accuracy), 100 * hits.mean(), places=3
+      )
+      self.assertAlmostEqual(float(result.probability), chosen.mean(), places=5)
+      self.assertAlmostEqual(
+        float(result.cross_entropy), -np.log(chosen).mean(), places=5
+      )
+
+
+if __name__ == "__main__":
+  absltest.main()
