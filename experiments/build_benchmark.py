@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import dataclasses
 import hashlib
 import pathlib
+from typing import Any
 
 from absl import flags
 import jax
@@ -68,7 +69,7 @@ def _run(argv: Sequence[str]) -> None:
   devices = common.start_jax(values.compilation_cache_dir)
   job = make_job(values)
   building.train_chunks(job, devices)
-  arrays = building.assemble(job)
+  arrays: dict[str, Any] = building.assemble(job)
   with files.atomic_path(job.output) as path:
     np.savez_compressed(path, **arrays)
   building.write_manifest(job, list(argv))
@@ -154,7 +155,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
       num_channels=values.num_channels,
       num_cells=values.num_cells,
     )
-    split = images_lib.split(
+    prepared = images_lib.split(
       jax.random.key(SPLIT_SEED),
       images,
       num_train=values.num_train,
@@ -183,7 +184,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
   return building.Job(
     space=space,
     classes=_representatives(space, values.num_representatives),
-    split=split,
+    split=prepared.split,
     config=config,
     recipe=recipe,
     num_seeds=values.num_seeds,

@@ -76,7 +76,7 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
       began = time.perf_counter()
       outcome = jax.device_get(program(keys, lanes, job.split))
       seconds = time.perf_counter() - began
-      rows = {
+      rows: dict[str, Any] = {
         name: value[: len(chunks[number]) * job.num_seeds].reshape(
           -1, job.num_seeds
         )

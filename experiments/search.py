@@ -38,6 +38,7 @@ import numpy as np
 from experiments import common
 from experiments import plots
 from experiments import results
+from experiments import train_top
 from nagjax import registry
 from nagjax import search as search_lib
 from nagjax.benchmarks import Benchmark
@@ -65,7 +66,11 @@ _BUDGET = (
   " itself."
 )
 _BATCH = "Searches at a time; bounds the memory and changes no result."
-_MERGE_FLAGS = "merge workdir overwrite data_dir compilation_cache_dir".split()
+_PRESET = "Network and recipe of --train_top."
+_MERGE_FLAGS = (
+  "merge workdir overwrite data_dir compilation_cache_dir"
+  " train_top images train_preset"
+).split()
 """Flags that have a meaning beside --merge."""
 
 
@@ -123,16 +128,28 @@ def _run(argv: Sequence[str]) -> None:
   common.require_extra("rich", "matplotlib")
   devices = common.start_jax(values.compilation_cache_dir)
   workdir = pathlib.Path(values.workdir)
-  prepare = functools.partial(common.prepare_workdir, workdir, results.FILES)
+  make_task = functools.partial(
+    train_top.make_task,
+    num=values.train_top,
+    images=values.images,
+    preset=values.train_preset,
+  )
+  names = [*results.FILES, train_top.TRAINED]
+  prepare = functools.partial(common.prepare_workdir, workdir, names)
   if values.merge:
     problem, runs = _merge(values)
+    task = make_task(problem.space)
     prepare(overwrite=values.overwrite)
   else:
     plan = make_plan(values)
     problem = plan.problem
+    task = make_task(problem.space)
     prepare(overwrite=values.overwrite)
     runs = run_plan(plan, devices)
-  _write(workdir, problem, runs)
+  founds = _write(workdir, problem, runs)
+  if task is not None:
+    archs = train_top.best_distinct(founds, problem.space)
+    train_top.train_top(task, problem.space, archs, workdir)
 
 
 def _define_flags() -> flags.FlagValues:
@@ -149,6 +166,7 @@ def _define_flags() -> flags.FlagValues:
     (flags.DEFINE_string, "workdir", "results/search", "For the results."),
     (flags.DEFINE_boolean, "overwrite", False, "Replace results there."),
     (flags.DEFINE_list, "merge", [], "Directories of runs to combine."),
+    (flags.DEFINE_string, "images", None, "For --train_top; digits or .npz."),
     (flags.DEFINE_string, "compilation_cache_dir", None, _CACHE),
     (flags.DEFINE_boolean, "list", False, "Print all names and options."),
     (flags.DEFINE_boolean, "help", False, "Print this text."),
@@ -159,8 +177,16 @@ def _define_flags() -> flags.FlagValues:
     ("num_seeds", 1, 200, "Number of searches of every algorithm."),
     ("seed_start", 0, 0, "The first seed."),
     ("budget", 1, None, _BUDGET),
+    ("train_top", 0, 0, "Then train so many of the best cells on --images."),
     ("batch_size_seeds", 1, sweeping.DEFAULT_BATCH_SIZE, _BATCH),
   ]
+  flags.DEFINE_enum(
+    "train_preset",
+    "small",
+    list(train_top.PRESETS),
+    _PRESET,
+    flag_values=values,
+  )
   for name, lowest, number, text in integers:
     flags.DEFINE_integer(
       name, number, text, lowest, _LARGEST, flag_values=values
@@ -337,8 +363,12 @@ def _write(
   workdir: pathlib.Path,
   problem: Problem,
   runs: Sequence[tuple[results.Record, search_lib.Trace]],
-) -> None:
-  """Writes all files, `summary.json` last, and prints the table."""
+) -> list[results.Found]:
+  """Writes all files, `summary.json` last, and prints the table.
+
+  Returns:
+    The distinct rows that each algorithm found.
+  """
   benchmark = problem.benchmark
   optimum = results.optimum_of(problem)
   founds = {r.name: results.distinct_rows(t, benchmark) for r, t in runs}
@@ -371,6 +401,7 @@ def _write(
     print(f"Optimum {optimum.objective:.3f}, test {optimum.test:.3f} there.")
   written = [name for name in results.FILES if (workdir / name).exists()]
   print(f"Wrote {', '.join(written)} to {workdir}.")
+  return list(founds.values())
 
 
 def _constraint_text(problem: Problem) -> str | None:

@@ -15,6 +15,7 @@ from typing import get_type_hints
 
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
+from nagjax.benchmarks import trained
 from nagjax.benchmarks.base import Benchmark
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
@@ -83,7 +84,12 @@ def variant_names(algorithm: str) -> list[str]:
 def benchmark_names(data_dir: str | None = None) -> list[str]:
   """Names of the benchmarks that can be loaded now."""
   tables = tabular.nasbench201_data_sets(data_dir)
-  return ["synthetic", *(f"nasbench201/{name}" for name in tables)]
+  own = trained.data_sets(data_dir)
+  return [
+    "synthetic",
+    *(f"nasbench201/{name}" for name in tables),
+    *(f"trained/{name}" for name in own),
+  ]
 
 
 def make_space(name: str) -> SearchSpace:
@@ -118,6 +124,8 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
     return synthetic.synthetic()
   if table == "nasbench201" and data_set:
     return tabular.load_nasbench201(data_set, directory=data_dir)
+  if table == "trained" and data_set:
+    return trained.load_trained(data_set, directory=data_dir)
   known = ", ".join(benchmark_names(data_dir))
   raise ValueError(f"benchmark must be one of {known}, got {name!r}.")
 

@@ -2,6 +2,7 @@
 
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
+from nagjax.benchmarks import trained
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.benchmarks.tabular import Tabular
@@ -14,4 +15,5 @@ __all__ = [
   "search_on_test_accuracy",
   "synthetic",
   "tabular",
+  "trained",
 ]

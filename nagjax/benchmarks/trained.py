@@ -1,4 +1,4 @@
-"""Tables made by `experiments.build_benchmark`, and the one that ships.
+"""Tables made by `experiments.build_benchmark` from images.
 
 A file holds, one row an architecture:
 
@@ -15,13 +15,11 @@ A file holds, one row an architecture:
   params_m, flops_m `f32[n]` million parameters, million multiplications
   header            JSON: the settings of the build
 
-`digits` is such a table of all NAS-Bench-201 cells on scikit-learn's digits.
 The objective is the mean probability of the true class, in percent: it ranks
 like the accuracy, and repeats better from seed to seed, because it is smooth.
 """
 
 import functools
-import importlib.resources
 import os
 import pathlib
 
@@ -42,16 +40,8 @@ METRICS = tuple(
 )
 VALID_PROBABILITY = "valid_probability"
 TEST_PROBABILITY = "test_probability"
-EMBEDDED = "digits"
 PREFIX = "trained_"
 """Of the files of user-made tables in the data directory."""
-
-
-def digits() -> tabular.Tabular:
-  """Returns the table that ships: NAS-Bench-201 cells on 8 x 8 digits."""
-  resource = importlib.resources.files("nagjax.benchmarks") / "data/digits.npz"
-  with importlib.resources.as_file(resource) as path:
-    return load(path, name=EMBEDDED)
 
 
 def load_trained(

@@ -2,6 +2,7 @@
 
 from nagjax.candidates import cells
 from nagjax.candidates import images
+from nagjax.candidates import store
 from nagjax.candidates import train
 
-__all__ = ["cells", "images", "train"]
+__all__ = ["cells", "images", "store", "train"]

@@ -25,6 +25,19 @@ class Labelled(NamedTuple):
     return int(self.y.max()) + 1
 
 
+class Prepared(NamedTuple):
+  """Images in three parts, and what they were normalised by.
+
+  Attributes:
+    split: the parts.
+    mean, deviation: of each channel, `f32[channels]`.
+  """
+
+  split: train.Split
+  mean: np.ndarray
+  deviation: np.ndarray
+
+
 def load(path: str | os.PathLike[str]) -> Labelled:
   """Reads `x` (uint8 or float `[n, H, W, C]`) and `y` (integers) of a .npz.
 
@@ -93,7 +106,7 @@ def split(
   num_valid: int,
   recipe: train.Recipe,
   num_views: int = 1,
-) -> train.Split:
+) -> Prepared:
   """Normalises and divides images into three parts.
 
   Images to choose and to judge by are augmented as those to learn from are, a
@@ -127,9 +140,10 @@ def split(
       f"{num_train} to learn from; raise num_train."
     )
   axes = (0, 1, 2)
-  mean = x[:num_train].mean(axes, keepdims=True, dtype=np.float64)
-  deviation = x[:num_train].std(axes, keepdims=True, dtype=np.float64)
-  x = ((x - mean) / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)
+  mean = x[:num_train].mean(axes, dtype=np.float64).astype(np.float32)
+  deviation = x[:num_train].std(axes, dtype=np.float64).astype(np.float32)
+  deviation = np.where(deviation > 0, deviation, np.float32(1))
+  x = (x - mean) / deviation
 
   def views(view_key: Key, part: slice) -> train.Images:
     if num_views == 0:
@@ -139,8 +153,9 @@ def split(
     return train.Images(train.augment(view_key, copies, recipe), labels)
 
   end = num_train + num_valid
-  return train.Split(
+  parts = train.Split(
     train=train.Images(jnp.asarray(x[:num_train]), jnp.asarray(y[:num_train])),
     valid=views(valid_key, slice(num_train, end)),
     test=views(test_key, slice(end, None)),
   )
+  return Prepared(parts, mean, deviation)

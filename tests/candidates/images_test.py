@@ -75,7 +75,8 @@ class LoadTest(parameterized.TestCase):
 class SplitTest(absltest.TestCase):
   def make(self, **changes):
     options = {"num_train": 10, "num_valid": 4, "recipe": RECIPE} | changes
-    return images.split(jax.random.key(0), images.check(X, Y), **options)
+    prepared = images.split(jax.random.key(0), images.check(X, Y), **options)
+    return prepared.split
 
   def test_parts(self):
     """Oracle: sizes; every image once; zero mean and unit deviation."""

@@ -1,0 +1,181 @@
+"""Tests of experiments.build_benchmark."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+
+from experiments import build_benchmark
+from nagjax.benchmarks import trained
+from nagjax.candidates import cells
+from nagjax.spaces import nasbench201
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = pathlib.Path(tempfile.gettempdir(), "nagjax-test-build-cache")
+SMALL = (
+  "--num_seeds=2 --num_train=20 --num_valid=10 --num_views=1 --num_channels=1 "
+  "--num_epochs=2 --batch_size=10 --chunk_size=2 --num_representatives=5"
+).split()
+
+
+def write_images(path, **changes):
+  rng = np.random.default_rng(0)
+  y = np.arange(40) % 2
+  x = rng.normal(size=(40, 4, 4, 1)) + y[:, None, None, None]
+  np.savez(path, **({"x": x, "y": y} | changes))
+
+
+def flags_of(folder, name):
+  return [
+    f"--images={folder / 'images.npz'}",
+    f"--output={folder / name}.npz",
+    f"--workdir={folder / name}",
+    *SMALL,
+  ]
+
+
+def run(*argv):
+  """Exit code, stdout and stderr of a run in this process."""
+  out, err = io.StringIO(), io.StringIO()
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    code = build_benchmark.main(["build_benchmark", *argv])
+  return code, out.getvalue(), err.getvalue()
+
+
+class BuildTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = pathlib.Path(
+      cls.enterClassContext(tempfile.TemporaryDirectory())
+    )
+    write_images(cls.folder / "images.npz")
+    cls.code, cls.out, _ = run(*flags_of(cls.folder, "whole"))
+
+  def test_the_table(self):
+    """Oracle: the isomorphism classes, counts of candidates.cells, ranges."""
+    self.assertEqual(self.code, 0)
+    self.assertIn("0 failed", self.out)
+    with np.load(self.folder / "whole.npz", allow_pickle=False) as file:
+      arrays = {name: file[name] for name in file.files}
+    space = nasbench201.nasbench201()
+    canonical = np.asarray(space.canonicalise(arrays["ops"].astype(np.int32)))
+    representative = np.asarray(space.index(canonical))
+    np.testing.assert_array_equal(arrays["isomorph"], representative)
+    everything = space.canonicalise(space.all_architectures())
+    members = np.isin(np.asarray(space.index(everything)), representative)
+    self.assertLen(np.unique(representative), 5)
+    self.assertLen(arrays["ops"], int(members.sum()))
+    config = cells.Config((4, 4, 1), 2, 1, 1)
+    params = cells.num_params(arrays["ops"].astype(np.int32), config)
+    np.testing.assert_allclose(arrays["params_m"], np.asarray(params) / 1e6)
+    for name in trained.METRICS:
+      self.assertEqual(arrays[name].shape, (len(members.nonzero()[0]), 2))
+      self.assertTrue(np.isfinite(arrays[name]).all(), name)
+    for row, first in zip(arrays["ops"], representative, strict=True):
+      twin = np.flatnonzero(representative == first)[0]
+      mine = np.flatnonzero((arrays["ops"] == row).all(1))[0]
+      np.testing.assert_array_equal(
+        arrays["valid_accuracy"][mine], arrays["valid_accuracy"][twin]
+      )
+
+  def test_the_manifest_and_the_timings(self):
+    """Oracle: the checksum of the file; one line a chunk."""
+    import hashlib
+
+    manifest = json.loads((self.folder / "whole.manifest.json").read_text())
+    content = (self.folder / "whole.npz").read_bytes()
+    self.assertEqual(manifest["sha256"], hashlib.sha256(content).hexdigest())
+    self.assertEqual(manifest["settings"]["recipe"]["num_epochs"], 2)
+    self.assertIn("jax", manifest["versions"][0])
+    lines = (self.folder / "whole.timings.csv").read_text().splitlines()
+    self.assertLen(lines, 1 + 3)
+
+  def test_killed_at_several_points_it_gives_the_same_table(self):
+    """Oracle: the bytes of the run that nobody disturbed."""
+    command = [
+      sys.executable,
+      "-m",
+      "experiments.build_benchmark",
+      *flags_of(self.folder, "killed"),
+      f"--compilation_cache_dir={CACHE}",
+    ]
+    work = self.folder / "killed"
+    for awaited in ("settings.json", "timing_00000.json", "chunk_00001.npz"):
+      process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+      )
+      while not (work / awaited).exists() and process.poll() is None:
+        time.sleep(0.002)
+      process.send_signal(signal.SIGKILL)
+      process.wait()
+      self.assertFalse((self.folder / "killed.npz").exists())
+    kept = {p.name: p.stat().st_mtime_ns for p in work.glob("chunk_*.npz")}
+    self.assertNotEmpty(kept)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    for name, date in kept.items():
+      self.assertEqual((work / name).stat().st_mtime_ns, date)
+    self.assertEqual(
+      (self.folder / "killed.npz").read_bytes(),
+      (self.folder / "whole.npz").read_bytes(),
+    )
+
+  def test_an_existing_table_and_foreign_chunks_are_refused(self):
+    """Oracle: exit code 2 and one line."""
+    code, _, err = run(*flags_of(self.folder, "whole"))
+    self.assertEqual(code, 2)
+    self.assertIn("--overwrite", err)
+    code, _, err = run(
+      *flags_of(self.folder, "whole"), "--overwrite", "--num_epochs=3"
+    )
+    self.assertEqual(code, 2)
+    self.assertIn("other settings", err)
+    self.assertEqual(err.count("\n"), 1)
+
+
+class RefusedTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    ("rank", {"x": np.ones((40, 4, 4))}, "shape"),
+    ("nan", {"x": np.full((40, 4, 4, 1), np.nan)}, "finite"),
+    ("labels", {"y": np.arange(40) - 1}, "from 0"),
+    ("one_class", {"y": np.zeros(40, int)}, "two classes"),
+  )
+  def test_bad_images(self, changes, message):
+    """Oracle: exit code 2, one line, nothing written."""
+    with tempfile.TemporaryDirectory() as name:
+      folder = pathlib.Path(name)
+      write_images(folder / "images.npz", **changes)
+      code, _, err = run(*flags_of(folder, "table"))
+      self.assertEqual((code, err.count("\n")), (2, 1), err)
+      self.assertIn(message, err)
+      self.assertEqual(os.listdir(folder), ["images.npz"])
+
+  @parameterized.parameters(
+    ("--images=absent.npz", "no file"),
+    ("--space=other", "space must be"),
+    ("--output=table.csv", "npz"),
+    ("--num_train=2000", "must leave"),
+    ("word", "flag"),
+  )
+  def test_bad_flags(self, flag, message):
+    """Oracle: exit code 2 and one line."""
+    with tempfile.TemporaryDirectory() as folder:
+      code, _, err = run(
+        f"--workdir={folder}/w", f"--output={folder}/t.npz", flag
+      )
+      self.assertEqual((code, err.count("\n")), (2, 1), err)
+      self.assertIn(message, err)
+
+
+if __name__ == "__main__":
+  absltest.main()
