@@ -2,6 +2,7 @@
 
 from nagjax import algorithms
 from nagjax import benchmarks
+from nagjax import candidates
 from nagjax import diffusion
 from nagjax import evolution
 from nagjax import predictors
@@ -40,6 +41,7 @@ __all__ = [
   "algorithms",
   "benchmark_names",
   "benchmarks",
+  "candidates",
   "diffusion",
   "evolution",
   "make_benchmark",

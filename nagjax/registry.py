@@ -13,6 +13,8 @@ from typing import Any
 from typing import NamedTuple
 from typing import get_type_hints
 
+import jax
+
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
 from nagjax.benchmarks import trained
@@ -85,10 +87,12 @@ def benchmark_names(data_dir: str | None = None) -> list[str]:
   """Names of the benchmarks that can be loaded now."""
   tables = tabular.nasbench201_data_sets(data_dir)
   own = trained.data_sets(data_dir)
+  scores = importlib.import_module("nagjax.candidates.zerocost").SCORES
   return [
     "synthetic",
     *(f"nasbench201/{name}" for name in tables),
     *(f"trained/{name}" for name in own),
+    *(f"zerocost/{score}@nasbench201" for score in sorted(scores)),
   ]
 
 
@@ -126,6 +130,10 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
     return tabular.load_nasbench201(data_set, directory=data_dir)
   if table == "trained" and data_set:
     return trained.load_trained(data_set, directory=data_dir)
+  if table == "zerocost" and "@" in data_set:
+    objective = importlib.import_module("nagjax.candidates.objective")
+    score, _, space = data_set.partition("@")
+    return objective.zerocost(score, space, key=jax.random.key(0))
   known = ", ".join(benchmark_names(data_dir))
   raise ValueError(f"benchmark must be one of {known}, got {name!r}.")
 

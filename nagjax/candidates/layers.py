@@ -113,7 +113,7 @@ def average_pool(x: jax.Array) -> jax.Array:
   """3x3 mean with stride 1 over the pixels that exist, `[B, H, W, C]`."""
   total = _sum_of_three(_sum_of_three(x, 1), 2)
   count = np.outer(*(_num_neighbours(size) for size in x.shape[1:3]))
-  return total * (1 / count)[None, :, :, None].astype(np.float32)
+  return total * (1 / count)[None, :, :, None].astype(x.dtype)
 
 
 def halve(x: jax.Array) -> jax.Array:
@@ -124,9 +124,8 @@ def halve(x: jax.Array) -> jax.Array:
   batch, rows, columns, channels = x.shape
   x = x.reshape(batch, rows // 2, 2, columns // 2, 2, channels)
   count = np.outer(*(_num_in_pairs(size) for size in (height, width)))
-  return jnp.sum(x, axis=(2, 4)) * (1 / count)[None, :, :, None].astype(
-    np.float32
-  )
+  scale = (1 / count)[None, :, :, None].astype(x.dtype)
+  return jnp.sum(x, axis=(2, 4)) * scale
 
 
 def _convolution(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
