@@ -6,6 +6,7 @@ convolution is a matrix product: XLA's own is ten times slower inside a loop.
 """
 
 import enum
+import functools
 from typing import NamedTuple
 
 import jax
@@ -95,11 +96,10 @@ def convolve(x: jax.Array, weight: jax.Array, stride: int = 1) -> jax.Array:
   Returns:
     `[B, H', W', C_out]`.
   """
-  product = _dense if x.shape[1] * x.shape[2] <= _LARGEST_DENSE else _patches
   return jax.lax.platform_dependent(
     x,
     weight,
-    cpu=lambda x, w: product(x, w, stride),
+    cpu=lambda x, w: _product(x, w, stride),
     default=lambda x, w: _convolution(x, w, stride),
   )
 
@@ -136,6 +136,29 @@ def _convolution(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
     ((1, 1), (1, 1)),
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
   )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _product(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
+  """One matrix product, whose derivative keeps nothing but its arguments.
+
+  Patches and matrices are cheaper to make again than to keep: in a `switch`
+  every branch that is not taken fills what the others keep with zeros.
+  """
+  form = _dense if x.shape[1] * x.shape[2] <= _LARGEST_DENSE else _patches
+  return form(x, weight, stride)
+
+
+def _product_forward(x: jax.Array, weight: jax.Array, stride: int):
+  return _product(x, weight, stride), (x, weight)
+
+
+def _product_backward(stride: int, arguments, gradient: jax.Array):
+  _, transpose = jax.vjp(lambda x, w: _product.fun(x, w, stride), *arguments)
+  return transpose(gradient)
+
+
+_product.defvjp(_product_forward, _product_backward)
 
 
 def _patches(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:

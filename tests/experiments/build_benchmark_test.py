@@ -1,6 +1,7 @@
 """Tests of experiments.build_benchmark."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -91,8 +92,6 @@ class BuildTest(absltest.TestCase):
 
   def test_the_manifest_and_the_timings(self):
     """Oracle: the checksum of the file; one line a chunk."""
-    import hashlib
-
     manifest = json.loads((self.folder / "whole.manifest.json").read_text())
     content = (self.folder / "whole.npz").read_bytes()
     self.assertEqual(manifest["sha256"], hashlib.sha256(content).hexdigest())

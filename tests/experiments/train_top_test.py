@@ -1,0 +1,109 @@
+"""Tests of experiments.train_top, by itself and as flags of a search."""
+
+import csv
+import dataclasses
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+
+from experiments import results
+from experiments import train_top
+from nagjax.candidates import store
+from nagjax.candidates import train
+from nagjax.spaces import nasbench201
+from tests.experiments import runs
+
+TINY = {
+  "small": train_top.Preset(
+    dataclasses.replace(train.SMALL, num_epochs=6, batch_size=16), 2, 1
+  )
+}
+
+
+def write_images(path):
+  """Two classes that differ in their mean."""
+  rng = np.random.default_rng(0)
+  y = np.arange(80) % 2
+  x = rng.normal(size=(80, 4, 4, 1)) + 4.0 * y[:, None, None, None]
+  np.savez(path, x=x, y=y)
+  return x, y
+
+
+class TrainTopTest(absltest.TestCase):
+  @mock.patch.object(train_top, "PRESETS", TINY)
+  def test_after_a_search_and_after_its_merge(self):
+    """Oracle: the best of architectures.csv; an easy task; saved networks."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    x, y = write_images(folder / "images.npz")
+    flags = ["--train_top=2", f"--images={folder / 'images.npz'}"]
+    code, _, err = runs.run(
+      "--benchmark=synthetic",
+      "--algorithm=random",
+      "--num_seeds=2",
+      "--budget=20",
+      f"--workdir={folder / 'search'}",
+    )
+    self.assertEqual(code, 0, err)
+    code, out, err = runs.run(
+      f"--merge={folder / 'search'}", f"--workdir={folder / 'top'}", *flags
+    )
+    self.assertEqual(code, 0, err)
+    self.assertIn("95 % interval", out)
+    with open(folder / "top" / "trained.csv", newline="") as file:
+      rows = list(csv.DictReader(file))
+    with open(folder / "search" / "architectures.csv", newline="") as file:
+      best = next(csv.DictReader(file))
+    self.assertLen(rows, 2)
+    self.assertEqual(rows[0]["architecture"], best["architecture"])
+    for row in rows:
+      mean, low, high = (
+        float(row[f"test_accuracy_{name}"]) for name in ("mean", "low", "high")
+      )
+      self.assertBetween(mean, low, high)
+      self.assertGreater(mean, 90.0)
+      network = store.load(folder / "top" / row["network"])
+      self.assertEqual(network.architecture, row["architecture"])
+      labels = np.asarray(store.predict(network, x)).argmax(-1)
+      self.assertGreater(np.mean(labels == y), 0.9)
+
+
+class BestDistinctTest(absltest.TestCase):
+  def test_order_and_isomorphic_cells(self):
+    """Oracle: by hand; x -> node 1 and x -> node 2 swap under isomorphism."""
+    space = nasbench201.nasbench201()
+    twins = [[3, 0, 0, 1, 0, 0], [3, 1, 0, 1, 0, 0]]  # The rest feeds nothing.
+    self.assertLen(
+      np.unique(np.asarray(space.canonicalise(np.asarray(twins))), axis=0), 1
+    )
+    other, infeasible = [3] * 6, [2] * 6
+    found = results.Found(
+      archs=np.asarray([*twins, other, infeasible], np.int32),
+      objective=np.asarray([1.0, 3.0, 2.0, 9.0]),
+      test=np.zeros(4),
+      feasible=np.asarray([True, True, True, False]),
+      num_seeds=np.ones(4),
+    )
+    chosen = train_top.best_distinct([found, found], space)
+    np.testing.assert_array_equal(chosen, [twins[1], other])
+
+
+class RefusedTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ("--train_top=1", "needs --images"),
+    ("--train_top=1 --images=absent.npz", "no file"),
+  )
+  def test_before_anything_runs(self, flags, message):
+    """Oracle: exit code 2, one line, no results."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    code, _, err = runs.run(f"--workdir={folder / 'r'}", *flags.split())
+    self.assertEqual((code, err.count("\n")), (2, 1), err)
+    self.assertIn(message, err)
+    self.assertFalse((folder / "r" / "summary.json").exists())
+
+
+if __name__ == "__main__":
+  absltest.main()
