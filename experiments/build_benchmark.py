@@ -33,6 +33,7 @@ from experiments import building
 from experiments import common
 from nagjax import files
 from nagjax import registry
+from nagjax import statistics
 from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.candidates import images as images_lib
@@ -213,13 +214,26 @@ def read_images(name: str) -> images_lib.Labelled:
 
 
 def describe(arrays: dict[str, np.ndarray]) -> list[str]:
-  """Lines that tell what a table holds."""
+  """Lines that tell what a table holds.
+
+  The reliability is that of the mean over seeds, over the better half of the
+  trained cells, see `statistics.reliability`.
+  """
+  _, first = np.unique(arrays["isomorph"], return_index=True)
   lines = [
-    f"{len(arrays['ops']):,} cells, {int(arrays['failed'].sum())} failed"
+    f"{len(arrays['ops']):,} cells, {len(first):,} trained, "
+    f"{int(arrays['failed'][first].sum())} trainings failed"
   ]
   for name in trained.METRICS:
-    low, middle, high = np.percentile(arrays[name].mean(1), [25, 50, 75])
-    lines.append(f"  {name}: quartiles {low:.4g} / {middle:.4g} / {high:.4g}")
+    values = arrays[name][first]
+    mean = values.mean(axis=1)
+    low, middle, high = np.percentile(mean, [25, 50, 75])
+    line = f"  {name}: quartiles {low:.4g} / {middle:.4g} / {high:.4g}"
+    if values.shape[1] > 1:
+      sign = -1 if name.endswith("cross_entropy") else 1
+      better = sign * mean >= np.median(sign * mean)
+      line += f", reliability {statistics.reliability(values[better]):.2f}"
+    lines.append(line)
   return lines
 
 

@@ -68,18 +68,16 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
   with common.progress() as report:
     report("training", None)
     for done, number in enumerate(todo):
-      indices = np.resize(chunks[number], job.chunk_size)
-      archs = np.asarray(job.space.all_architectures()[indices])
-      lanes, keys = _lanes(job, archs, len(devices))
-      if program is None:
-        program = _compile(job, keys, lanes, devices)
+      # Filled up: every chunk has one size, which the devices divide.
+      size = -(-job.chunk_size // len(devices)) * len(devices)
+      indices = np.resize(chunks[number], size)
+      archs = jnp.asarray(job.space.all_architectures()[indices])
+      program = program or _compile(job, archs, devices)
       began = time.perf_counter()
-      outcome = jax.device_get(program(keys, lanes, job.split))
+      outcome = jax.device_get(program(archs))
       seconds = time.perf_counter() - began
       rows: dict[str, Any] = {
-        name: value[: len(chunks[number]) * job.num_seeds].reshape(
-          -1, job.num_seeds
-        )
+        name: value[: len(chunks[number])]
         for name, value in _columns(outcome).items()
       }
       with files.atomic_path(_timing_path(job, number)) as path:
@@ -164,35 +162,24 @@ def _chunks(job: Job) -> dict[int, np.ndarray]:
   }
 
 
-def _lanes(
-  job: Job, archs: np.ndarray, num_devices: int
-) -> tuple[jax.Array, jax.Array]:
-  """One lane for each training, filled up to a multiple of the devices."""
-  lanes = np.repeat(archs, job.num_seeds, axis=0)
-  seeds = np.tile(np.arange(job.num_seeds), len(archs))
-  rows = np.resize(
-    np.arange(len(lanes)), -(-len(lanes) // num_devices) * num_devices
-  )
-  keys = jax.vmap(jax.random.key)(jnp.asarray(seeds[rows]))
-  return jnp.asarray(lanes[rows]), keys
-
-
-def _compile(job: Job, keys, lanes, devices: Sequence[jax.Device]):
+def _compile(job: Job, archs: jax.Array, devices: Sequence[jax.Device]):
   """Compiles the training of a chunk: in turn on CPUs, at once elsewhere."""
   on_cpu = devices[0].platform == "cpu"
-  batch_size = None if on_cpu else -(-lanes.shape[0] // len(devices))
+  batch_size = None if on_cpu else -(-archs.shape[0] // len(devices))
+  keys = jax.vmap(jax.random.key)(jnp.arange(job.num_seeds))
 
-  def run(keys, lanes, split):
+  def run(archs, split, keys):
     return train.assess_many(
-      keys, lanes, split, job.config, job.recipe, batch_size=batch_size
+      keys, archs, split, job.config, job.recipe, batch_size=batch_size
     )
 
-  spread = over_devices(run, len(devices), (True, True, False))
-  return jax.jit(spread).lower(keys, lanes, job.split).compile()
+  spread = over_devices(run, len(devices), (True, False, False))
+  program = jax.jit(spread).lower(archs, job.split, keys).compile()
+  return lambda archs: program(archs, job.split, keys)
 
 
 def _columns(outcome: train.Outcome) -> dict[str, np.ndarray]:
-  """Columns of a table, `[n]` each."""
+  """Columns of a table, `[n, S]` each."""
   columns = {"failed": np.asarray(outcome.failed)}
   for split in ("valid", "test"):
     for metric, value in getattr(outcome, split)._asdict().items():

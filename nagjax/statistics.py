@@ -286,6 +286,31 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> RankCorrelation:
   return RankCorrelation(float(rho), float(tau), num)
 
 
+def reliability(values: ArrayLike) -> float:
+  """Rank correlation of the mean over repeats with that of as many others.
+
+  The mean Spearman correlation `r` between two repeats, stepped up to all `S`
+  of them by Spearman and Brown's `S r / (1 + (S - 1) r)`.
+
+  Args:
+    values: `[N, S]`, one column a repeat, at least two.
+
+  Returns:
+    NaN if there are under two things or a repeat is constant.
+  """
+  array = np.asarray(values, np.float64)
+  _check(array.ndim == 2 and array.shape[1] > 1, "[N, S > 1]", array.shape)
+  num = array.shape[1]
+  single = np.mean(
+    [
+      rank_correlation(array[:, i], array[:, j]).spearman
+      for i in range(num)
+      for j in range(i)
+    ]
+  )
+  return float(num * single / (1 + (num - 1) * single))
+
+
 def _student(values: np.ndarray, confidence: float) -> tuple[np.ndarray, ...]:
   """Mean, std, low and high over the leading axis of `[S, ...]`."""
   _check(0.0 < confidence < 1.0, "confidence in (0, 1)", confidence)

@@ -570,5 +570,24 @@ class RankCorrelationTest(parameterized.TestCase):
       statistics.rank_correlation([[1.0]], [[1.0]])
 
 
+class ReliabilityTest(absltest.TestCase):
+  def test_mean_of_noisy_repeats(self):
+    """Oracle: the correlation of two means of independent repeats."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=4000)
+    first, second = (truth[:, None] + rng.normal(size=(2, 4000, 3)))[:2]
+    expected = statistics.rank_correlation(first.mean(1), second.mean(1))
+    found = statistics.reliability(first)
+    self.assertAlmostEqual(found, expected.spearman, delta=0.03)
+
+  def test_equal_repeats_and_a_single_one(self):
+    """Oracle: 1; the message."""
+    self.assertAlmostEqual(
+      statistics.reliability(np.arange(5.0)[:, None].repeat(2, axis=1)), 1.0
+    )
+    with self.assertRaisesRegex(ValueError, "S > 1"):
+      statistics.reliability(np.ones((3, 1)))
+
+
 if __name__ == "__main__":
   absltest.main()

@@ -140,22 +140,24 @@ def assess_many(
   *,
   batch_size: int | None = None,
 ) -> Outcome:
-  """`assess` for `[n]` keys and `int32[n, 6]` cells, leading axis `[n]`.
+  """`assess` of every cell with every key, leading axes `[n, S]`.
+
+  The trainings of one cell run at the same time: they share its operations.
 
   Args:
-    keys: random keys, consumed.
-    archs: one cell for each key.
+    keys: `[S]` random keys, consumed.
+    archs: `int32[n, 6]` cells.
     split: the images.
     config: the network around the cells.
     recipe: how they are trained.
-    batch_size: networks that train at the same time; None for one after
-      another, which is fastest on a CPU.
+    batch_size: cells that train at the same time; None for one after another,
+      which is fastest on a CPU.
   """
-  return jax.lax.map(
-    lambda pair: assess(pair[0], pair[1], split, config, recipe),
-    (keys, archs),
-    batch_size=batch_size,
-  )
+
+  def every_key(arch: Archs) -> Outcome:
+    return jax.vmap(lambda key: assess(key, arch, split, config, recipe))(keys)
+
+  return jax.lax.map(every_key, archs, batch_size=batch_size)
 
 
 def fit(

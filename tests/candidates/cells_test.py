@@ -31,7 +31,9 @@ def network(model, arch, x):
 
   def convolve(y, weight, stride=1):
     return np.asarray(
-      layers._convolution(jnp.asarray(y, jnp.float32), weight, stride)
+      layers._convolution(
+        jnp.asarray(y, jnp.float32), jnp.asarray(weight), stride
+      )
     )
 
   def edge(op, y, layer):
@@ -47,7 +49,7 @@ def network(model, arch, x):
       return norm(y @ layer.weight[4], layer.norm)
     return norm(convolve(y, layer.weight), layer.norm)
 
-  params = model.params
+  params = jax.tree.map(np.asarray, model.params)
   x = norm(convolve(x, params.stem.weight), params.stem.norm)
   for stage in range(3):
     if stage > 0:

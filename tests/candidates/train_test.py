@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.candidates import cells
 from nagjax.candidates import train
@@ -32,39 +33,42 @@ def make_images(num, seed):
 SPLIT = train.Split(make_images(40, 0), make_images(30, 1), make_images(30, 2))
 
 
-@jax.jit
-def assess_many(keys, archs, split):
-  return train.assess_many(keys, archs, split, CONFIG, RECIPE)
+KEYS = jax.random.split(jax.random.key(0), 2)
 
 
 @jax.jit
-def assess_at_once(keys, archs, split):
+def assess_many(archs, split):
+  return train.assess_many(KEYS, archs, split, CONFIG, RECIPE)
+
+
+@jax.jit
+def assess_at_once(archs, split):
   return train.assess_many(
-    keys, archs, split, CONFIG, RECIPE, batch_size=archs.shape[0]
+    KEYS, archs, split, CONFIG, RECIPE, batch_size=archs.shape[0]
   )
 
 
 class AssessTest(absltest.TestCase):
-  def test_learns_and_depends_on_key_and_cell_alone(self):
-    """Oracle: an easy task; the same pair elsewhere in the batch."""
-    keys = jax.random.split(jax.random.key(0), 3)
+  def test_learns_and_depends_on_the_cell_alone(self):
+    """Oracle: an easy task; the same cell elsewhere in the batch."""
     archs = jnp.asarray([ARCH, (3,) * 6, (0,) * 6])
-    first = assess_many(keys, archs, SPLIT)
-    again = assess_many(keys[::-1], archs[::-1], SPLIT)
+    first = assess_many(archs, SPLIT)
+    again = assess_many(archs[::-1], SPLIT)
     for a, b in zip(
       jax.tree.leaves(first), jax.tree.leaves(again), strict=True
     ):
+      self.assertEqual(a.shape, (3, 2))
       np.testing.assert_array_equal(a, b[::-1])
-    self.assertGreater(float(first.test.accuracy[:2].min()), 90.0)
+    self.assertGreater(float(first.test.accuracy[:2].min()), 80.0)
     # A cell of zeros sees nothing: it guesses.
-    self.assertLess(float(first.test.probability[2]), 0.6)
+    self.assertLess(float(first.test.probability[2].max()), 0.6)
     self.assertFalse(np.any(first.failed))
 
+  @pytest.mark.slow  # Side by side, every operation is compiled for each edge.
   def test_at_once_is_one_after_another(self):
     """Oracle: lax.map, to rounding that training amplifies."""
-    keys = jax.random.split(jax.random.key(0), 3)
     archs = jnp.asarray([ARCH, (3,) * 6, (1,) * 6])
-    one, many = (f(keys, archs, SPLIT) for f in (assess_many, assess_at_once))
+    one, many = (f(archs, SPLIT) for f in (assess_many, assess_at_once))
     np.testing.assert_allclose(
       one.valid.probability, many.valid.probability, atol=1e-3
     )
@@ -74,9 +78,7 @@ class AssessTest(absltest.TestCase):
     broken = SPLIT._replace(
       train=SPLIT.train._replace(x=SPLIT.train.x.at[0, 0, 0, 0].set(jnp.inf))
     )
-    result = assess_many(
-      jax.random.split(jax.random.key(0), 3), jnp.asarray([ARCH] * 3), broken
-    )
+    result = assess_many(jnp.asarray([ARCH] * 3), broken)
     self.assertTrue(np.all(result.failed))
     for metrics in (result.valid, result.test):
       np.testing.assert_allclose(metrics.accuracy, 50.0)
