@@ -34,6 +34,7 @@ from experiments import common
 from nagjax import files
 from nagjax import registry
 from nagjax import statistics
+from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.candidates import images as images_lib
@@ -68,6 +69,12 @@ def _run(argv: Sequence[str]) -> None:
     return
   common.require_extra("rich", "sklearn")
   devices = common.start_jax(values.compilation_cache_dir)
+  other = None
+  if values.compare is not None:
+    with common.user_errors("--compare: "):
+      other = registry.make_benchmark(values.compare, values.data_dir)
+      if other.space.name != values.space or other.test is None:
+        raise ValueError(f"{other.name} has no test column of {values.space}.")
   job = make_job(values)
   building.train_chunks(job, devices)
   arrays: dict[str, Any] = building.assemble(job)
@@ -75,7 +82,7 @@ def _run(argv: Sequence[str]) -> None:
     np.savez_compressed(path, **arrays)
   building.write_manifest(job, list(argv))
   print(f"Wrote {job.output}, its manifest and its timings.")
-  for line in describe(arrays):
+  for line in describe(arrays, other):
     print(line)
 
 
@@ -87,6 +94,8 @@ def _define_flags() -> flags.FlagValues:
     ("images", "digits", "`digits`, or a .npz file with x and y."),
     ("output", "trained_digits.npz", "The table to write."),
     ("workdir", "results/trained_digits", "For finished chunks."),
+    ("compare", None, "Benchmark whose test column the table is held against."),
+    ("data_dir", None, "Where its file is."),
     ("compilation_cache_dir", None, "Where compiled programs are kept."),
   ]
   for name, default, text in strings:
@@ -213,11 +222,18 @@ def read_images(name: str) -> images_lib.Labelled:
     return images_lib.load(name)
 
 
-def describe(arrays: dict[str, np.ndarray]) -> list[str]:
-  """Lines that tell what a table holds.
+def describe(
+  arrays: dict[str, np.ndarray], other: Benchmark | None = None
+) -> list[str]:
+  """Lines that tell what a table holds, over the trained cells.
 
-  The reliability is that of the mean over seeds, over the better half of the
-  trained cells, see `statistics.reliability`.
+  Args:
+    arrays: the table.
+    other: a benchmark whose test column is rank-correlated with each metric.
+
+  Returns:
+    The lines. The reliability is that of the mean over seeds, over the better
+    half of the cells, see `statistics.reliability`.
   """
   _, first = np.unique(arrays["isomorph"], return_index=True)
   lines = [
@@ -229,10 +245,15 @@ def describe(arrays: dict[str, np.ndarray]) -> list[str]:
     mean = values.mean(axis=1)
     low, middle, high = np.percentile(mean, [25, 50, 75])
     line = f"  {name}: quartiles {low:.4g} / {middle:.4g} / {high:.4g}"
+    sign = -1 if name.endswith("cross_entropy") else 1
     if values.shape[1] > 1:
-      sign = -1 if name.endswith("cross_entropy") else 1
       better = sign * mean >= np.median(sign * mean)
       line += f", reliability {statistics.reliability(values[better]):.2f}"
+    if other is not None and other.test is not None:
+      archs = jnp.asarray(arrays["ops"][first], jnp.int32)
+      theirs = other.report(archs)[other.test]
+      rho = statistics.rank_correlation(sign * mean, theirs).spearman
+      line += f", Spearman with {other.name} {rho:.2f}"
     lines.append(line)
   return lines
 

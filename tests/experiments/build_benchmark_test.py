@@ -61,12 +61,15 @@ class BuildTest(absltest.TestCase):
       cls.enterClassContext(tempfile.TemporaryDirectory())
     )
     write_images(cls.folder / "images.npz")
-    cls.code, cls.out, _ = run(*flags_of(cls.folder, "whole"))
+    cls.code, cls.out, _ = run(
+      *flags_of(cls.folder, "whole"), "--compare=synthetic"
+    )
 
   def test_the_table(self):
     """Oracle: the isomorphism classes, counts of candidates.cells, ranges."""
     self.assertEqual(self.code, 0)
     self.assertIn("5 trained, 0 trainings failed", self.out)
+    self.assertRegex(self.out, r"valid_accuracy: .*Spearman with synthetic ")
     with np.load(self.folder / "whole.npz", allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
     space = nasbench201.nasbench201()
@@ -164,6 +167,8 @@ class RefusedTest(parameterized.TestCase):
     ("--space=other", "space must be"),
     ("--output=table.csv", "npz"),
     ("--num_train=2000", "must leave"),
+    ("--compare=nothing", "benchmark must be"),
+    ("--compare=zerocost/params@nasbench201", "no test column"),
     ("word", "flag"),
   )
   def test_bad_flags(self, flag, message):
