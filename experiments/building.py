@@ -64,14 +64,14 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
   todo = [number for number in chunks if not _chunk_path(job, number).exists()]
   if not todo:
     return
-  program = None
+  program, cells_by_index = None, job.space.all_architectures()
   with common.progress() as report:
     report("training", None)
     for done, number in enumerate(todo):
       # Filled up: every chunk has one size, which the devices divide.
       size = -(-job.chunk_size // len(devices)) * len(devices)
       indices = np.resize(chunks[number], size)
-      archs = jnp.asarray(job.space.all_architectures()[indices])
+      archs = jnp.asarray(cells_by_index[indices])
       program = program or _compile(job, archs, devices)
       began = time.perf_counter()
       outcome = jax.device_get(program(archs))
@@ -94,10 +94,7 @@ def assemble(job: Job) -> dict[str, np.ndarray]:
   Returns:
     The arrays of a table, see `nagjax.benchmarks.trained`.
   """
-  parts = []
-  for number in _chunks(job):
-    with np.load(_chunk_path(job, number), allow_pickle=False) as file:
-      parts.append({name: file[name] for name in file.files})
+  parts = [files.read_arrays(_chunk_path(job, n)) for n in _chunks(job)]
   joined = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
   order = np.argsort(joined["index"])
   joined = {name: column[order] for name, column in joined.items()}

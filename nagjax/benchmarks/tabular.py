@@ -162,6 +162,28 @@ def nasbench201_data_sets(
     return sorted(_data_sets(file.files))
 
 
+def order_by_index(space: SearchSpace, ops: np.ndarray) -> np.ndarray:
+  """Row of a table for every index of its space, `int[num_architectures]`.
+
+  Args:
+    space: an enumerable space.
+    ops: integers `[num_architectures, L]`, each architecture once.
+
+  Raises:
+    ValueError: if it is not; the sentence lacks the file, its subject.
+  """
+  shape = (space.num_architectures, space.num_variables)
+  strides = np.cumprod((1, *space.cardinalities[:-1]))
+  if ops.shape == shape and ops.min() >= 0:
+    index = ops.astype(np.int64) @ strides
+    if np.array_equal(np.sort(index), np.arange(len(index))):
+      return np.argsort(index)
+  raise ValueError(
+    f"must hold each of the {shape[0]} cells once; its ops of shape "
+    f"{ops.shape} do not."
+  )
+
+
 def _gather(
   columns: dict[str, jax.Array], rows: jax.Array
 ) -> dict[str, jax.Array]:
@@ -215,16 +237,10 @@ def _nasbench201_order(
     raise ValueError(
       f"{path} names its architectures neither by ops nor by arch_str."
     )
-  shape = (space.num_architectures, space.num_variables)
-  strides = np.cumprod((1, *space.cardinalities[:-1]))
-  if ops.shape == shape and ops.min() >= 0:
-    index = ops.astype(np.int64) @ strides
-    if np.array_equal(np.sort(index), np.arange(len(index))):
-      return np.argsort(index)
-  raise ValueError(
-    f"{path} must hold each of the {shape[0]} cells once; its ops of shape "
-    f"{ops.shape} do not."
-  )
+  try:
+    return order_by_index(space, ops)
+  except ValueError as error:
+    raise ValueError(f"{path} {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -82,9 +82,10 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
       f"{path} is not there: make it with `python -m "
       f"experiments.build_benchmark --images=FILE --output={path}`."
     )
+  space = nasbench201.nasbench201()
   try:
     arrays = files.read_arrays(path)
-    order = _order(arrays["ops"])
+    order = tabular.order_by_index(space, arrays["ops"])
     works = ~arrays["failed"][order]
     metrics = {
       key: _mean(arrays[key][order].astype(np.float64), works)
@@ -106,24 +107,11 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
     queried=as_columns({**queried, **costs}),
     reported=as_columns(reported),
     name=name,
-    space=nasbench201.nasbench201(),
+    space=space,
     objective=VALID_PROBABILITY,
     test=tabular.TEST_ACCURACY,
     units=tuple((key, _unit(key)) for key in (*METRICS, *costs)),
   )
-
-
-def _order(ops: np.ndarray) -> np.ndarray:
-  """Row of the file for every index of the space."""
-  space = nasbench201.nasbench201()
-  strides = np.cumprod((1, *space.cardinalities[:-1]))
-  index = ops.astype(np.int64) @ strides
-  if not np.array_equal(np.sort(index), np.arange(space.num_architectures)):
-    raise ValueError(
-      f"expected each of the {space.num_architectures} cells once, got "
-      f"{len(ops)} rows"
-    )
-  return np.argsort(index)
 
 
 def _mean(values: np.ndarray, works: np.ndarray) -> np.ndarray:
