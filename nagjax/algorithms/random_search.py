@@ -69,7 +69,7 @@ def random(space: SearchSpace, config: Config | None = None) -> Algorithm:
     state = state._replace(position=state.position + config.batch_size)
     if not space.enumerable:
       archs = space.sample(key, config.batch_size)
-      return Proposal(archs, jnp.ones(config.batch_size, bool)), state
+      return Proposal(archs, space.is_valid(archs)), state
     last = state.order.shape[0] - 1
     archs = space.from_index(state.order[jnp.minimum(rows, last)])
     return Proposal(archs, rows <= last), state

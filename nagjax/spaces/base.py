@@ -36,9 +36,19 @@ class SearchSpace:
     from_features: `f32[..., R, C] -> (archs, valid)`, arg-max decoding.
     feature_shape: `(R, C)`.
     to_graph: `int32[..., L] -> Graph`, node-labelled data flow.
+    to_soft_graph: `f32[..., L, K] -> Graph`, the same for weights of the
+      options of every variable: linear in each variable's row, equal to the
+      graph (before any pruning) where every row is one-hot, differentiable.
+      Fixed edges are ones and zeros, tied entries share a variable.
     canonicalise: maps architectures of one computation to one representative.
     is_valid: `int32[..., L] -> bool[...]`, whether a vector is an architecture.
     num_architectures: how many distinct architectures there are.
+    topology: for every variable, whether it chooses connections rather than
+      operations; all operations if empty.
+    num_tries: draws of `sample` for one architecture, where not every vector is
+      one; the last draw stands if none is.
+    key_fn: `int32[..., L] -> uint32[..., 2]`, `keys` of a space in which
+      several vectors are one architecture.
   """
 
   name: str
@@ -49,9 +59,13 @@ class SearchSpace:
   from_features: Callable[[jax.Array], tuple[Archs, jax.Array]]
   feature_shape: tuple[int, int]
   to_graph: Callable[[Archs], Graph]
+  to_soft_graph: Callable[[jax.Array], Graph]
   canonicalise: Callable[[Archs], Archs]
   is_valid: Callable[[Archs], jax.Array]
   num_architectures: int
+  topology: tuple[bool, ...] = ()
+  num_tries: int = 1
+  key_fn: Callable[[Archs], jax.Array] | None = None
 
   @property
   def num_variables(self) -> int:
@@ -66,8 +80,22 @@ class SearchSpace:
   @property
   def enumerable(self) -> bool:
     """Whether every vector is an architecture and has a 31-bit `index`."""
-    num_vectors = math.prod(self.cardinalities)
-    return num_vectors == self.num_architectures and num_vectors < _MAX_INDEX
+    return self.every_vector_valid and self.num_architectures < _MAX_INDEX
+
+  @property
+  def every_vector_valid(self) -> bool:
+    """Whether every vector is an architecture, and each a different one."""
+    return self.num_architectures == math.prod(self.cardinalities)
+
+  @property
+  def num_nodes(self) -> int:
+    """`N`, the number of nodes of a graph."""
+    return self._graph_shape().adjacency.shape[-1]
+
+  @property
+  def num_labels(self) -> int:
+    """Number of node labels, the last size of `Graph.nodes`."""
+    return self._graph_shape().nodes.shape[-1]
 
   @property
   def num_neighbours(self) -> int:
@@ -75,7 +103,10 @@ class SearchSpace:
     return sum(k - 1 for k in self.cardinalities)
 
   def sample(self, key: Key, num: int) -> Archs:
-    """Draws `num` uniformly random architectures, with replacement.
+    """Draws `num` uniformly random vectors that are architectures.
+
+    Draws are independent. Where not every vector is an architecture, each is
+    the first valid one of `num_tries` uniformly random vectors.
 
     Args:
       key: random key, consumed.
@@ -84,7 +115,14 @@ class SearchSpace:
     Returns:
       `int32[num, L]`.
     """
-    return self.from_uniform(jax.random.uniform(key, (num, self.num_variables)))
+    if self.every_vector_valid:
+      uniform = jax.random.uniform(key, (num, self.num_variables))
+      return self.from_uniform(uniform)
+    shape = (num, self.num_tries, self.num_variables)
+    tries = self.from_uniform(jax.random.uniform(key, shape))
+    valid = self.is_valid(tries).at[:, -1].set(True)
+    first = jnp.argmax(valid, axis=-1)
+    return jnp.take_along_axis(tries, first[:, None, None], axis=1)[:, 0]
 
   def from_uniform(self, uniform: jax.Array) -> Archs:
     """`sample` of given draws in [0, 1), `f32[..., L] -> int32[..., L]`."""
@@ -111,20 +149,22 @@ class SearchSpace:
     return jnp.stack(digits, axis=-1).astype(jnp.int32)
 
   def keys(self, archs: Archs) -> jax.Array:
-    """Names every vector by two words, `int32[..., L] -> uint32[..., 2]`.
+    """Names architectures by two words, `int32[..., L] -> uint32[..., 2]`.
 
-    The words are mixed-radix numbers of the first and the remaining variables,
-    so two vectors share a key only if they are equal.
+    Two vectors share a key only if they are the same architecture. The words
+    are mixed-radix numbers of the first and the remaining variables; in a space
+    of more than 2^64 vectors they are two hashes, which may collide with
+    probability 2^-64.
     """
+    if self.key_fn is not None:
+      return self.key_fn(archs)
     radices = np.asarray(self.cardinalities, np.uint64)
     split = int(np.searchsorted(np.cumsum(np.log2(radices)), 32.0))
     words = []
     for part in (slice(0, split), slice(split, None)):
       strides = np.cumprod(np.append(np.uint64(1), radices[part]))[:-1]
       if np.sum(np.log2(radices[part])) > 32:
-        raise ValueError(
-          f"{self.name} has more than 2**64 vectors; give it a hashed key."
-        )
+        return _hashes(archs)
       digits = archs[..., part].astype(jnp.uint32)
       words.append(digits @ jnp.asarray(strides, jnp.uint32))
     return jnp.stack(words, axis=-1).astype(jnp.uint32)
@@ -151,11 +191,16 @@ class SearchSpace:
   def mutate(self, archs: Archs, uniform: jax.Array) -> Archs:
     """Changes one uniformly chosen variable to a different value.
 
+    Where not every vector is an architecture, changes that lead to none are
+    left out; an architecture without any other stays as it is.
+
     Args:
       archs: `int32[..., L]`.
       uniform: `f32[..., 2]` uniform draws in [0, 1): the variable, the new
         value.
     """
+    if not self.every_vector_valid:
+      return self._mutate_validly(archs, uniform[..., 0])
     num = jnp.asarray(self.cardinalities, jnp.int32)
     # A product of a float below one and a small integer may round up to it.
     variable = (uniform[..., 0] * self.num_variables).astype(jnp.int32)
@@ -165,6 +210,19 @@ class SearchSpace:
     position = _along_last(np.arange(self.num_variables), archs.ndim)
     delta = jnp.where(position == variable[..., None], step[..., None], 0)
     return (archs + delta) % _along_last(self.cardinalities, archs.ndim)
+
+  def _mutate_validly(self, archs: Archs, uniform: jax.Array) -> Archs:
+    """`mutate` conditional on validity, by inversion of one draw."""
+    changed, valid = self.neighbours(archs)
+    variable, _ = _single_changes(self.cardinalities)
+    share = 1.0 / (np.asarray(self.cardinalities)[variable] - 1.0)
+    share = share.astype(np.float32).reshape((1,) * (archs.ndim - 1) + (-1,))
+    reach = jnp.cumsum(jnp.where(valid, share, 0.0), axis=-1)
+    passed = reach <= (uniform * reach[..., -1])[..., None]
+    chosen = jnp.minimum(jnp.sum(passed, axis=-1), valid.shape[-1] - 1)
+    chosen = jnp.expand_dims(chosen, (-1, -2))
+    result = jnp.take_along_axis(changed, chosen, axis=-2)[..., 0, :]
+    return jnp.where(jnp.any(valid, axis=-1)[..., None], result, archs)
 
   def one_hot(self, archs: Archs) -> jax.Array:
     """The minimal one-hot view, `int32[..., L] -> f32[..., L, K]`."""
@@ -177,6 +235,11 @@ class SearchSpace:
     strides = np.cumprod((1, *self.cardinalities[:-1]))
     digits = rank[:, None] // strides % np.asarray(self.cardinalities)
     return digits.astype(np.int32)
+
+  def _graph_shape(self) -> Graph:
+    shape = (self.num_variables, self.num_options)
+    options = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(self.to_soft_graph, options)
 
   def _require_enumerable(self, what: str) -> None:
     if not self.enumerable:
@@ -195,6 +258,24 @@ def in_range(cardinalities: tuple[int, ...], archs: Archs) -> jax.Array:
 def _along_last(values: Sequence[int] | np.ndarray, ndim: int) -> jax.Array:
   """A vector as an `int32[1, ..., 1, L]` array of rank `ndim`."""
   return jnp.asarray(values, jnp.int32).reshape((1,) * (ndim - 1) + (-1,))
+
+
+def _hashes(archs: Archs) -> jax.Array:
+  """Two independent hashes of vectors, `int32[..., L] -> uint32[..., 2]`.
+
+  Polynomials in the digits with odd multipliers, finished by the mixer of
+  MurmurHash3 (Appleby, public domain).
+  """
+  words = []
+  for base, seed in ((0x9E3779B1, 0x85EBCA77), (0xC2B2AE3D, 0x27D4EB2F)):
+    word = jnp.full(archs.shape[:-1], seed, jnp.uint32)
+    for variable in range(archs.shape[-1]):
+      word = (word ^ (word >> 15)) * jnp.uint32(base)
+      word = word + archs[..., variable].astype(jnp.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+      word = (word ^ (word >> shift)) * jnp.uint32(factor)
+    words.append(word)
+  return jnp.stack(words, axis=-1)
 
 
 def _single_changes(

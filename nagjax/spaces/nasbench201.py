@@ -65,6 +65,7 @@ def nasbench201() -> base.SearchSpace:
     from_features=from_features,
     feature_shape=(8, len(FEATURE_COLUMNS)),
     to_graph=to_graph,
+    to_soft_graph=to_soft_graph,
     canonicalise=canonicalise,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=len(OPERATIONS) ** NUM_EDGES,
@@ -157,8 +158,23 @@ def to_graph(archs: Archs) -> Graph:
   03, 13, 23 with labels in another one; `edge_source_adjacency` is
   DiffusionNAG's.
   """
+  return to_soft_graph(jax.nn.one_hot(archs, len(OPERATIONS)))
+
+
+def to_soft_graph(options: jax.Array) -> Graph:
+  """`to_graph` of weights of the operations, `f32[..., 6, 5]`.
+
+  No edge is free: every variable labels one node.
+  """
+  one_hot = np.eye(len(FEATURE_COLUMNS), dtype=np.float32)
+  shape = (*options.shape[:-2], 1, len(FEATURE_COLUMNS))
+  first, last = (
+    jnp.broadcast_to(row.reshape((1,) * (options.ndim - 1) + (-1,)), shape)
+    for row in one_hot[:2]
+  )
+  padding = [(0, 0)] * (options.ndim - 1) + [(2, 0)]
+  nodes = jnp.concatenate([first, jnp.pad(options, padding), last], axis=-2)
   adjacency = _adjacency(_SUCCESSORS)
-  nodes = to_features(archs)
   return Graph(
     nodes, jnp.broadcast_to(adjacency, (*nodes.shape[:-2], *adjacency.shape))
   )

@@ -1,5 +1,6 @@
 """Tests of nagjax.spaces.base on spaces of unequal variables."""
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -16,7 +17,7 @@ from nagjax.spaces import base
 CARDINALITIES = (3, 2, 5)
 
 
-def toy_space(cardinalities=CARDINALITIES, num_architectures=None):
+def toy_space(cardinalities=CARDINALITIES, num_architectures=None, **fields):
   """A space of which only the generic parts are used."""
   return base.SearchSpace(
     name="toy",
@@ -27,9 +28,19 @@ def toy_space(cardinalities=CARDINALITIES, num_architectures=None):
     from_features=lambda f: (f, f),
     feature_shape=(1, 1),
     to_graph=lambda a: a,
+    to_soft_graph=lambda a: a,
     canonicalise=lambda a: a,
     is_valid=functools.partial(base.in_range, cardinalities),
-    num_architectures=num_architectures or int(np.prod(cardinalities)),
+    num_architectures=num_architectures or math.prod(cardinalities),
+    **fields,
+  )
+
+
+def space_with_holes(num_tries=20):
+  """Of 30 vectors 8 are no architectures: the last variable is 4 or all 0."""
+  space = toy_space(num_architectures=22, num_tries=num_tries)
+  return dataclasses.replace(
+    space, is_valid=lambda a: (a[..., 2] != 4) & (a[..., 0] + a[..., 1] > 0)
   )
 
 
@@ -111,11 +122,26 @@ class KeysTest(parameterized.TestCase):
         number //= cardinality
       self.assertEqual(decoded, arch)
 
-  def test_more_vectors_than_two_words_hold_are_refused(self):
-    """Oracle: 3^41 > 2^64 and the documented ValueError."""
+  def test_vectors_beyond_two_words_are_hashed(self):
+    """Oracle: 3^41 > 2^64; 40,000 different vectors, 40,000 keys and words."""
     space = toy_space((3,) * 41)
-    with self.assertRaisesRegex(ValueError, "hashed key"):
-      space.keys(jnp.zeros((1, 41), jnp.int32))
+    archs = np.random.default_rng(0).integers(0, 3, (40_000, 41))
+    archs[1::2] = archs[::2]  # Pairs that differ in one variable only.
+    place = np.arange(20_000) % 41
+    archs[1::2][np.arange(20_000), place] += 1
+    archs %= 3
+    keys = np.asarray(space.keys(jnp.asarray(archs, jnp.int32)))
+    self.assertLen(np.unique(keys, axis=0), 40_000)
+    for word in keys.T:
+      # 40,000 draws of 2^32 have 0.19 pairs on average; each bit is fair.
+      self.assertGreater(len(np.unique(word)), 39_995)
+      share = np.unpackbits(word[:, None].view(np.uint8), axis=1).mean(0)
+      np.testing.assert_allclose(share, 0.5, atol=0.015)
+
+  def test_a_space_may_name_architectures_itself(self):
+    """Oracle: its own function."""
+    space = toy_space(key_fn=lambda a: a[..., :2].astype(jnp.uint32))
+    np.testing.assert_array_equal(space.keys(jnp.asarray([2, 1, 4])), [2, 1])
 
 
 class SampleTest(parameterized.TestCase):
@@ -143,6 +169,24 @@ class SampleTest(parameterized.TestCase):
     wide = toy_space((9,) * 20).from_uniform(jnp.full((1, 20), below_one))
     np.testing.assert_array_equal(wide, 8)
 
+  def test_samples_of_a_space_with_holes_are_uniform_over_the_rest(self):
+    """Oracle: chi-square against the valid vectors of brute force."""
+    space = space_with_holes()
+    everything = jnp.asarray(toy_space().all_architectures())
+    valid = np.asarray(space.is_valid(everything))
+    archs = space.sample(jax.random.key(1), 6000)
+    counts = np.bincount(toy_space().index(archs), minlength=30)
+    self.assertEqual(counts[~valid].sum(), 0)
+    self.assertGreater(stats.chisquare(counts[valid]).pvalue, 1e-3)
+
+  def test_without_luck_a_sample_is_the_last_try(self):
+    """Oracle: one try is `from_uniform`."""
+    space = space_with_holes(num_tries=1)
+    draws = jax.random.uniform(jax.random.key(1), (50, 1, 3))
+    np.testing.assert_array_equal(
+      space.sample(jax.random.key(1), 50), space.from_uniform(draws[:, 0])
+    )
+
 
 class NeighbourTest(parameterized.TestCase):
   def test_neighbours_are_all_vectors_at_hamming_distance_one(self):
@@ -165,12 +209,8 @@ class NeighbourTest(parameterized.TestCase):
 
   def test_a_neighbour_outside_of_the_space_is_marked(self):
     """Oracle: a validity rule of the test's own."""
-    space = toy_space()
-    space = base.SearchSpace(
-      **{
-        **{f: getattr(space, f) for f in space.__dataclass_fields__},
-        "is_valid": lambda archs: archs[..., 2] != 4,
-      }
+    space = dataclasses.replace(
+      toy_space(), is_valid=lambda archs: archs[..., 2] != 4
     )
     found, valid = space.neighbours(jnp.asarray([0, 0, 0]))
     np.testing.assert_array_equal(valid, np.asarray(found)[:, 2] != 4)
@@ -194,6 +234,32 @@ class MutateTest(parameterized.TestCase):
     share = np.asarray([1 / 2] * 2 + [1.0] + [1 / 4] * 4) / 3
     self.assertEqual(sum(counts), 9000)
     self.assertGreater(stats.chisquare(counts, 9000 * share).pvalue, 1e-3)
+
+  def test_mutations_of_a_space_with_holes(self):
+    """Oracle: chi-square against rejection until valid, by brute force."""
+    space = space_with_holes()
+    parent = np.asarray([1, 0, 3])
+    archs = np.asarray(toy_space().all_architectures())
+    changes = (archs != parent).sum(1) == 1
+    changes &= np.asarray(space.is_valid(jnp.asarray(archs)))
+    variable = np.argmax(archs[changes] != parent, axis=1)
+    share = 1 / (np.asarray(CARDINALITIES)[variable] - 1)
+    draws = jax.random.uniform(jax.random.key(2), (9000, 2))
+    batch = jnp.broadcast_to(jnp.asarray(parent), (9000, 3))
+    children = space.mutate(batch, draws)
+    counts = np.bincount(toy_space().index(children), minlength=30)[changes]
+    self.assertEqual(counts.sum(), 9000)
+    expected = 9000 * share / share.sum()
+    self.assertGreater(stats.chisquare(counts, expected).pvalue, 1e-3)
+
+  def test_an_architecture_without_valid_neighbours_stays(self):
+    """Oracle: itself, at both ends of the draw."""
+    space = dataclasses.replace(
+      space_with_holes(), is_valid=lambda a: jnp.zeros(a.shape[:-1], bool)
+    )
+    for draw in (0.0, 0.999):
+      child = space.mutate(jnp.asarray([1, 0, 3]), jnp.full(2, draw))
+      np.testing.assert_array_equal(child, [1, 0, 3])
 
   @parameterized.parameters(0.0, 0.5, float(np.nextafter(np.float32(1), 0)))
   def test_extreme_draws_still_change_one_variable(self, draw):

@@ -271,6 +271,16 @@ class GraphTest(parameterized.TestCase):
     self.assertEqual(np.flatnonzero(adjacency.sum(0) == 0).tolist(), [0])
     self.assertEqual(np.flatnonzero(adjacency.sum(1) == 0).tolist(), [7])
 
+  def test_soft_graphs_are_mixtures_of_graphs(self):
+    """Oracle: for two cells that differ in one edge, the mean of theirs."""
+    cells = jnp.asarray([[0, 1, 2, 3, 4, 0], [0, 1, 4, 3, 4, 0]])
+    options = space().one_hot(cells)
+    graphs = space().to_graph(cells)
+    soft = space().to_soft_graph(0.25 * options[0] + 0.75 * options[1])
+    for mixed, pair in zip(soft, graphs, strict=True):
+      np.testing.assert_allclose(mixed, 0.25 * pair[0] + 0.75 * pair[1])
+    self.assertEqual((space().num_nodes, space().num_labels), (8, 7))
+
   def test_the_published_mask_has_another_order_of_edges(self):
     """Oracle: the line graph with edges sorted by source."""
     np.testing.assert_array_equal(
