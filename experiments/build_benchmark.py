@@ -117,6 +117,7 @@ def _define_flags() -> flags.FlagValues:
     flags.DEFINE_integer(name, number, text, lowest, flag_values=values)
   floats = [
     ("learning_rate", train.SMALL.learning_rate, "At the start."),
+    ("clutter", train.SMALL.clutter, "Largest weight of an image on another."),
     ("noise", train.SMALL.noise, "Deviation of the noise on images."),
   ]
   for name, value, text in floats:
@@ -156,6 +157,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
       learning_rate=values.learning_rate,
       shift=values.shift,
       flips=values.flips,
+      clutter=values.clutter,
       noise=values.noise,
     )
     height, width, channels = images.x.shape[1:]

@@ -3,10 +3,22 @@
   python -m experiments.convert --format=nats-bench \\
     --source=NATS-tss-v1_0-3ffb9-simple --output=nb201.npz
 
-Formats: `nats-bench` (the unpacked directory of the topology space),
-`nasbench201-pth` (`NAS-Bench-201-v1_*.pth`, needs PyTorch) and `naslib` (one or
-more pickles, `--source` repeated; `--order` names a `meta.pickle.pbz2` or a
-table that gives the official order of the rows).
+Formats, what `--source` names, and the file that a benchmark looks for:
+
+  nats-bench           the unpacked directory of the topology space; nb201.npz
+  nasbench201-pth      NAS-Bench-201-v1_*.pth, needs PyTorch; nb201.npz
+  naslib               NASLib's pickles of NAS-Bench-201 (*); nb201.npz
+  hw-nas-bench         HW-NAS-Bench-v1_0.pickle, costs of cifar10 or of another
+                       --data_set; nb201_hw_nas_bench.npz
+  help                 HELP's latency/<device>.pt (*); nb201_latency.npz
+  latbench             LatBench's <device>.pkl (*); nb201_latency.npz
+  nasbench101          nasbench_only108.tfrecord; nb101.npz
+  naslib-nasbench101   NASLib's pickle of NAS-Bench-101; nb101.npz
+  nlp-logs             log_stats_*.json of NAS-Bench-NLP, or their directory
+                       (*); nbnlp_wikitext2.json, nbnlp_ptb.json
+
+(*) One source or more: repeat `--source`. `--order` names a `meta.pickle.pbz2`
+or a table that gives the official order of the rows, to files without one.
 
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption. The output file exists only if the conversion succeeded.
@@ -16,11 +28,14 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import functools
 import importlib.util
 import os
 import pathlib
 import signal
 import sys
+from typing import Any
+from typing import NamedTuple
 
 from absl import flags
 import numpy as np
@@ -30,131 +45,17 @@ from experiments.common import UsageError
 from experiments.common import terminate as _terminate
 from nagjax.convert import ConversionError
 from nagjax.convert import Table
+from nagjax.convert import help_latencies
+from nagjax.convert import hw_nas_bench_pickle
+from nagjax.convert import latbench_pickles
+from nagjax.convert import nasbench101_tfrecord
 from nagjax.convert import nasbench201_pth_file
+from nagjax.convert import naslib_nasbench101_pickle
 from nagjax.convert import naslib_pickles
 from nagjax.convert import nats_bench_directory
+from nagjax.convert import nlp_log_files
+from nagjax.convert import write_records
 from nagjax.convert import write_table
-
-FORMATS = ("nats-bench", "nasbench201-pth", "naslib")
-
-
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv), ConversionError)
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  rest = values(list(argv))[1:]
-  if values.help:
-    print(f"{__doc__}\nFlags:\n{values.get_help()}")
-    return
-  _check_flags(values, rest)
-  sources = [pathlib.Path(source) for source in values.source]
-  print(f"Reading {', '.join(map(str, sources))}", flush=True)
-  with _progress() as progress_fn:
-    table = _convert(values, sources, progress_fn)
-  write_table(table, values.output)
-  for line in describe(table, values.output):
-    print(line)
-
-
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  flags.DEFINE_enum(
-    "format", None, FORMATS, "Format of the source.", flag_values=values
-  )
-  flags.DEFINE_multi_string(
-    "source",
-    [],
-    "File or directory to convert; repeat it for naslib.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    "output", None, "The .npz file to write.", flag_values=values
-  )
-  flags.DEFINE_string(
-    "order",
-    None,
-    "naslib only: meta.pickle.pbz2, or a .npz with arch_str, that gives the"
-    " official order of the rows; without it they follow the space's index.",
-    flag_values=values,
-  )
-  flags.DEFINE_boolean(
-    "overwrite", False, "Replace an existing output.", flag_values=values
-  )
-  flags.DEFINE_boolean(
-    "allow_missing",
-    False,
-    "Accept a source without some architectures; they become NaN.",
-    flag_values=values,
-  )
-  flags.DEFINE_boolean("help", False, "Print this text.", flag_values=values)
-  return values
-
-
-def _check_flags(values: flags.FlagValues, rest: Sequence[str]) -> None:
-  """Checks everything that can be checked before reading the source."""
-  if rest:
-    raise UsageError(f"Every argument is a flag, got {rest[0]!r}.")
-  for name in ("format", "source", "output"):
-    if not getattr(values, name):
-      raise UsageError(f"--{name} is needed; see --help.")
-  if values.format != "naslib" and len(values.source) > 1:
-    raise UsageError(
-      f"--format={values.format} takes one --source, got {len(values.source)}."
-    )
-  if values.format != "naslib" and values.order is not None:
-    raise UsageError(
-      f"--order is for --format=naslib; {values.format} has its own order."
-    )
-  inputs = [*values.source, *([values.order] if values.order else [])]
-  for name in inputs:
-    if not pathlib.Path(name).exists():
-      raise UsageError(f"{name}: expected a source, got nothing of that name.")
-  output = pathlib.Path(values.output)
-  if output.suffix != ".npz":
-    raise UsageError(f"--output must end in .npz, got {values.output}.")
-  if not output.parent.is_dir():
-    raise UsageError(f"{output.parent}: no such directory; create it first.")
-  if not os.access(output.parent, os.W_OK):
-    raise UsageError(f"{output.parent}: not writable; choose another --output.")
-  if any(output.resolve() == pathlib.Path(i).resolve() for i in inputs):
-    raise UsageError(f"{output} is a source; choose another --output.")
-  if output.is_dir() or (output.exists() and not values.overwrite):
-    raise UsageError(
-      f"{output} exists; choose another --output or pass --overwrite."
-    )
-
-
-def _convert(
-  values: flags.FlagValues,
-  sources: Sequence[pathlib.Path],
-  progress_fn: Callable[[int, int], None],
-) -> Table:
-  allow_missing = values.allow_missing
-  if values.format == "naslib":
-    return naslib_pickles(
-      sources,
-      order=values.order,
-      allow_missing=allow_missing,
-      progress_fn=progress_fn,
-    )
-  convert_fn = {
-    "nats-bench": nats_bench_directory,
-    "nasbench201-pth": nasbench201_pth_file,
-  }[values.format]
-  return convert_fn(
-    sources[0], allow_missing=allow_missing, progress_fn=progress_fn
-  )
 
 
 def describe(table: Table, path: str) -> list[str]:
@@ -178,11 +79,183 @@ def describe(table: Table, path: str) -> list[str]:
   return lines
 
 
+def describe_records(records: Sequence[Any], path: str) -> list[str]:
+  """One line that tells how many records were written."""
+  return [f"Wrote {path}: {len(records):,} records."]
+
+
+class Format(NamedTuple):
+  """A format of `--format`.
+
+  Attributes:
+    convert_fn: takes one source, or all, and the options and `progress_fn` as
+      keywords.
+    takes_many: whether `--source` may be repeated.
+    options: flags that it takes.
+    needs: those among them without which it cannot do.
+    suffix: of the file that is written.
+    write_fn: takes what was converted, and the path.
+    describe_fn: takes the same, and returns lines for the user.
+  """
+
+  convert_fn: Callable[..., Any]
+  takes_many: bool = False
+  options: tuple[str, ...] = ("allow_missing",)
+  needs: tuple[str, ...] = ()
+  suffix: str = ".npz"
+  write_fn: Callable[[Any, str], None] = write_table
+  describe_fn: Callable[[Any, str], list[str]] = describe
+
+
+_ORDERED = ("order", "allow_missing")
+
+FORMATS = {
+  "nats-bench": Format(nats_bench_directory),
+  "nasbench201-pth": Format(nasbench201_pth_file),
+  "naslib": Format(naslib_pickles, True, _ORDERED),
+  "hw-nas-bench": Format(
+    hw_nas_bench_pickle, options=("data_set", "allow_missing")
+  ),
+  "help": Format(help_latencies, True, _ORDERED, needs=("order",)),
+  "latbench": Format(latbench_pickles, True, _ORDERED),
+  "nasbench101": Format(nasbench101_tfrecord),
+  "naslib-nasbench101": Format(naslib_nasbench101_pickle),
+  "nlp-logs": Format(
+    nlp_log_files, True, (), (), ".json", write_records, describe_records
+  ),
+}
+
+OPTIONS = ("order", "data_set", "allow_missing")
+"""Flags that only some formats take."""
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the binary.
+
+  Args:
+    argv: the command line, program name first.
+
+  Returns:
+    The exit code.
+  """
+  return common.run_main(lambda: _run(argv), ConversionError)
+
+
+def _run(argv: Sequence[str]) -> None:
+  values = _define_flags()
+  rest = values(list(argv))[1:]
+  if values.help:
+    print(f"{__doc__}\nFlags:\n{values.get_help()}")
+    return
+  _check_flags(values, rest)
+  chosen = FORMATS[values.format]
+  sources = [pathlib.Path(source) for source in values.source]
+  print(f"Reading {', '.join(map(str, sources))}", flush=True)
+  with _progress() as progress_fn:
+    converted = chosen.convert_fn(
+      sources if chosen.takes_many else sources[0],
+      progress_fn=progress_fn,
+      **_given_options(values),
+    )
+  chosen.write_fn(converted, values.output)
+  for line in chosen.describe_fn(converted, values.output):
+    print(line)
+
+
+def _define_flags() -> flags.FlagValues:
+  """This binary's flags, apart from those of other binaries in the process."""
+  values = flags.FlagValues()
+  flags.DEFINE_enum(
+    "format", None, list(FORMATS), "Format of the source.", flag_values=values
+  )
+  flags.DEFINE_multi_string(
+    "source",
+    [],
+    "File or directory to convert; some formats take several.",
+    flag_values=values,
+  )
+  flags.DEFINE_string("output", None, "The file to write.", flag_values=values)
+  flags.DEFINE_string(
+    "order",
+    None,
+    "naslib, latbench, help: meta.pickle.pbz2, or a .npz with arch_str, that"
+    " gives the official order of the rows; without it (help needs it) they"
+    " follow the space's index.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "data_set",
+    None,
+    "hw-nas-bench: cifar10 (unless given), cifar100 or ImageNet16-120.",
+    flag_values=values,
+  )
+  flags.DEFINE_boolean(
+    "overwrite", False, "Replace an existing output.", flag_values=values
+  )
+  flags.DEFINE_boolean(
+    "allow_missing",
+    False,
+    "Accept a source without some architectures; they become NaN.",
+    flag_values=values,
+  )
+  flags.DEFINE_boolean("help", False, "Print this text.", flag_values=values)
+  return values
+
+
+def _check_flags(values: flags.FlagValues, rest: Sequence[str]) -> None:
+  """Checks everything that can be checked before reading the source."""
+  if rest:
+    raise UsageError(f"Every argument is a flag, got {rest[0]!r}.")
+  for name in ("format", "source", "output"):
+    if not getattr(values, name):
+      raise UsageError(f"--{name} is needed; see --help.")
+  chosen = FORMATS[values.format]
+  if not chosen.takes_many and len(values.source) > 1:
+    raise UsageError(
+      f"--format={values.format} takes one --source, got {len(values.source)}."
+    )
+  given = _given_options(values)
+  for name in given:
+    if name not in chosen.options:
+      takers = [n for n, other in FORMATS.items() if name in other.options]
+      raise UsageError(
+        f"--{name} is for --format={', '.join(takers)}; not for"
+        f" {values.format}."
+      )
+  for name in chosen.needs:
+    if name not in given:
+      raise UsageError(f"--format={values.format} needs --{name}; see --help.")
+  inputs = [*values.source, *([values.order] if values.order else [])]
+  for name in inputs:
+    if not pathlib.Path(name).exists():
+      raise UsageError(f"{name}: expected a source, got nothing of that name.")
+  output = pathlib.Path(values.output)
+  if output.suffix != chosen.suffix:
+    raise UsageError(
+      f"--output must end in {chosen.suffix}, got {values.output}."
+    )
+  if not output.parent.is_dir():
+    raise UsageError(f"{output.parent}: no such directory; create it first.")
+  if not os.access(output.parent, os.W_OK):
+    raise UsageError(f"{output.parent}: not writable; choose another --output.")
+  if any(output.resolve() == pathlib.Path(i).resolve() for i in inputs):
+    raise UsageError(f"{output} is a source; choose another --output.")
+  if output.is_dir() or (output.exists() and not values.overwrite):
+    raise UsageError(
+      f"{output} exists; choose another --output or pass --overwrite."
+    )
+
+
+def _given_options(values: flags.FlagValues) -> dict[str, Any]:
+  options = {name: getattr(values, name) for name in OPTIONS}
+  return {name: value for name, value in options.items() if value}
+
+
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
   """Yields a function that shows the numbers of items done and to do."""
   if not sys.stdout.isatty() or importlib.util.find_spec("rich") is None:
-    yield _print_tenths
+    yield functools.partial(_print_tenths, set())
     return
   from rich.progress import Progress
 
@@ -191,8 +264,10 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _print_tenths(done: int, total: int) -> None:
-  if done * 10 // total > (done - 1) * 10 // total:
+def _print_tenths(printed: set[int], done: int, total: int) -> None:
+  tenth = done * 10 // total
+  if tenth > max(printed, default=0):
+    printed.add(tenth)
     print(f"  {done:,} of {total:,}", flush=True)
 
 

@@ -222,6 +222,7 @@ def make_plan(values: flags.FlagValues) -> Plan:
         name,
         problem.benchmark,
         budget=budget,
+        num_constraints=len(problem.constraints),
         variant=variant,
         options=options[name],
       )

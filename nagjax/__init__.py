@@ -5,7 +5,9 @@ from nagjax import benchmarks
 from nagjax import candidates
 from nagjax import diffusion
 from nagjax import evolution
+from nagjax import networks
 from nagjax import predictors
+from nagjax import relaxation
 from nagjax import spaces
 from nagjax import statistics
 from nagjax.problem import Constraint
@@ -47,7 +49,9 @@ __all__ = [
   "make_benchmark",
   "make_search",
   "make_space",
+  "networks",
   "predictors",
+  "relaxation",
   "run",
   "run_on_host",
   "space_names",

@@ -116,8 +116,8 @@ class Problem:
     for name in [*used, *(c.column for c in self.constraints)]:
       if name not in known:
         raise ValueError(
-          f"{self.benchmark.name} can be asked for {', '.join(sorted(known))}, "
-          f"got {name!r}."
+          f"{name!r} is no column of {self.benchmark.name}, which can be asked "
+          f"for {', '.join(sorted(known))}."
         )
     return self
 

@@ -15,10 +15,14 @@ from typing import get_type_hints
 
 import jax
 
+from nagjax.benchmarks import hardware
+from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
 from nagjax.benchmarks import trained
 from nagjax.benchmarks.base import Benchmark
+from nagjax.benchmarks.base import data_directory
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import Params
@@ -52,7 +56,12 @@ class _Entry(NamedTuple):
   options: Mapping[str, Any] = python_types.MappingProxyType({})
 
 
-_SPACES = {"nasbench201": ("nagjax.spaces.nasbench201", "nasbench201")}
+_SPACES = {
+  "darts": ("nagjax.spaces.darts", "darts"),
+  "nasbench101": ("nagjax.spaces.nasbench101", "nasbench101"),
+  "nasbench201": ("nagjax.spaces.nasbench201", "nasbench201"),
+  "nasbench_nlp": ("nagjax.spaces.nasbench_nlp", "nasbench_nlp"),
+}
 
 _ALGORITHMS = {
   ("ednag", ""): _Entry("ednag", "ednag"),
@@ -61,6 +70,7 @@ _ALGORITHMS = {
   ("local_search_all", ""): _Entry(
     "local_search", "local_search", {"read_all": True}
   ),
+  ("optiproxy", ""): _Entry("optiproxy", "optiproxy"),
   ("random", ""): _Entry("random_search", "random"),
   ("regularized_evolution", ""): _Entry(
     "regularized_evolution", "regularized_evolution"
@@ -86,12 +96,15 @@ def variant_names(algorithm: str) -> list[str]:
 def benchmark_names(data_dir: str | None = None) -> list[str]:
   """Names of the benchmarks that can be loaded now."""
   tables = tabular.nasbench201_data_sets(data_dir)
+  has_graphs = (data_directory(data_dir) / nasbench101.FILE).is_file()
   own = trained.data_sets(data_dir)
   scores = importlib.import_module("nagjax.candidates.zerocost").SCORES
   return [
     "synthetic",
+    *([nasbench101.NAME] if has_graphs else []),
     *(f"nasbench201/{name}" for name in tables),
     *(f"trained/{name}" for name in own),
+    *surrogate.known_names(data_dir),
     *(f"zerocost/{score}@nasbench201" for score in sorted(scores)),
   ]
 
@@ -127,7 +140,12 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
   if table == "synthetic" and not data_set:
     return synthetic.synthetic()
   if table == "nasbench201" and data_set:
-    return tabular.load_nasbench201(data_set, directory=data_dir)
+    accuracies = tabular.load_nasbench201(data_set, directory=data_dir)
+    return hardware.with_hardware(accuracies, data_dir)
+  if name == nasbench101.NAME:
+    return nasbench101.load_nasbench101(directory=data_dir)
+  if name in surrogate.KNOWN:
+    return surrogate.load_known(name, directory=data_dir)
   if table == "trained" and data_set:
     return trained.load_trained(data_set, directory=data_dir)
   if table == "zerocost" and "@" in data_set:
@@ -143,6 +161,7 @@ def make_search(
   benchmark: Benchmark,
   *,
   budget: int,
+  num_constraints: int = 0,
   variant: str = "",
   options: Mapping[str, Any] | None = None,
 ) -> Search:
@@ -152,6 +171,7 @@ def make_search(
     name: the algorithm.
     benchmark: what will be searched; gives the space and published presets.
     budget: queries of a search; sizes archives.
+    num_constraints: limits of the problem, for algorithms that learn them.
     variant: "" or a published variant such as "reference".
     options: fields of the algorithm's Config, as values or as text.
 
@@ -167,6 +187,8 @@ def make_search(
   module = importlib.import_module(f"nagjax.algorithms.{entry.module}")
   preset = getattr(module, "preset", None)
   chosen = dict(preset(benchmark.name, budget)) if preset else {}
+  if "num_constraints" in {f.name for f in dataclasses.fields(module.Config)}:
+    chosen["num_constraints"] = num_constraints
   chosen.update(entry.options)
   for option, value in (options or {}).items():
     chosen[option] = _parse(module.Config, name, option, value)

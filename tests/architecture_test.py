@@ -28,7 +28,7 @@ ALLOWED = {
   "algorithms": {"types", "spaces", "predictors", *MATHEMATICS},
   "candidates": {"types", "spaces", "files", "networks"},
   "search": {"types", "spaces", "files", "problem", "sharding"},
-  "convert": {"types", "spaces", "files"},
+  "convert": {"types", "spaces", "files", "benchmarks"},
 }
 """What a room may import besides itself; the registry stands on all."""
 

@@ -1,10 +1,15 @@
 """Benchmarks: pytrees of arrays that evaluate architectures."""
 
+from nagjax.benchmarks import hardware
+from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
 from nagjax.benchmarks import trained
+from nagjax.benchmarks import trees
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
+from nagjax.benchmarks.hardware import with_hardware
 from nagjax.benchmarks.tabular import Tabular
 from nagjax.benchmarks.tabular import search_on_test_accuracy
 
@@ -12,8 +17,13 @@ __all__ = [
   "Benchmark",
   "Tabular",
   "data_directory",
+  "hardware",
+  "nasbench101",
   "search_on_test_accuracy",
+  "surrogate",
   "synthetic",
   "tabular",
   "trained",
+  "trees",
+  "with_hardware",
 ]

@@ -31,6 +31,8 @@ class Recipe:
     weight_decay: added to every gradient, of every parameter.
     shift: images are moved by up to so many pixels, zeros coming in.
     flips: whether images are mirrored at random.
+    clutter: every image gets another one of the batch on top, weighted by a
+      uniform draw from [0, clutter]; the label stays.
     noise: standard deviation of the noise that is added to every image.
   """
 
@@ -41,6 +43,7 @@ class Recipe:
   weight_decay: float = 5e-4
   shift: int = 4
   flips: bool = True
+  clutter: float = 0.0
   noise: float = 0.0
 
   def __post_init__(self):
@@ -49,10 +52,14 @@ class Recipe:
         "num_epochs and batch_size must be at least 1, got "
         f"{self.num_epochs} and {self.batch_size}."
       )
-    if self.shift < 0 or self.noise < 0 or self.learning_rate <= 0:
+    if min(self.shift, self.clutter, self.noise) < 0:
       raise ValueError(
-        "shift and noise must not be negative, learning_rate must be positive, "
-        f"got {self.shift}, {self.noise} and {self.learning_rate}."
+        "shift, clutter and noise must not be negative, got "
+        f"{self.shift}, {self.clutter} and {self.noise}."
+      )
+    if self.learning_rate <= 0:
+      raise ValueError(
+        f"learning_rate must be positive, got {self.learning_rate}."
       )
 
 
@@ -223,8 +230,8 @@ def fit(
 
 
 def augment(key: Key, x: jax.Array, recipe: Recipe) -> jax.Array:
-  """Flips, moves and blurs images by noise, in this order, `[B, H, W, C]`."""
-  flip_key, shift_key, noise_key = jax.random.split(key, 3)
+  """Flips, moves, clutters and blurs images, in this order, `[B, H, W, C]`."""
+  flip_key, shift_key, clutter_key, noise_key = jax.random.split(key, 4)
   num, height, width, _ = x.shape
   if recipe.flips:
     flip = jax.random.bernoulli(flip_key, shape=(num, 1, 1, 1))
@@ -237,6 +244,9 @@ def augment(key: Key, x: jax.Array, recipe: Recipe) -> jax.Array:
     columns = start[1] + jnp.arange(width)[None]
     image = jnp.arange(num)[:, None, None]
     x = padded[image, rows[:, :, None], columns[:, None, :]]
+  if recipe.clutter:
+    weight = jax.random.uniform(clutter_key, (num, 1, 1, 1))
+    x = x + recipe.clutter * weight * jnp.roll(x, 1, axis=0)
   if recipe.noise:
     x = x + recipe.noise * jax.random.normal(noise_key, x.shape)
   return x

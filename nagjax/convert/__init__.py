@@ -5,18 +5,38 @@ everything but numbers and containers; what a format needs beyond NumPy is
 imported by the function that needs it.
 """
 
+from nagjax.convert.boosted import from_lightgbm_text
+from nagjax.convert.boosted import from_xgboost_json
+from nagjax.convert.help_latency import help_latencies
+from nagjax.convert.help_latency import latbench_pickles
+from nagjax.convert.hw_nas_bench import hw_nas_bench_pickle
+from nagjax.convert.nasbench101_hash import module_hash
+from nagjax.convert.nasbench101_records import nasbench101_tfrecord
+from nagjax.convert.nasbench101_records import naslib_nasbench101_pickle
 from nagjax.convert.nasbench201_pth import nasbench201_pth_file
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import write_table
 from nagjax.convert.naslib import naslib_pickles
 from nagjax.convert.nats_bench import nats_bench_directory
+from nagjax.convert.nlp_logs import nlp_log_files
+from nagjax.convert.nlp_logs import write_records
 from nagjax.convert.pickles import ConversionError
 
 __all__ = [
   "ConversionError",
   "Table",
+  "from_lightgbm_text",
+  "from_xgboost_json",
+  "help_latencies",
+  "hw_nas_bench_pickle",
+  "latbench_pickles",
+  "module_hash",
+  "nasbench101_tfrecord",
   "nasbench201_pth_file",
+  "naslib_nasbench101_pickle",
   "naslib_pickles",
   "nats_bench_directory",
+  "nlp_log_files",
+  "write_records",
   "write_table",
 ]

@@ -1,5 +1,6 @@
 """Predictors: surrogates of an objective that live inside compiled searches."""
 
+from nagjax.predictors import fitting
 from nagjax.predictors import gaussian_process
 
-__all__ = ["gaussian_process"]
+__all__ = ["fitting", "gaussian_process"]

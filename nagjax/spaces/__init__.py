@@ -1,6 +1,9 @@
 """Search spaces: static descriptions of sets of architectures."""
 
+from nagjax.spaces import darts
+from nagjax.spaces import nasbench101
 from nagjax.spaces import nasbench201
+from nagjax.spaces import nasbench_nlp
 from nagjax.spaces.base import SearchSpace
 
-__all__ = ["SearchSpace", "nasbench201"]
+__all__ = ["SearchSpace", "darts", "nasbench101", "nasbench201", "nasbench_nlp"]

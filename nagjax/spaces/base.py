@@ -47,6 +47,8 @@ class SearchSpace:
       operations; all operations if empty.
     num_tries: draws of `sample` for one architecture, where not every vector is
       one; the last draw stands if none is.
+    sample_fn: `(key, num) -> int32[num, L]`, `sample` of a space in which
+      several vectors are one architecture.
     key_fn: `int32[..., L] -> uint32[..., 2]`, `keys` of a space in which
       several vectors are one architecture.
   """
@@ -65,6 +67,7 @@ class SearchSpace:
   num_architectures: int
   topology: tuple[bool, ...] = ()
   num_tries: int = 1
+  sample_fn: Callable[[Key, int], Archs] | None = None
   key_fn: Callable[[Archs], jax.Array] | None = None
 
   @property
@@ -103,9 +106,9 @@ class SearchSpace:
     return sum(k - 1 for k in self.cardinalities)
 
   def sample(self, key: Key, num: int) -> Archs:
-    """Draws `num` uniformly random vectors that are architectures.
+    """Draws `num` uniformly random architectures, with replacement.
 
-    Draws are independent. Where not every vector is an architecture, each is
+    Where not every vector is an architecture, each is
     the first valid one of `num_tries` uniformly random vectors.
 
     Args:
@@ -115,6 +118,8 @@ class SearchSpace:
     Returns:
       `int32[num, L]`.
     """
+    if self.sample_fn is not None:
+      return self.sample_fn(key, num)
     if self.every_vector_valid:
       uniform = jax.random.uniform(key, (num, self.num_variables))
       return self.from_uniform(uniform)
@@ -191,8 +196,9 @@ class SearchSpace:
   def mutate(self, archs: Archs, uniform: jax.Array) -> Archs:
     """Changes one uniformly chosen variable to a different value.
 
-    Where not every vector is an architecture, changes that lead to none are
-    left out; an architecture without any other stays as it is.
+    Where not every vector is another architecture, changes that lead to none
+    or to the same one are left out; an architecture without any other stays as
+    it is.
 
     Args:
       archs: `int32[..., L]`.
@@ -214,6 +220,8 @@ class SearchSpace:
   def _mutate_validly(self, archs: Archs, uniform: jax.Array) -> Archs:
     """`mutate` conditional on validity, by inversion of one draw."""
     changed, valid = self.neighbours(archs)
+    same = self.keys(changed) == self.keys(archs)[..., None, :]
+    valid = valid & ~jnp.all(same, axis=-1)
     variable, _ = _single_changes(self.cardinalities)
     share = 1.0 / (np.asarray(self.cardinalities)[variable] - 1.0)
     share = share.astype(np.float32).reshape((1,) * (archs.ndim - 1) + (-1,))

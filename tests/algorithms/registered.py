@@ -29,6 +29,18 @@ TINY = {
     num_candidates=5,
   ),
   ("ednag", "reference"): dict(population_size=7, num_steps=6, elite_share=0.2),
+  ("optiproxy", ""): dict(
+    num_initial=5,
+    batch_size=3,
+    archive_size=20,
+    hidden_size=4,
+    num_members=2,
+    fit_steps=3,
+    fit_batch_size=8,
+    num_groups=2,
+    search_epochs=3,
+    num_samples=6,
+  ),
   ("random", ""): dict(batch_size=4),
   ("regularized_evolution", ""): dict(population_size=6, sample_size=3),
 }

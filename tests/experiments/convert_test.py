@@ -12,6 +12,8 @@ from absl.testing import parameterized
 import numpy as np
 
 from experiments import convert
+from tests.convert import nlp_logs_test
+from tests.convert import tfrecord_files
 from tests.convert import upstream
 
 
@@ -86,12 +88,124 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       self.assertEqual(arrays["cifar10_valid_val"][3], 40.0)
       self.assertEqual(arrays["cifar100_test"][3], 50.0)
 
+  def test_latbench(self):
+    """Oracle: one second is 1,000 ms; the column is named after the file."""
+    path = upstream.write_pickle(
+      self.directory / "gpu-7.pkl", {(1, 2, 3, 4, 0, 1): 1.0}
+    )
+    code, out, err = self._run(format="latbench", source=path)
+    self.assertEqual((code, err), (0, ""))
+    self.assertIn("gpu_7_ms (milliseconds): 15,624 missing", out)
+    with np.load(self.output, allow_pickle=False) as arrays:
+      (row,) = np.flatnonzero(~np.isnan(arrays["gpu_7_ms"]))
+      self.assertEqual(arrays["gpu_7_ms"][row], 1000.0)
+      self.assertEqual(arrays["ops"][row].tolist(), [1, 2, 3, 4, 0, 1])
+
+  def test_hw_nas_bench(self):
+    """Oracle: the written energy of the chosen data set."""
+    config = [{"arch_str": upstream.official_strings()[3]}]
+    lists = {
+      data_set: {"config": config, "fpga_energy": [energy]}
+      for data_set, energy in (("cifar10", 2.0), ("cifar100", 3.0))
+    }
+    path = upstream.write_pickle(
+      self.directory / "HW.pickle", {"nasbench201": lists}
+    )
+    for data_set, energy in ((None, 2.0), ("cifar100", 3.0)):
+      code, _, err = self._run(
+        format="hw-nas-bench", source=path, data_set=data_set, overwrite="true"
+      )
+      self.assertEqual((code, err), (0, ""))
+      with np.load(self.output, allow_pickle=False) as arrays:
+        self.assertEqual(np.nanmax(arrays["fpga_mj"]), energy)
+
+  def test_nasbench101(self):
+    """Oracle: three graphs and their hashes."""
+    path = tfrecord_files.write(
+      self.directory / "nasbench.tfrecord", tfrecord_files.payloads()
+    )
+    code, out, err = self._run(format="nasbench101", source=path)
+    self.assertEqual((code, err), (0, ""))
+    self.assertIn("3 rows in hash order", out)
+    with np.load(self.output, allow_pickle=False) as arrays:
+      self.assertEqual(
+        [bytes(digest).hex() for digest in arrays["hash"]],
+        sorted(tfrecord_files.HASHES),
+      )
+
+  def test_nlp_logs(self):
+    """Oracle: two logs and their numbers."""
+    logs = self.directory / "logs"
+    logs.mkdir()
+    for number in (2, 1):
+      content = json.dumps(nlp_logs_test.log(number))
+      (logs / f"{number}.json").write_text(content)
+    output = self.output.with_suffix(".json")
+    arguments = {"format": "nlp-logs", "source": logs, "allow_missing": None}
+    code, out, err = self._run(**arguments, output=output)
+    self.assertEqual((code, err), (0, ""))
+    self.assertIn("2 records", out)
+    numbers = [r["recepie_id"] for r in json.loads(output.read_text())]
+    self.assertEqual(numbers, [1, 2])
+    output.unlink()
+    self._assert_refused(self._run(**arguments), "must end in .json")
+
+  @parameterized.parameters(*convert.FORMATS)
+  def test_every_format_refuses_a_source_of_none(self, name):
+    """Oracle: the options that the table of formats names; one line each."""
+    chosen = convert.FORMATS[name]
+    source = self.directory / "source.any"
+    source.write_bytes(b"no benchmark")
+    values = {
+      "order": self.source / "meta.pickle.pbz2",
+      "data_set": "cifar10",
+      "allow_missing": "true",
+    }
+    self.assertEqual(set(values), set(convert.OPTIONS))
+    flags = {n: values[n] if n in chosen.options else None for n in values}
+    output = self.output.with_suffix(chosen.suffix)
+    outcome = self._run(format=name, source=source, output=output, **flags)
+    if name != "nasbench201-pth":  # It may lack PyTorch instead.
+      self._assert_refused(outcome, source)
+    for option in set(values) - set(chosen.options):
+      outcome = self._run(
+        format=name,
+        source=source,
+        output=output,
+        **{**flags, option: values[option]},
+      )
+      self._assert_refused(outcome, f"--{option}", f"not for {name}")
+    for option in chosen.needs:
+      outcome = self._run(
+        format=name, source=source, output=output, **{**flags, option: None}
+      )
+      self._assert_refused(outcome, f"needs --{option}")
+
+  def test_progress_in_large_steps(self):
+    """Oracle: one line for each tenth that is reached."""
+    printed, out = set(), io.StringIO()
+    with contextlib.redirect_stdout(out):
+      for done in (50, 150, 170, 550, 1000):
+        convert._print_tenths(printed, done, 1000)
+    self.assertEqual(
+      out.getvalue(), "  150 of 1,000\n  550 of 1,000\n  1,000 of 1,000\n"
+    )
+
   def test_help(self):
-    """Oracle: every flag is told."""
+    """Oracle: every flag is told, and every format with its meaning."""
     code, out, err = self._run("--help")
     self.assertEqual((code, err), (0, ""))
-    for name in ("format", "source", "output", "order", "overwrite"):
+    for name in (
+      "format",
+      "source",
+      "output",
+      "order",
+      "data_set",
+      "overwrite",
+    ):
       self.assertIn(f"--{name}" if name != "overwrite" else name, out)
+    for name in convert.FORMATS:
+      self.assertIn(f"\n  {name}  ", out)
 
   @parameterized.named_parameters(
     ("format", {"format": "csv"}, "--format=csv"),

@@ -1,0 +1,56 @@
+"""Choosing a batch among candidates: what several algorithms share."""
+
+import jax
+import jax.numpy as jnp
+
+from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
+
+
+def choose(
+  mean: jax.Array, deviation: jax.Array, beta: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Gives each slot the free candidate with the best `mean + beta deviation`.
+
+  Args:
+    mean: `f32[C]`; `-inf` excludes a candidate.
+    deviation: `f32[C]`.
+    beta: `f32[B]` optimism of the slots, in the order in which they choose.
+
+  Returns:
+    `int32[B]` candidates and `bool[B]` whether a slot found one.
+  """
+
+  def pick(mean, beta):
+    value = mean + beta * deviation
+    best = jnp.argmax(value)
+    return mean.at[best].set(-jnp.inf), (best, value[best] > -jnp.inf)
+
+  return jax.lax.scan(pick, mean, beta)[1]
+
+
+def optimism(boldness: float, batch_size: int) -> jax.Array:
+  """`beta` of every slot: 0, 1/16, 1/4, 9/16, 1 times the boldness for five.
+
+  Most of a batch exploits, whatever the boldness.
+  """
+  slots = jnp.arange(batch_size) / max(batch_size - 1, 1)
+  return jnp.asarray(boldness * slots**2, jnp.float32)
+
+
+def any_equal(
+  space: SearchSpace, archs: Archs, archive: Archs, used: jax.Array
+) -> jax.Array:
+  """Whether each of `int32[C, L]` is a used row of the archive, `bool[C]`."""
+  names, known = space.keys(archs), space.keys(archive)
+  equal = jnp.all(names[:, None] == known[None], axis=-1)
+  return jnp.any(equal & used[None], axis=-1)
+
+
+def is_copy(space: SearchSpace, archs: Archs) -> jax.Array:
+  """Whether each of `int32[C, L]` equals an earlier row, `bool[C]`."""
+  names = space.keys(archs)
+  order = jnp.lexsort((names[:, 1], names[:, 0]))
+  # The sort is stable, so the first of equal rows is the earliest.
+  same = jnp.all(names[order][1:] == names[order][:-1], axis=-1)
+  return jnp.zeros(archs.shape[0], bool).at[order[1:]].set(same)

@@ -1,0 +1,371 @@
+"""OptiProxy-NAS: gradient search through a proxy that is refitted.
+
+Lyu, Cui, Shi and Li, "OptiProxy-NAS: Optimization Proxy based End-to-End Neural
+Architecture Search". A round:
+
+  1. the proxy, a few networks side by side, goes on fitting the evaluations so
+     far (section 2.3);
+  2. groups of relaxed architectures follow the gradient of what the proxy
+     promises, operations and connections in turn (section 2.4);
+  3. architectures are drawn from every group, and of those that are valid and
+     unseen the proxy selects the batch.
+
+Differs from the paper and its program, because one setting has to serve every
+benchmark and few queries have to suffice: targets are normal scores of the
+ranks, so no constant of a table is needed; several proxies stand for the
+uncertainty, and every group, and every slot of a batch, has its own optimism
+`mean + beta deviation`; groups start anew in every round, half of them at the
+best architectures so far; edges and operations are relaxed alike, by Gumbel-
+softmax over their options.
+
+Constraints are learned by further heads, one each. They enter the objective as
+`- penalty max(0, violation)`, in units of the violations' root mean square.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nagjax import networks
+from nagjax.algorithms import choosing
+from nagjax.evolution.fitness import normal_scores
+from nagjax.predictors import fitting
+from nagjax.relaxation import gumbel as gumbel_lib
+from nagjax.relaxation import latin_hypercube
+from nagjax.relaxation import proxy_search
+from nagjax.spaces.base import SearchSpace
+from nagjax.types import Algorithm
+from nagjax.types import Archs
+from nagjax.types import Evaluation
+from nagjax.types import Graph
+from nagjax.types import Key
+from nagjax.types import Params
+from nagjax.types import Proposal
+from nagjax.types import Status
+
+PROXIES = ("gat", "gcn", "lstm", "mlp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options.
+
+  Attributes:
+    num_initial: uniformly random architectures before the first round.
+    batch_size: architectures of a round.
+    archive_size: the most evaluations that are remembered, `M`.
+    proxy: one of `PROXIES`.
+    hidden_size: width of the proxy.
+    num_members: proxies side by side.
+    fit_steps: minibatches of a fit.
+    fit_batch_size: rows of a minibatch.
+    fit_learning_rate: at the start of a fit.
+    rank_weight: factor of the ranking loss.
+    num_groups: relaxed architectures that are optimised, `G`.
+    search_epochs: steps of their optimisation.
+    search_learning_rate: of their optimisation.
+    interval: steps after which operations and connections take turns.
+    num_samples: architectures drawn from every group, `Q`.
+    boldness: largest `beta`; groups and slots share out `[0, boldness]`.
+    penalty: of a predicted violation.
+    samples_groups: draw from the groups; else uniformly random architectures
+      (S0 and S1 of the paper's table 5).
+    selects: let the proxy select; else take valid unseen draws in order (S0, S2
+      and S3).
+    num_constraints: heads besides the objective.
+  """
+
+  num_initial: int = 15
+  batch_size: int = 5
+  archive_size: int = 305
+  proxy: str = "gcn"
+  hidden_size: int = 32
+  num_members: int = 3
+  fit_steps: int = 40
+  fit_batch_size: int = 32
+  fit_learning_rate: float = 3e-3
+  rank_weight: float = 0.2
+  num_groups: int = 8
+  search_epochs: int = 30
+  search_learning_rate: float = 0.1
+  interval: int = 5
+  num_samples: int = 64
+  boldness: float = 4.0
+  penalty: float = 5.0
+  samples_groups: bool = True
+  selects: bool = True
+  num_constraints: int = 0
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.type in ("int", int) and field.name != "num_constraints":
+        if value < 1:
+          raise ValueError(f"{field.name} must be at least 1, got {value}.")
+    if self.proxy not in PROXIES:
+      raise ValueError(
+        f"proxy must be one of {', '.join(PROXIES)}, got {self.proxy!r}."
+      )
+    if self.archive_size < self.num_initial + self.batch_size:
+      raise ValueError(
+        "archive_size must hold num_initial + batch_size = "
+        f"{self.num_initial + self.batch_size}, got {self.archive_size}."
+      )
+    if self.num_groups * self.num_samples < self.batch_size:
+      raise ValueError(
+        "num_groups * num_samples must be at least batch_size = "
+        f"{self.batch_size}, got {self.num_groups * self.num_samples}."
+      )
+
+
+class State(NamedTuple):
+  """What the search remembers.
+
+  Attributes:
+    archs: `int32[M, L]`; the first `num` are in use.
+    target: `f32[M]` what the first head learns: the objective, before it is
+      scalarised if there are constraints; `-inf` for failures.
+    objective: `f32[M]` the scalarised objective.
+    violations: `f32[M, C]`.
+    num: `int32[]`.
+    members: the proxies, leading size `num_members`.
+  """
+
+  archs: jax.Array
+  target: jax.Array
+  objective: jax.Array
+  violations: jax.Array
+  num: jax.Array
+  members: fitting.Fitted
+
+
+class Info(NamedTuple):
+  """What a reader plots.
+
+  Attributes:
+    best_objective: `f32[]` best of the archive.
+    archive_size: `int32[]`.
+  """
+
+  best_objective: jax.Array
+  archive_size: jax.Array
+
+
+def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
+  """Builds the search; it has no params.
+
+  Failed architectures are remembered as the worst. A proposal that finds no
+  unseen candidate is uniformly random.
+  """
+  config = config or Config()
+  network = make_proxy(space, config)
+  size, batch_size = config.archive_size, config.batch_size
+
+  def init(key: Key, params: Params) -> State:
+    del params
+    keys = jax.random.split(key, config.num_members)
+    members = jax.vmap(
+      lambda key: fitting.init(key, network, _fit_config(config))
+    )(keys)
+    return State(
+      archs=jnp.zeros((size, space.num_variables), jnp.int32),
+      target=jnp.full(size, -jnp.inf, jnp.float32),
+      objective=jnp.full(size, -jnp.inf, jnp.float32),
+      violations=jnp.zeros((size, config.num_constraints), jnp.float32),
+      num=jnp.int32(0),
+      members=members,
+    )
+
+  def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
+    del params
+    fit_key, search_key, random_key = jax.random.split(key, 3)
+    state = state._replace(members=fit(fit_key, state, space, config))
+    random = space.sample(random_key, batch_size)
+    if config.samples_groups:
+      archs = generate(search_key, state, space, config)
+    else:
+      num = config.num_groups * config.num_samples
+      archs = space.sample(search_key, num)
+    used = jnp.arange(size) < state.num
+    allowed = space.is_valid(archs) & ~choosing.is_copy(space, archs)
+    allowed &= ~choosing.any_equal(space, archs, state.archs, used)
+    if config.selects:
+      graphs = space.to_graph(archs)
+      mean, deviation = predict(network, state.members, graphs, config)
+    else:
+      # The position of a draw is as good as random.
+      mean = -jnp.arange(archs.shape[0], dtype=jnp.float32)
+      deviation = jnp.zeros_like(mean)
+    chosen, found = choosing.choose(
+      jnp.where(allowed, mean, -jnp.inf),
+      deviation,
+      choosing.optimism(config.boldness, batch_size),
+    )
+    archs = jnp.where(found[:, None], archs[chosen], random)
+    return Proposal(archs, space.is_valid(archs)), state
+
+  def tell(
+    state: State, proposal: Proposal, evaluation: Evaluation, params: Params
+  ) -> tuple[State, Info]:
+    del params
+    archs, objective = proposal.archs, evaluation.objective
+    violations = evaluation.violations[:, : config.num_constraints]
+    target = (
+      evaluation.objectives[:, 0] if config.num_constraints else objective
+    )
+    known = proposal.valid & (evaluation.status != Status.DENIED)
+    if archs.shape[0] > size // 2:
+      best = jax.lax.top_k(jnp.where(known, objective, -jnp.inf), size // 2)[1]
+      archs, objective, known = archs[best], objective[best], known[best]
+      target, violations = target[best], violations[best]
+    used = jnp.arange(size) < state.num
+    keep = known & ~choosing.any_equal(space, archs, state.archs, used)
+    keep &= ~choosing.is_copy(space, archs)
+    place = jnp.where(keep, state.num + jnp.cumsum(keep) - 1, size)
+    state = state._replace(
+      archs=state.archs.at[place].set(archs, mode="drop"),
+      target=state.target.at[place].set(target, mode="drop"),
+      objective=state.objective.at[place].set(objective, mode="drop"),
+      violations=state.violations.at[place].set(violations, mode="drop"),
+      num=jnp.minimum(state.num + jnp.sum(keep, dtype=jnp.int32), size),
+    )
+    return state, Info(jnp.max(state.objective), state.num)
+
+  return Algorithm(init, ask, tell, config.num_initial, batch_size)
+
+
+def make_proxy(space: SearchSpace, config: Config) -> networks.Network:
+  """One member: the network that `config.proxy` names, a head a question."""
+  module = getattr(networks, config.proxy)
+  build = getattr(module, config.proxy)
+  options = module.Config(
+    hidden_size=config.hidden_size, num_heads=1 + config.num_constraints
+  )
+  return build(space.num_nodes, space.num_labels, options)
+
+
+def fit(
+  key: Key, state: State, space: SearchSpace, config: Config
+) -> fitting.Fitted:
+  """Step 1: every member goes on fitting the archive."""
+  network = make_proxy(space, config)
+  used = jnp.arange(config.archive_size) < state.num
+  targets = normal_scores(state.target, used)[:, None]
+  if config.num_constraints:
+    targets = jnp.concatenate(
+      [targets, scaled_violations(state.violations, used)], axis=-1
+    )
+  graphs = space.to_graph(state.archs)
+  num = jnp.maximum(state.num, 1)
+  keys = jax.random.split(key, config.num_members)
+  return jax.vmap(
+    lambda key, member: fitting.fit(
+      key, network, member, graphs, targets, num, _fit_config(config)
+    )
+  )(keys, state.members)
+
+
+def scaled_violations(violations: jax.Array, used: jax.Array) -> jax.Array:
+  """Violations as targets near 1 whose sign still says what is feasible.
+
+  `sign(v) log(1 + |v|)` in units of its root mean square: costs spread over
+  orders of magnitude, and the limit is what matters. Violations of failures,
+  which are infinite, count as three units.
+  """
+  finite = jnp.isfinite(violations) & used[:, None]
+  logs = jnp.sign(violations) * jnp.log1p(jnp.abs(violations))
+  squares = jnp.where(finite, logs, 0.0) ** 2
+  count = jnp.maximum(jnp.sum(finite, axis=0), 1)
+  scale = jnp.sqrt(jnp.sum(squares, axis=0) / count + 1e-12)
+  scaled = jnp.where(finite, logs, jnp.inf) / scale[None]
+  return jnp.where(used[:, None], jnp.clip(scaled, -3.0, 3.0), 0.0)
+
+
+def predict(
+  network: networks.Network,
+  members: fitting.Fitted,
+  graphs: Graph,
+  config: Config,
+) -> tuple[jax.Array, jax.Array]:
+  """Mean and deviation of what the members promise, `f32[...]` each.
+
+  Predicted violations are subtracted from the mean.
+  """
+  heads = jax.vmap(network.apply, (0, None))(members.weights, graphs)
+  objective, violations = heads[..., 0], heads[..., 1:]
+  mean, deviation = jnp.mean(objective, axis=0), _deviation(objective)
+  excess = jnp.sum(jnp.maximum(jnp.mean(violations, axis=0), 0.0), axis=-1)
+  return mean - config.penalty * excess, deviation
+
+
+def generate(
+  key: Key, state: State, space: SearchSpace, config: Config
+) -> Archs:
+  """Steps 2 and 3: optimises the groups and draws `int32[G Q, L]` from them."""
+  network = make_proxy(space, config)
+  start_key, epoch_key, draw_key = jax.random.split(key, 3)
+  num_groups = config.num_groups
+  group = (num_groups, space.num_variables, space.num_options)
+  optimiser = optax.adam(config.search_learning_rate)
+  start = latin_hypercube(start_key, num_groups, group[1:])
+  num_elites = num_groups // 2
+  _, elites = jax.lax.top_k(state.objective, num_elites)
+  start = start.at[:num_elites].add(2.0 * space.one_hot(state.archs[elites]))
+  variables = proxy_search.init(start, space.cardinalities, optimiser)
+  beta = choosing.optimism(config.boldness, num_groups)[
+    jnp.argsort(jnp.arange(num_groups) % 2, stable=True)
+  ]
+
+  def value(options: jax.Array) -> jax.Array:
+    graphs = space.to_soft_graph(options)
+    mean, deviation = predict(network, state.members, graphs, config)
+    return mean + beta * deviation
+
+  variables = proxy_search.optimise(
+    variables,
+    value,
+    jax.random.gumbel(epoch_key, (config.search_epochs, *group)),
+    gumbel_lib.linear_temperatures(config.search_epochs),
+    optimiser,
+    topology=space.topology,
+    interval=config.interval,
+  )
+  draws = jax.random.gumbel(
+    draw_key, (num_groups, config.num_samples, *group[1:])
+  )
+  archs = proxy_search.sample(variables.logits, draws)
+  return archs.reshape(-1, space.num_variables)
+
+
+def preset(benchmark_name: str, budget: int) -> dict[str, int]:
+  """One setting for every benchmark; the archive need not exceed the budget."""
+  del benchmark_name
+  default = Config()
+  least = default.num_initial + default.batch_size
+  return {"archive_size": max(budget + default.batch_size, least)}
+
+
+def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
+  """What the budget needs, and a few rounds for repeats."""
+  del algorithm
+  needed = -(-max(budget - config.num_initial, 1) // config.batch_size)
+  return needed + 2 + needed // 10
+
+
+def _deviation(values: jax.Array) -> jax.Array:
+  """Standard deviation over the first axis; its gradient at 0 is 0."""
+  centred = values - jnp.mean(values, axis=0, keepdims=True)
+  variance = jnp.sum(centred**2, axis=0) / max(values.shape[0] - 1, 1)
+  return jnp.sqrt(jnp.maximum(variance, 1e-8))
+
+
+def _fit_config(config: Config) -> fitting.Config:
+  return fitting.Config(
+    num_steps=config.fit_steps,
+    batch_size=config.fit_batch_size,
+    learning_rate=config.fit_learning_rate,
+    rank_weight=config.rank_weight,
+  )

@@ -1,0 +1,10 @@
+"""Networks over architecture graphs, as pure pairs of `init` and `apply`."""
+
+from nagjax.networks import gat
+from nagjax.networks import gcn
+from nagjax.networks import lstm
+from nagjax.networks import mlp
+from nagjax.networks.base import Network
+from nagjax.networks.wrapping import flatten
+
+__all__ = ["Network", "flatten", "gat", "gcn", "lstm", "mlp"]
