@@ -3,16 +3,21 @@
 Usage:
   python -m experiments.throughput --benchmark=synthetic --seeds=1,64,1024
   python -m experiments.throughput --populations=30,1000,100000
+  python -m experiments.throughput --benchmark=nasbench201/cifar10 \
+    --algorithm=optiproxy --budget=100 --seeds=1,64 --populations= --parts=64
 
-Two sweeps of the published EDNAG: over the number of seeds at the published
-size (30 individuals, 99 steps), and over the size of the population for one
-generation (denoise, decode, evaluate, select) in the form with linear memory.
-Every line runs in a process of its own, so that the peak memory is its own.
-Writes throughput.json, throughput.png and prints a table.
+A sweep over the number of seeds of complete searches, by default the published
+EDNAG (30 individuals, 99 steps); one over the size of the population for one
+generation of it (denoise, decode, evaluate, select) in the form with linear
+memory; and the parts of one round of OptiProxy-NAS (fit the proxy, search and
+sample through it, all of `ask`), for so many searches side by side. Every line
+runs in a process of its own, so that the peak memory is its own. Writes
+throughput.json, throughput.png and prints a table.
 """
 
 from collections.abc import Sequence
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -28,10 +33,14 @@ from nagjax import files
 from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import ednag_reference
+from nagjax.algorithms import optiproxy
 from nagjax.problem import Problem
 
-OFFICIAL_SECONDS = 1.65
-"""One run of the official program on NAS-Bench-201, one CPU thread."""
+OFFICIAL_SECONDS = {"ednag": 1.65, "optiproxy": 85.0}
+"""One search of the official program on NAS-Bench-201, one CPU thread; of the
+85 to 172 seconds that OptiProxy-NAS takes for 100 queries, the fewest."""
+
+PARTS = ("fit", "generate", "ask")
 
 _FLAGS = flags.FlagValues()
 _BENCHMARK = flags.DEFINE_string(
@@ -39,6 +48,22 @@ _BENCHMARK = flags.DEFINE_string(
 )
 _DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "Directory of benchmark files.", flag_values=_FLAGS
+)
+_ALGORITHM = flags.DEFINE_string(
+  "algorithm", "ednag", "What searches.", flag_values=_FLAGS
+)
+_VARIANT = flags.DEFINE_string(
+  "variant",
+  None,
+  "Its variant; by default the published one of ednag, ours of others.",
+  flag_values=_FLAGS,
+)
+_BUDGET = flags.DEFINE_integer(
+  "budget",
+  None,
+  "Queries of a search; all rows if not set.",
+  1,
+  flag_values=_FLAGS,
 )
 _SEEDS = flags.DEFINE_list(
   "seeds", ["1", "64", "1024", "4096"], "Sweep sizes.", flag_values=_FLAGS
@@ -48,6 +73,9 @@ _POPULATIONS = flags.DEFINE_list(
   ["30", "1000", "10000"],
   "Sizes of one generation; 100000 takes minutes on a CPU.",
   flag_values=_FLAGS,
+)
+_PARTS = flags.DEFINE_list(
+  "parts", [], "Searches side by side of a round.", flag_values=_FLAGS
 )
 _BATCH_SIZE_SEEDS = flags.DEFINE_integer(
   "batch_size_seeds", 256, "Searches of a chunk.", flag_values=_FLAGS
@@ -86,6 +114,11 @@ def _run(argv: list[str]) -> None:
     {"kind": "population", "size": n}
     for n in _sizes("populations", _POPULATIONS.value)
   ]
+  tasks += [
+    {"kind": part, "size": n}
+    for n in _sizes("parts", _PARTS.value)
+    for part in PARTS
+  ]
   with common.user_errors("--workdir: "):
     workdir.mkdir(parents=True, exist_ok=True)
   rows = []
@@ -99,6 +132,7 @@ def _run(argv: list[str]) -> None:
 
 
 def _sizes(flag: str, texts: list[str]) -> list[int]:
+  texts = [text for text in texts if text]
   if not all(text.isdigit() and int(text) > 0 for text in texts):
     raise common.UsageError(
       f"--{flag} takes positive numbers, got {','.join(texts)!r}."
@@ -122,10 +156,15 @@ def _in_process(argv: list[str], task: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(task: dict[str, Any]) -> dict[str, Any]:
   devices = common.start_jax()
-  measure = _measure_seeds if task["kind"] == "seeds" else _measure_population
+  if task["kind"] == "seeds":
+    measured = _measure_seeds(task["size"])
+  elif task["kind"] == "population":
+    measured = _measure_population(task["size"])
+  else:
+    measured = _measure_part(task["kind"], task["size"])
   return {
     **task,
-    **measure(task["size"]),
+    **measured,
     "peak_memory_mb": common.peak_memory_mb(devices),
     "device": common.describe_devices(devices),
     "versions": common.versions(),
@@ -133,13 +172,17 @@ def _measure(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measure_seeds(num_seeds: int) -> dict[str, float]:
-  """A sweep of complete searches (30 individuals, 99 steps)."""
+  """A sweep of complete searches."""
   benchmark = registry.make_benchmark(_BENCHMARK.value, _DATA_DIR.value)
-  budget = benchmark.num_rows
-  assert budget is not None
-  made = registry.make_search(
-    "ednag", benchmark, budget=budget, variant="reference"
-  )
+  name = _ALGORITHM.value
+  variant = "reference" if name == "ednag" else ""
+  if _VARIANT.value is not None:
+    variant = _VARIANT.value
+  budget = _BUDGET.value or benchmark.num_rows
+  if budget is None:
+    raise ValueError(f"{benchmark.name} has no rows: set --budget.")
+  made = registry.make_search(name, benchmark, budget=budget, variant=variant)
+  began = time.process_time()
   result = search.sweep(
     jax.random.split(jax.random.key(0), num_seeds),
     made.algorithm,
@@ -149,13 +192,18 @@ def _measure_seeds(num_seeds: int) -> dict[str, float]:
     num_rounds=made.num_rounds,
     batch_size_seeds=_BATCH_SIZE_SEEDS.value,
   )
+  # Compilation included: seconds of all threads.
+  cpu_seconds = time.process_time() - began
   lookups = result.trace.status.size
   return {
     "compile_seconds": result.compile_seconds,
     "run_seconds": result.run_seconds,
     "searches_per_second": num_seeds / result.run_seconds,
     "queries_per_second": lookups / result.run_seconds,
-    "times_official": num_seeds * OFFICIAL_SECONDS / result.run_seconds,
+    "cpu_seconds_per_search": cpu_seconds / num_seeds,
+    "times_official": (
+      num_seeds * OFFICIAL_SECONDS.get(name, math.nan) / result.run_seconds
+    ),
     "program_mb": result.program_bytes / 1e6,
   }
 
@@ -201,6 +249,49 @@ def _measure_population(size: int) -> dict[str, float]:
   }
 
 
+def _measure_part(part: str, num_searches: int) -> dict[str, float]:
+  """One part of a round of OptiProxy-NAS, from the middle of a search."""
+  benchmark = registry.make_benchmark(_BENCHMARK.value, _DATA_DIR.value)
+  budget = _BUDGET.value or 100
+  space = benchmark.space
+  made = registry.make_search("optiproxy", benchmark, budget=budget)
+  config, algorithm = made.config, made.algorithm
+  functions = {
+    "fit": lambda key, state: optiproxy.fit(key, state, space, config),
+    "generate": lambda key, state: optiproxy.generate(
+      key, state, space, config
+    ),
+    "ask": lambda key, state: algorithm.ask(key, state, ()),
+  }
+  keys = jax.random.split(jax.random.key(0), num_searches)
+
+  def middle(key):
+    state, _ = search.start(
+      key,
+      algorithm,
+      Problem(benchmark),
+      (),
+      budget=budget,
+      prior=search.Prior(space.sample(key, budget // 2)),
+    )
+    return state.algorithm
+
+  states = jax.block_until_ready(jax.jit(jax.vmap(middle))(keys))
+  began = time.perf_counter()
+  program = jax.jit(jax.vmap(functions[part])).lower(keys, states).compile()
+  compile_seconds = time.perf_counter() - began
+  jax.block_until_ready(program(keys, states))
+  began = time.perf_counter()
+  jax.block_until_ready(program(keys, states))
+  run_seconds = time.perf_counter() - began
+  return {
+    "compile_seconds": compile_seconds,
+    "run_seconds": run_seconds,
+    "searches_per_second": num_searches / run_seconds,
+    "queries_per_second": num_searches * config.batch_size / run_seconds,
+  }
+
+
 def _line(row: dict[str, Any]) -> str:
   what = f"{row['size']:>7} {row['kind']:<10}"
   text = (
@@ -212,7 +303,8 @@ def _line(row: dict[str, Any]) -> str:
   if row["kind"] == "seeds":
     text += (
       f"  {row['searches_per_second']:8.1f} searches/s = "
-      f"{row['times_official']:.0f} x official"
+      f"{row['times_official']:.0f} x official, "
+      f"{row['cpu_seconds_per_search']:.2f} CPU s each"
     )
   return text
 

@@ -64,13 +64,18 @@ _SPACES = {
 }
 
 _ALGORITHMS = {
+  ("bananas", ""): _Entry("bananas", "bananas"),
   ("ednag", ""): _Entry("ednag", "ednag"),
   ("ednag", "reference"): _Entry("ednag_reference", "ednag_reference"),
   ("local_search", ""): _Entry("local_search", "local_search"),
   ("local_search_all", ""): _Entry(
     "local_search", "local_search", {"read_all": True}
   ),
+  ("npenas", ""): _Entry("npenas", "npenas"),
   ("optiproxy", ""): _Entry("optiproxy", "optiproxy"),
+  ("optiproxy", "reference"): _Entry(
+    "optiproxy_reference", "optiproxy_reference"
+  ),
   ("random", ""): _Entry("random_search", "random"),
   ("regularized_evolution", ""): _Entry(
     "regularized_evolution", "regularized_evolution"

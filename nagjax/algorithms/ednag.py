@@ -33,6 +33,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms import choosing
 from nagjax.diffusion import noise as noise_lib
 from nagjax.evolution import denoising
 from nagjax.evolution import fitness as fitness_lib
@@ -179,11 +180,11 @@ def ednag(space: SearchSpace, config: Config | None = None) -> Algorithm:
     weights = gaussian_process.weights(process, scores)
     archs = generate(bits[:num_noise], space, process, scores, params, config)
     mean = gaussian_process.mean(process, weights, archs)
-    seen = _any_equal(space, archs, process.archs, used)
+    seen = choosing.any_equal(space, archs, process.archs, used)
     mean = jnp.where(seen | ~space.is_valid(archs), -jnp.inf, mean)
     archs, mean = _best_distinct(archs, mean, config.num_candidates)
     deviation = gaussian_process.deviation(process, archs)
-    chosen, found = choose(mean, deviation, params.beta)
+    chosen, found = choosing.choose(mean, deviation, params.beta)
     # Too few observations, or no candidate left: uniformly random instead.
     found = found & (process.num >= config.num_initial)
     random = noise_lib.uniform(bits[num_noise:]).reshape(batch_size, -1)
@@ -204,7 +205,7 @@ def ednag(space: SearchSpace, config: Config | None = None) -> Algorithm:
     process = state.process
     used = gaussian_process.used(process)
     # Repeats are new to an archive that was forgotten.
-    keep = known & ~_any_equal(space, archs, process.archs, used)
+    keep = known & ~choosing.any_equal(space, archs, process.archs, used)
     process, place = gaussian_process.append(process, archs, keep)
     values = state.objective.at[place].set(objective, mode="drop")
     improves = jnp.max(values) > jnp.max(state.objective)
@@ -282,38 +283,14 @@ def generate(
   return populations.reshape(-1, space.num_variables)
 
 
-def choose(
-  mean: jax.Array, deviation: jax.Array, beta: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Gives each slot the free candidate with the best `mean + beta deviation`.
-
-  Args:
-    mean: `f32[C]`; `-inf` excludes a candidate.
-    deviation: `f32[C]`.
-    beta: `f32[B]` optimism of the slots, in the order in which they choose.
-
-  Returns:
-    `int32[B]` candidates and `bool[B]` whether a slot found one.
-  """
-
-  def pick(mean, beta):
-    value = mean + beta * deviation
-    best = jnp.argmax(value)
-    return mean.at[best].set(-jnp.inf), (best, value[best] > -jnp.inf)
-
-  return jax.lax.scan(pick, mean, beta)[1]
-
-
 def params(config: Config) -> Params:
   """The hyper-parameters that a Config names."""
-  slots = jnp.arange(config.batch_size) / max(config.batch_size - 1, 1)
   return Params(
     theta=jnp.float32(config.theta),
     noise=jnp.float32(config.noise),
     temperature=jnp.float32(config.temperature),
     final_alpha=jnp.float32(config.final_alpha),
-    # 0, 1/4, 1, 9/4, 4 for five slots: most of them exploit.
-    beta=jnp.asarray(config.boldness * slots**2, jnp.float32),
+    beta=choosing.optimism(config.boldness, config.batch_size),
   )
 
 
@@ -336,15 +313,6 @@ def _num_noise_words(space: SearchSpace, config: Config) -> int:
   """Random words that `generate` takes."""
   individual = space.num_variables * (config.num_steps * space.num_options + 1)
   return config.population_size * individual
-
-
-def _any_equal(
-  space: SearchSpace, archs: Archs, archive: Archs, used: jax.Array
-) -> jax.Array:
-  """Whether each of `int32[C, L]` is a used row of the archive, `bool[C]`."""
-  names, known = space.keys(archs), space.keys(archive)
-  equal = jnp.all(names[:, None] == known[None], axis=-1)
-  return jnp.any(equal & used[None], axis=-1)
 
 
 def _best_distinct(

@@ -4,7 +4,16 @@ from nagjax.networks import gat
 from nagjax.networks import gcn
 from nagjax.networks import lstm
 from nagjax.networks import mlp
+from nagjax.networks import path_encoding
 from nagjax.networks.base import Network
 from nagjax.networks.wrapping import flatten
 
-__all__ = ["Network", "flatten", "gat", "gcn", "lstm", "mlp"]
+__all__ = [
+  "Network",
+  "flatten",
+  "gat",
+  "gcn",
+  "lstm",
+  "mlp",
+  "path_encoding",
+]

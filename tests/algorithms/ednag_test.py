@@ -54,30 +54,6 @@ def _evaluation(objective, status):
   )
 
 
-class ChooseTest(parameterized.TestCase):
-  def test_slots_take_distinct_candidates(self):
-    """Oracle: a Python loop over the slots."""
-    rng = np.random.default_rng(0)
-    mean = rng.normal(size=20).astype(np.float32)
-    mean[3] = -np.inf
-    deviation = rng.uniform(size=20).astype(np.float32)
-    beta = np.asarray([0.0, 1.0, 4.0], np.float32)
-    free, expected = set(range(20)) - {3}, []
-    for b in beta:
-      best = max(free, key=lambda i: mean[i] + b * deviation[i])  # noqa: B023
-      expected.append(best)
-      free.remove(best)
-    chosen, found = ednag.choose(*map(jnp.asarray, (mean, deviation, beta)))
-    self.assertEqual(chosen.tolist(), expected)
-    self.assertTrue(bool(found.all()))
-
-  def test_reports_slots_without_candidate(self):
-    """Oracle: one candidate cannot fill two slots."""
-    mean = jnp.asarray([1.0, -jnp.inf])
-    _, found = ednag.choose(mean, jnp.ones(2), jnp.zeros(2))
-    self.assertEqual(found.tolist(), [True, False])
-
-
 class GenerateTest(parameterized.TestCase):
   def test_population_moves_to_the_fit_region(self):
     """Oracle: uniform samples, which a guided population must beat."""

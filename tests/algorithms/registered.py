@@ -19,6 +19,9 @@ MAX_ROUNDS = 9
 FAILING_SHARE = 0.1
 
 TINY = {
+  ("bananas", ""): dict(
+    num_initial=5, batch_size=3, num_candidates=20, hidden_size=4, fit_steps=3
+  ),
   ("ednag", ""): dict(
     num_initial=5,
     batch_size=3,
@@ -29,6 +32,9 @@ TINY = {
     num_candidates=5,
   ),
   ("ednag", "reference"): dict(population_size=7, num_steps=6, elite_share=0.2),
+  ("npenas", ""): dict(
+    num_initial=5, batch_size=3, num_candidates=20, hidden_size=4, fit_steps=3
+  ),
   ("optiproxy", ""): dict(
     num_initial=5,
     batch_size=3,
@@ -40,6 +46,17 @@ TINY = {
     num_groups=2,
     search_epochs=3,
     num_samples=6,
+  ),
+  ("optiproxy", "reference"): dict(
+    num_initial=5,
+    batch_size=3,
+    archive_size=20,
+    hidden_size=8,
+    num_layers=1,
+    fit_epochs=3,
+    num_groups=2,
+    search_epochs=3,
+    verify_ratio=4,
   ),
   ("random", ""): dict(batch_size=4),
   ("regularized_evolution", ""): dict(population_size=6, sample_size=3),
