@@ -76,8 +76,10 @@ class _Gat(nn.Module):
     left = nn.Dense(1, use_bias=False)(values)
     right = jnp.swapaxes(nn.Dense(1, use_bias=False)(values), -1, -2)
     score = nn.leaky_relu(left + right, 0.2)
-    # Any constant cancels; the largest keeps the exponential in range.
-    score = score - jax.lax.stop_gradient(jnp.max(score, -1, keepdims=True))
+    # Any constant cancels; the largest over the edges keeps one weight at 1.
+    largest = jnp.max(jnp.where(edges > 0, score, -jnp.inf), -1, keepdims=True)
+    score = score - jax.lax.stop_gradient(largest)
+    score = jnp.where(edges > 0, score, 0.0)
     weight = edges * jnp.exp(score)
     weight = weight / jnp.sum(weight, axis=-1, keepdims=True)
     return weight @ values

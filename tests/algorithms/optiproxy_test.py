@@ -361,7 +361,7 @@ class ConstraintTest(parameterized.TestCase):
   def test_feasible_architectures_are_found(self):
     """Oracle: the share of feasible cells; Spearman over all cells."""
     init, ask, tell = compiled(SPACE, CONSTRAINED)
-    state, told = init(jax.random.key(0)), None
+    state = init(jax.random.key(0))
     told = proposal(sample(SPACE, 1, 20))
     proposed = []
     for round in range(10):
