@@ -54,3 +54,32 @@ def is_copy(space: SearchSpace, archs: Archs) -> jax.Array:
   # The sort is stable, so the first of equal rows is the earliest.
   same = jnp.all(names[order][1:] == names[order][:-1], axis=-1)
   return jnp.zeros(archs.shape[0], bool).at[order[1:]].set(same)
+
+
+def new_places(
+  space: SearchSpace,
+  archs: Archs,
+  known: jax.Array,
+  archive: Archs,
+  num: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """Where an archive that is filled from the front takes new rows.
+
+  Args:
+    space: the search space.
+    archs: `int32[B, L]`.
+    known: `bool[B]` rows that have an answer.
+    archive: `int32[M, L]`; the first `num` rows are in use.
+    num: `int32[]`.
+
+  Returns:
+    `int32[B]` places, `M` or more (which a scatter drops) for rows that are
+    unknown, copies, in the archive already or too many; and the new `num`.
+  """
+  size = archive.shape[0]
+  used = jnp.arange(size) < num
+  keep = known & ~any_equal(space, archs, archive, used)
+  keep &= ~is_copy(space, archs)
+  places = jnp.where(keep, num + jnp.cumsum(keep) - 1, size)
+  total = num + jnp.sum(keep, dtype=jnp.int32)
+  return places, jnp.minimum(total, size)

@@ -221,16 +221,15 @@ def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
       best = jax.lax.top_k(jnp.where(known, objective, -jnp.inf), size // 2)[1]
       archs, objective, known = archs[best], objective[best], known[best]
       target, violations = target[best], violations[best]
-    used = jnp.arange(size) < state.num
-    keep = known & ~choosing.any_equal(space, archs, state.archs, used)
-    keep &= ~choosing.is_copy(space, archs)
-    place = jnp.where(keep, state.num + jnp.cumsum(keep) - 1, size)
+    place, num = choosing.new_places(
+      space, archs, known, state.archs, state.num
+    )
     state = state._replace(
       archs=state.archs.at[place].set(archs, mode="drop"),
       target=state.target.at[place].set(target, mode="drop"),
       objective=state.objective.at[place].set(objective, mode="drop"),
       violations=state.violations.at[place].set(violations, mode="drop"),
-      num=jnp.minimum(state.num + jnp.sum(keep, dtype=jnp.int32), size),
+      num=num,
     )
     return state, Info(jnp.max(state.objective), state.num)
 

@@ -156,17 +156,17 @@ def predictor_search(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params
   ) -> tuple[State, Info]:
     del params
-    archs, used = proposal.archs, jnp.arange(size) < state.num
-    keep = proposal.valid & (evaluation.status != Status.DENIED)
-    keep &= ~choosing.any_equal(space, archs, state.archs, used)
-    keep &= ~choosing.is_copy(space, archs)
-    place = jnp.where(keep, state.num + jnp.cumsum(keep) - 1, size)
+    archs = proposal.archs
+    known = proposal.valid & (evaluation.status != Status.DENIED)
+    place, num = choosing.new_places(
+      space, archs, known, state.archs, state.num
+    )
     state = State(
       archs=state.archs.at[place].set(archs, mode="drop"),
       objective=state.objective.at[place].set(
         evaluation.objective, mode="drop"
       ),
-      num=jnp.minimum(state.num + jnp.sum(keep, dtype=jnp.int32), size),
+      num=num,
     )
     return state, Info(jnp.max(state.objective), state.num)
 

@@ -7,6 +7,7 @@ import jax
 
 from nagjax.networks.base import Network
 from nagjax.networks.wrapping import as_network
+from nagjax.networks.wrapping import check_config
 from nagjax.networks.wrapping import flatten
 from nagjax.types import Graph
 
@@ -28,11 +29,7 @@ class Config:
   dropout: float = 0.0
 
   def __post_init__(self):
-    for name in ("hidden_size", "num_layers", "num_heads"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} must be at least 1: {getattr(self, name)}.")
-    if not 0 <= self.dropout < 1:
-      raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
+    check_config(self)
 
 
 def mlp(

@@ -1,5 +1,8 @@
 """Makes a `Network` of a flax module, which stays inside."""
 
+import dataclasses
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -31,6 +34,20 @@ def as_network(module: nn.Module, num_nodes: int, num_labels: int) -> Network:
     return jnp.asarray(output)
 
   return Network(init, apply)
+
+
+def check_config(config: Any) -> None:
+  """Checks the options of a network.
+
+  Raises:
+    ValueError: if a size is below 1 or `dropout` is not in [0, 1).
+  """
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if field.type is int and value < 1:
+      raise ValueError(f"{field.name} must be at least 1, got {value}.")
+  if not 0 <= config.dropout < 1:
+    raise ValueError(f"dropout must be in [0, 1), got {config.dropout}.")
 
 
 def flatten(graph: Graph) -> jax.Array:

@@ -96,6 +96,28 @@ class EqualTest(parameterized.TestCase):
     used = jnp.ones(1, bool)
     self.assertTrue(bool(choosing.any_equal(space, archs[1:], archs[:1], used)))
 
+  def test_new_places(self):
+    """Oracle: a Python list that is filled up; what does not fit is dropped."""
+    archive = np.zeros((5, 6), np.int32)
+    archive[:2] = [[1] * 6, [2] * 6]
+    rows = [1, 3, 3, 4, 0, 2, 1, 4]
+    known = [True, True, True, False, True, True, True, True]
+    expected, held = [], [1, 2]
+    for row, answered in zip(rows, known, strict=True):
+      # A copy of an unanswered row is none either: both were denied.
+      new = answered and row not in held and row != 4
+      expected.append(len(held) if new and len(held) < 5 else 5)
+      held.extend([row] if new else [])
+    places, num = choosing.new_places(
+      SPACE,
+      jnp.asarray(np.repeat(np.asarray(rows)[:, None], 6, axis=1)),
+      jnp.asarray(known),
+      jnp.asarray(archive),
+      jnp.int32(2),
+    )
+    self.assertEqual(np.minimum(places, 5).tolist(), expected)
+    self.assertEqual(int(num), len(held))
+
 
 if __name__ == "__main__":
   absltest.main()
