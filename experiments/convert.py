@@ -16,9 +16,20 @@ Formats, what `--source` names, and the file that a benchmark looks for:
   naslib-nasbench101   NASLib's pickle of NAS-Bench-101; nb101.npz
   nlp-logs             log_stats_*.json of NAS-Bench-NLP, or their directory
                        (*); nbnlp_wikitext2.json, nbnlp_ptb.json
+  xgboost              models that Booster.save_model wrote as .json (*);
+                       nb301_surrogate.npz
+  lightgbm             the same as .txt (*)
 
 (*) One source or more: repeat `--source`. `--order` names a `meta.pickle.pbz2`
 or a table that gives the official order of the rows, to files without one.
+
+Boosted trees become a surrogate benchmark; the predictions of several models
+are averaged. By default they are those of NAS-Bench-301, whose ten models are
+pickles: load each with its library and save it by Booster.save_model. Other
+trees need --space, --encoding (what they read) and --objective (what they
+predict, maximised; in percent if it is the default, valid_accuracy). How well
+they predict is not known here, and no predictions of the library guard the
+file.
 
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption. The output file exists only if the conversion succeeded.
@@ -38,13 +49,18 @@ from typing import Any
 from typing import NamedTuple
 
 from absl import flags
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import common
 from experiments.common import UsageError
 from experiments.common import terminate as _terminate
+from nagjax import registry
+from nagjax.benchmarks import surrogate
+from nagjax.benchmarks import trees
 from nagjax.convert import ConversionError
 from nagjax.convert import Table
+from nagjax.convert import boosted
 from nagjax.convert import help_latencies
 from nagjax.convert import hw_nas_bench_pickle
 from nagjax.convert import latbench_pickles
@@ -56,6 +72,8 @@ from nagjax.convert import nats_bench_directory
 from nagjax.convert import nlp_log_files
 from nagjax.convert import write_records
 from nagjax.convert import write_table
+
+_VALID_ACCURACY = "valid_accuracy"
 
 
 def describe(table: Table, path: str) -> list[str]:
@@ -84,6 +102,69 @@ def describe_records(records: Sequence[Any], path: str) -> list[str]:
   return [f"Wrote {path}: {len(records):,} records."]
 
 
+def boosted_trees(
+  library: str,
+  read_fn: Callable[[pathlib.Path], trees.TreeEnsemble],
+  sources: Sequence[pathlib.Path],
+  *,
+  progress_fn: Callable[[int, int], None],
+  space: str = "darts",
+  encoding: str = "nasbench301",
+  objective: str = _VALID_ACCURACY,
+) -> surrogate.TreeBenchmark:
+  """Reads models as one surrogate that predicts their mean.
+
+  Args:
+    library: what fitted them.
+    read_fn: reads one of them.
+    sources: the files.
+    progress_fn: told the numbers of models done and to do.
+    space: name of the search space.
+    encoding: a key of `surrogate.ENCODINGS`.
+    objective: name of what they predict.
+
+  Raises:
+    ConversionError: if a file is no such model.
+    UsageError: if the models do not read what the encoding gives.
+  """
+  with common.user_errors("--space: "):
+    search_space = registry.make_space(space)
+  models = []
+  for number, source in enumerate(sources, 1):
+    models.append(read_fn(source))
+    progress_fn(number, len(sources))
+  with common.user_errors("--source: "):
+    ensemble = boosted.mean_of(models)
+  card = surrogate.Card(
+    space=search_space.name,
+    encoding=encoding,
+    objective=objective,
+    unit="%" if objective == _VALID_ACCURACY else "",
+    num_rows=None,
+    spearman=None,
+    kendall=None,
+    held_out=None,
+    settings=(("library", library), ("num_models", len(models))),
+  )
+  benchmark = surrogate.TreeBenchmark(ensemble, "", search_space, card)
+  with common.user_errors("--encoding: "):
+    benchmark.query(jnp.zeros((1, search_space.num_variables), jnp.int32))
+  return benchmark
+
+
+def describe_surrogate(
+  benchmark: surrogate.TreeBenchmark, path: str
+) -> list[str]:
+  """Lines that tell what a surrogate of converted trees predicts."""
+  card = benchmark.card
+  return [
+    f"Wrote {path}: {card.objective} of the space {card.space},"
+    f" {benchmark.ensemble.roots.shape[0]:,} trees on {card.encoding}, the mean"
+    f" of {dict(card.settings)['num_models']} model(s).",
+    "Rank correlation: not measured.",
+  ]
+
+
 class Format(NamedTuple):
   """A format of `--format`.
 
@@ -107,6 +188,16 @@ class Format(NamedTuple):
   describe_fn: Callable[[Any, str], list[str]] = describe
 
 
+def _trees(library: str, read_fn: Callable[[Any], Any]) -> Format:
+  return Format(
+    functools.partial(boosted_trees, library, read_fn),
+    takes_many=True,
+    options=("space", "encoding", "objective"),
+    write_fn=lambda benchmark, path: surrogate.save(path, benchmark),
+    describe_fn=describe_surrogate,
+  )
+
+
 _ORDERED = ("order", "allow_missing")
 
 FORMATS = {
@@ -123,9 +214,18 @@ FORMATS = {
   "nlp-logs": Format(
     nlp_log_files, True, (), (), ".json", write_records, describe_records
   ),
+  "xgboost": _trees("xgboost", boosted.from_xgboost_json),
+  "lightgbm": _trees("lightgbm", boosted.from_lightgbm_text),
 }
 
-OPTIONS = ("order", "data_set", "allow_missing")
+OPTIONS = (
+  "order",
+  "data_set",
+  "allow_missing",
+  "space",
+  "encoding",
+  "objective",
+)
 """Flags that only some formats take."""
 
 
@@ -187,6 +287,26 @@ def _define_flags() -> flags.FlagValues:
     "data_set",
     None,
     "hw-nas-bench: cifar10 (unless given), cifar100 or ImageNet16-120.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "space",
+    None,
+    "xgboost, lightgbm: name of the space; darts unless given.",
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    "encoding",
+    None,
+    sorted(surrogate.ENCODINGS),
+    "xgboost, lightgbm: what the trees read; nasbench301 unless given.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "objective",
+    None,
+    "xgboost, lightgbm: name of what the trees predict, maximised;"
+    f" {_VALID_ACCURACY} unless given.",
     flag_values=values,
   )
   flags.DEFINE_boolean(

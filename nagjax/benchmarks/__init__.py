@@ -1,5 +1,6 @@
 """Benchmarks: pytrees of arrays that evaluate architectures."""
 
+from nagjax.benchmarks import encodings
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import nasbench101
 from nagjax.benchmarks import surrogate
@@ -17,6 +18,7 @@ __all__ = [
   "Benchmark",
   "Tabular",
   "data_directory",
+  "encodings",
   "hardware",
   "nasbench101",
   "search_on_test_accuracy",

@@ -1,12 +1,14 @@
 """Surrogate benchmarks: boosted trees that predict what a training would give.
 
-`experiments.fit_surrogate` makes a file from evaluated architectures:
+`experiments.fit_surrogate` makes a file from evaluated architectures, and
+`experiments.convert` one from boosted trees that others have fitted:
 
   feature, threshold, left, right, default_left, value, roots, base_value
                         the trees, see `trees.TreeEnsemble`
   golden_archs          `int32[G, L]` some architectures
   golden_predictions    `f32[G]` what the library that fitted the trees predicts
-                        for them; compared on loading
+                        for them; compared on loading. `G = 0` for converted
+                        trees, whose library was not there to be asked
   header                JSON: `Card`, and the static fields of the trees
 
 A prediction has no noise and no test metric: `report` is empty. The objective
@@ -28,11 +30,13 @@ from flax import struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nagjax import files
 from nagjax.benchmarks import base
 from nagjax.benchmarks import trees
-from nagjax.spaces import darts
+from nagjax.benchmarks.encodings import ENCODINGS
+from nagjax.benchmarks.encodings import encode
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 
@@ -48,72 +52,6 @@ TOLERANCE = 1e-5
 additions may move one."""
 
 
-def _options(space: SearchSpace, archs: Archs) -> jax.Array:
-  """One-hot options of all variables, flattened."""
-  return jax.lax.collapse(space.one_hot(archs), -2)
-
-
-def _graph(space: SearchSpace, archs: Archs) -> jax.Array:
-  """Labels and adjacency of the graph, flattened."""
-  flat = [jax.lax.collapse(part, -2) for part in space.to_graph(archs)]
-  return jnp.concatenate(flat, axis=-1)
-
-
-def _motifs(space: SearchSpace, archs: Archs) -> jax.Array:
-  """Options; counts of labels, and of edges between two labels."""
-  nodes, adjacency = space.to_graph(archs)
-  into = jnp.matmul(adjacency, nodes, precision="highest")
-  between = jnp.matmul(jnp.swapaxes(nodes, -1, -2), into, precision="highest")
-  counts = jnp.sum(nodes, axis=-2)
-  parts = [_options(space, archs), counts, jax.lax.collapse(between, -2)]
-  return jnp.concatenate(parts, axis=-1)
-
-
-def _configspace(space: SearchSpace, archs: Archs) -> jax.Array:
-  """NAS-Bench-301's encoding of DARTS cells."""
-  _require_darts(space)
-  return darts.to_configspace(archs)
-
-
-def _cells(space: SearchSpace, archs: Archs) -> jax.Array:
-  """NAS-Bench-301's encoding of DARTS cells, and counts and depths."""
-  _require_darts(space)
-  parts = [darts.to_configspace(archs), darts.to_statistics(archs)]
-  return jnp.concatenate(parts, axis=-1)
-
-
-def _require_darts(space: SearchSpace) -> None:
-  if space.name != "darts":
-    raise ValueError(f"the encoding is for the space darts, got {space.name}.")
-
-
-ENCODINGS: dict[str, Callable[[SearchSpace, Archs], jax.Array]] = {
-  "cells": _cells,
-  "configspace": _configspace,
-  "graph": _graph,
-  "motifs": _motifs,
-  "options": _options,
-}
-"""Feature vectors by name, `(space, int32[..., L]) -> f32[..., F]`."""
-
-
-def encode(encoding: str, space: SearchSpace, archs: Archs) -> jax.Array:
-  """Features of canonical architectures, so that the same have the same.
-
-  Args:
-    encoding: a key of `ENCODINGS`.
-    space: the search space.
-    archs: `int32[..., L]`.
-
-  Returns:
-    `f32[..., F]`.
-
-  Raises:
-    ValueError: if the encoding is for another space.
-  """
-  return ENCODINGS[encoding](space, space.canonicalise(archs))
-
-
 @dataclasses.dataclass(frozen=True)
 class Card:
   """What a surrogate predicts, from what, and how well.
@@ -123,7 +61,8 @@ class Card:
     encoding: a key of `ENCODINGS`.
     objective: name of what is predicted, maximised.
     unit: its unit.
-    num_rows: architectures that the trees were fitted to.
+    num_rows: architectures that the trees were fitted to; this and the next
+      three are None if nothing was measured, as with converted trees.
     spearman: rank correlation with values that the fit did not see.
     kendall: the same, Kendall's tau.
     held_out: how these were held out, such as "5-fold cross-validation".
@@ -134,10 +73,10 @@ class Card:
   encoding: str
   objective: str
   unit: str
-  num_rows: int
-  spearman: float
-  kendall: float
-  held_out: str
+  num_rows: int | None
+  spearman: float | None
+  kendall: float | None
+  held_out: str | None
   settings: tuple[tuple[str, Any], ...] = ()
 
 
@@ -199,22 +138,26 @@ class TreeBenchmark:
 def save(
   path: str | os.PathLike[str],
   benchmark: TreeBenchmark,
-  golden_archs: np.ndarray,
-  golden_predictions: np.ndarray,
+  golden_archs: ArrayLike = (),
+  golden_predictions: ArrayLike = (),
 ) -> None:
   """Writes a surrogate.
 
   Args:
     path: the .npz file.
     benchmark: the surrogate.
-    golden_archs: `int32[G, L]` architectures, at least one.
+    golden_archs: `int32[G, L]` architectures, at least one unless the card says
+      that nothing was measured.
     golden_predictions: `f32[G]` what the library that fitted the trees predicts
       for them.
 
   Raises:
     ValueError: if the surrogate predicts something else.
   """
-  _check_golden(benchmark, golden_archs, golden_predictions)
+  shape = (-1, benchmark.space.num_variables)
+  archs = np.asarray(golden_archs, np.int32).reshape(shape)
+  predictions = np.asarray(golden_predictions, np.float32)
+  _check_golden(benchmark, archs, predictions)
   static: dict[str, Any] = {}
   arrays: dict[str, Any] = {}
   for field in dataclasses.fields(benchmark.ensemble):
@@ -232,8 +175,8 @@ def save(
     np.savez_compressed(
       temporary,
       header=np.asarray(json.dumps(header)),
-      golden_archs=np.asarray(golden_archs, np.int32),
-      golden_predictions=np.asarray(golden_predictions, np.float32),
+      golden_archs=archs,
+      golden_predictions=predictions,
       **arrays,
     )
 
@@ -259,7 +202,8 @@ def load_surrogate(
   path = pathlib.Path(path)
   advice = (
     f"fit one with `python -m experiments.fit_surrogate --space={space.name} "
-    f"--source=FILE --output={path}`"
+    f"--source=FILE --output={path}`, or convert fitted trees, see `python -m "
+    "experiments.convert --help`"
   )
   if not path.is_file():
     raise FileNotFoundError(f"{path} is not there: {advice}.")
@@ -283,10 +227,7 @@ def load_surrogate(
     golden = arrays["golden_archs"], arrays["golden_predictions"]
     _check_golden(benchmark, *golden)
   except (ValueError, LookupError, TypeError) as error:
-    raise ValueError(
-      f"{path} is no surrogate of experiments.fit_surrogate ({error}); "
-      f"{advice}."
-    ) from error
+    raise ValueError(f"{path} is no surrogate ({error}); {advice}.") from error
   return benchmark
 
 
@@ -331,12 +272,16 @@ def _card(fields: dict[str, Any]) -> Card:
 def _check_golden(
   benchmark: TreeBenchmark, archs: np.ndarray, predictions: np.ndarray
 ) -> None:
+  # Raises if the trees read other features, also of no architectures.
+  answer = benchmark.query(jnp.asarray(archs, jnp.int32))
+  measured = benchmark.card.spearman is not None
+  if not measured and len(archs) == len(predictions) == 0:
+    return
   if len(archs) == 0 or len(archs) != len(predictions):
     raise ValueError(
       f"there must be as many golden architectures as predictions, got "
       f"{len(archs)} and {len(predictions)}"
     )
-  answer = benchmark.query(jnp.asarray(archs, jnp.int32))
   error = np.abs(np.asarray(answer[benchmark.objective]) - predictions)
   allowed = TOLERANCE * np.abs(predictions).max()
   if not np.all(error <= allowed):

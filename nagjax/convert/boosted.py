@@ -20,6 +20,8 @@ import os
 import pathlib
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nagjax.benchmarks import trees
@@ -92,6 +94,52 @@ def from_lightgbm_text(
       num_features=int(header["max_feature_idx"]) + 1,
       less_equal=True,
     )
+
+
+def mean_of(ensembles: Sequence[trees.TreeEnsemble]) -> trees.TreeEnsemble:
+  """Joins ensembles into one that predicts the mean of their predictions.
+
+  NAS-Bench-301 publishes ten models that are averaged (Zela et al., "Surrogate
+  NAS Benchmarks", ICLR 2022, https://arxiv.org/abs/2008.09777).
+
+  Args:
+    ensembles: at least one, of one library and on the same features.
+
+  Raises:
+    ValueError: if there is none, or they read or compare differently.
+  """
+  if not ensembles:
+    raise ValueError("A mean needs one ensemble or more, got none.")
+  kinds = {(e.num_features, e.less_equal) for e in ensembles}
+  if len(kinds) > 1:
+    counts = [e.num_features for e in ensembles]
+    raise ValueError(
+      "The models must come from one library and read the same features; they "
+      f"read {counts}."
+    )
+  sizes = [e.feature.shape[0] for e in ensembles]
+  starts = np.cumsum([0, *sizes[:-1]]).tolist()
+
+  def joined(name: str) -> jax.Array:
+    return jnp.concatenate([getattr(e, name) for e in ensembles])
+
+  def shifted(name: str) -> jax.Array:
+    parts = zip(ensembles, starts, strict=True)
+    return jnp.concatenate([getattr(e, name) + start for e, start in parts])
+
+  return trees.TreeEnsemble(
+    feature=joined("feature"),
+    threshold=joined("threshold"),
+    left=shifted("left"),
+    right=shifted("right"),
+    default_left=joined("default_left"),
+    value=joined("value") / len(ensembles),
+    roots=shifted("roots"),
+    base_value=jnp.mean(jnp.stack([e.base_value for e in ensembles])),
+    num_features=ensembles[0].num_features,
+    depth=max(e.depth for e in ensembles),
+    less_equal=ensembles[0].less_equal,
+  )
 
 
 def _read(

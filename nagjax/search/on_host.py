@@ -3,17 +3,20 @@
 A two-day training run, a cluster, a boosted-tree surrogate: the loop, the
 ledger and the keys are those of `run`, so that the same evaluations give the
 same search. Everything that the search needs is written after every round.
+Limits are those of `Problem`: what exceeds one ranks below all that does not.
 """
 
 from collections.abc import Callable
 import os
 import pathlib
+from typing import Any
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.problem import feasible_first
 from nagjax.search import checkpoint
 from nagjax.search.driver import Trace
 from nagjax.spaces.base import SearchSpace
@@ -24,9 +27,10 @@ from nagjax.types import Params
 from nagjax.types import Proposal
 from nagjax.types import Status
 
-EvaluateFn = Callable[[np.ndarray], np.ndarray]
+EvaluateFn = Callable[[np.ndarray], Any]
 """Maps distinct architectures `int32[n, L]` to objectives `[n]`, maximised; NaN
-where an evaluation failed."""
+where an evaluation failed. With `num_constraints` it returns a pair, these and
+violations `[n, C]`; `<= 0` is feasible, NaN is not."""
 
 
 class HostPrior(NamedTuple):
@@ -35,10 +39,12 @@ class HostPrior(NamedTuple):
   Attributes:
     archs: `int32[P, L]`.
     objective: `f32[P]`, NaN for failures.
+    violations: `f32[P, C]`; needed if there are constraints.
   """
 
   archs: np.ndarray
   objective: np.ndarray
+  violations: np.ndarray | None = None
 
 
 class HostLedger(NamedTuple):
@@ -47,10 +53,12 @@ class HostLedger(NamedTuple):
   Attributes:
     archs: `int32[n, L]`.
     objective: `f32[n]`, NaN for failures.
+    violations: `f32[n, C]`.
   """
 
   archs: np.ndarray
   objective: np.ndarray
+  violations: np.ndarray
 
 
 class HostResult(NamedTuple):
@@ -74,6 +82,7 @@ def run_on_host(
   *,
   budget: int,
   num_rounds: int,
+  num_constraints: int = 0,
   prior: HostPrior | None = None,
   directory: str | os.PathLike[str] | None = None,
   identities_fn: Callable[[jax.Array], jax.Array] | None = None,
@@ -91,6 +100,8 @@ def run_on_host(
     params: hyper-parameters and weights of the algorithm.
     budget: the most distinct architectures that are evaluated.
     num_rounds: the most rounds of `ask` and `tell`.
+    num_constraints: violations `C` of every evaluation, as many as `algorithm`
+      expects.
     prior: told and charged in the place of the initial design.
     directory: where the search is saved after every round; a search found there
       is continued, without evaluating anything twice.
@@ -102,8 +113,8 @@ def run_on_host(
     Trace and ledger.
 
   Raises:
-    ValueError: if the budget is below the initial design, or `directory` holds
-      another search.
+    ValueError: if the budget is below the initial design, `directory` holds
+      another search, or evaluations have other shapes than documented.
   """
   needed = 1 if prior is not None else max(1, algorithm.num_initial)
   if budget < needed:
@@ -111,12 +122,14 @@ def run_on_host(
   init_key, design_key, search_key = jax.random.split(key, 3)
   ask = jax.jit(algorithm.ask) if jit else algorithm.ask
   tell = jax.jit(algorithm.tell) if jit else algorithm.tell
-  clerk = _Clerk(space, evaluate_fn, budget, identities_fn or space.keys)
+  clerk = _Clerk(
+    space, evaluate_fn, budget, num_constraints, identities_fn or space.keys
+  )
   state = algorithm.init(init_key, params)
   saved = _Saved(directory, search_key) if directory is not None else None
   rounds_done, rounds = 0, []
   if saved is not None and saved.exists():
-    state, ledger, rounds, rounds_done = saved.load(state)
+    state, ledger, rounds, rounds_done = saved.load(state, num_constraints)
     clerk.know(ledger)
   else:
     if prior is not None:
@@ -154,37 +167,46 @@ class _Clerk:
     space: SearchSpace,
     evaluate_fn: EvaluateFn,
     budget: int,
+    num_constraints: int,
     identities_fn: Callable[[jax.Array], jax.Array],
   ):
     self._space = space
     self._evaluate_fn = evaluate_fn
     self._budget = budget
+    self._num_constraints = num_constraints
     self._identities_fn = identities_fn
-    self._value: dict[bytes, float] = {}
+    # A row of values is the objective and its violations.
+    self._values: dict[bytes, np.ndarray] = {}
     self._archs: list[np.ndarray] = []
-    self._advance: dict[bytes, float] = {}
+    self._advance: dict[bytes, np.ndarray] = {}
 
   @property
   def charged(self) -> int:
-    return len(self._value)
+    return len(self._values)
 
   def know(self, ledger: HostLedger) -> None:
     """Restores what was paid for."""
-    for name, arch, value in zip(
-      self._names(ledger.archs), ledger.archs, ledger.objective, strict=True
+    rows = np.column_stack([ledger.objective, ledger.violations])
+    for name, arch, row in zip(
+      self._names(ledger.archs), ledger.archs, rows, strict=True
     ):
-      self._pay(name, arch, float(value))
+      self._pay(name, arch, row)
 
   def know_in_advance(self, prior: HostPrior) -> None:
     """Values that need no evaluation when they are paid for."""
     names = self._names(prior.archs)
-    self._advance = dict(zip(names, map(float, prior.objective), strict=True))
+    answer: Any = prior.objective
+    if self._num_constraints:
+      answer = prior.objective, prior.violations
+    rows = self._rows(answer, len(names), "prior must hold")
+    self._advance = dict(zip(names, rows, strict=True))
 
   def ledger(self) -> HostLedger:
     archs = np.asarray(self._archs, np.int32)
+    rows = np.asarray(list(self._values.values()), np.float32)
+    rows = rows.reshape(-1, 1 + self._num_constraints)
     return HostLedger(
-      archs.reshape(-1, self._space.num_variables),
-      np.asarray(list(self._value.values()), np.float32),
+      archs.reshape(-1, self._space.num_variables), rows[:, 0], rows[:, 1:]
     )
 
   def evaluate(self, proposal: Proposal) -> tuple[Evaluation, Trace]:
@@ -196,7 +218,7 @@ class _Clerk:
     for row, name in enumerate(names):
       if not valid[row]:
         status[row] = Status.INVALID
-      elif name in self._value or name in buys:
+      elif name in self._values or name in buys:
         status[row] = Status.REPEAT
       elif self.charged + len(buys) < self._budget:
         status[row] = Status.FRESH
@@ -204,24 +226,27 @@ class _Clerk:
     self._buy(archs, buys)
     paid = status == Status.FRESH
     bought = paid | (status == Status.REPEAT)
-    value = np.full(len(names), np.nan, np.float32)
+    value = np.full((len(names), 1 + self._num_constraints), np.nan, np.float32)
     for row in np.flatnonzero(bought).tolist():
-      value[row] = self._value[names[row]]
-    usable = bought & np.isfinite(value)
+      value[row] = self._values[names[row]]
+    usable = bought & np.isfinite(value[:, 0])
     status[bought & ~usable] = Status.INVALID
-    objective = np.where(usable, value, -np.inf).astype(np.float32)
+    objectives = jnp.where(usable[:, None], value[:, :1], -jnp.inf)
+    known = usable[:, None] & ~np.isnan(value[:, 1:])
+    violations = jnp.where(known, value[:, 1:], jnp.inf)
+    objective = feasible_first(objectives, violations)
     evaluation = Evaluation(
       status=jnp.asarray(status),
-      objective=jnp.asarray(objective),
-      objectives=jnp.asarray(objective[:, None]),
-      violations=jnp.zeros((len(names), 0), jnp.float32),
+      objective=jnp.where(usable, objective, -jnp.inf),
+      objectives=objectives,
+      violations=violations,
     )
     rows = Trace(
       archs=archs,
       status=status,
-      objective=objective,
+      objective=np.asarray(evaluation.objective),
       test=np.full(len(names), np.nan, np.float32),
-      feasible=usable,
+      feasible=usable & np.all(value[:, 1:] <= 0, axis=-1),
       paid=paid,
       charged=np.int32(self.charged),
     )
@@ -231,20 +256,31 @@ class _Clerk:
     unknown = [name for name in buys if name not in self._advance]
     values = dict(self._advance)
     if unknown:
-      rows = [buys[name] for name in unknown]
-      answer = np.asarray(self._evaluate_fn(archs[rows]), np.float32)
-      if answer.shape != (len(rows),):
-        raise ValueError(
-          f"evaluate_fn must return {len(rows)} objectives, got shape "
-          f"{answer.shape}."
-        )
-      values.update(zip(unknown, map(float, answer), strict=True))
+      fresh = archs[[buys[name] for name in unknown]]
+      rows = self._rows(
+        self._evaluate_fn(fresh), len(fresh), "evaluate_fn must return"
+      )
+      values.update(zip(unknown, rows, strict=True))
     for name, row in buys.items():
       self._pay(name, archs[row], values[name])
 
-  def _pay(self, name: bytes, arch: np.ndarray, value: float) -> None:
-    self._value[name] = value
+  def _pay(self, name: bytes, arch: np.ndarray, values: np.ndarray) -> None:
+    self._values[name] = values
     self._archs.append(np.asarray(arch, np.int32))
+
+  def _rows(self, answer: Any, num: int, what: str) -> np.ndarray:
+    """Objectives and violations side by side, `f32[num, 1 + C]`."""
+    wanted = f"{num} objectives"
+    if self._num_constraints:
+      wanted += f" and violations of shape {(num, self._num_constraints)}"
+    else:
+      answer = answer, np.zeros((num, 0))
+    shapes = [np.shape(part) for part in answer]
+    if shapes != [(num,), (num, self._num_constraints)]:
+      raise ValueError(
+        f"{what} {wanted}, got shapes {', '.join(map(str, shapes))}."
+      )
+    return np.column_stack(answer).astype(np.float32)
 
   def _names(self, archs: np.ndarray) -> list[bytes]:
     identities = np.asarray(self._identities_fn(jnp.asarray(archs)))
@@ -268,7 +304,7 @@ class _Saved:
     tree = (self._key, state, sizes, tuple(ledger), tuple(columns))
     checkpoint.save(self._path, tree)
 
-  def load(self, state):
+  def load(self, state, num_constraints: int):
     """Reads a search; arrays that grow take their shape from the file."""
     with np.load(self._path, allow_pickle=False) as file:
       arrays = [file[name] for name in sorted(file.files)]
@@ -283,8 +319,15 @@ class _Saved:
         f"{self._path} holds a search with another key; choose another "
         "directory or the same key."
       )
-    ledger = HostLedger(*map(np.asarray, rest[:2]))
-    columns = [np.asarray(column) for column in rest[2:]]
+    width = len(HostLedger._fields)
+    ledger = HostLedger(*map(np.asarray, rest[:width]))
+    if ledger.violations.shape[1:] != (num_constraints,):
+      raise ValueError(
+        f"{self._path} holds a search of another version, or with another "
+        f"number of constraints than {num_constraints}; choose another "
+        "directory."
+      )
+    columns = [np.asarray(column) for column in rest[width:]]
     rounds = [Trace(*row) for row in zip(*columns, strict=True)]
     return state, ledger, rounds, int(sizes[2])
 

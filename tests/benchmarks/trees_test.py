@@ -328,6 +328,26 @@ class BenchmarkTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "no surrogate"):
       surrogate.load_surrogate(self.path, name="x", space=darts.darts())
 
+  def test_converted_trees_have_no_golden_predictions(self):
+    """Oracle: None comes back; other features are refused nevertheless."""
+    space = darts.darts()
+    measured, archs = make_benchmark(space, "options")
+    card = dataclasses.replace(
+      measured.card, num_rows=None, spearman=None, kendall=None, held_out=None
+    )
+    with self.assertRaisesRegex(ValueError, "as many golden"):
+      surrogate.save(self.path, measured)
+    surrogate.save(self.path, measured.replace(card=card))
+    loaded = surrogate.load_surrogate(self.path, name="mine", space=space)
+    self.assertEqual(loaded.card, card)
+    got, expected = (b.query(jnp.asarray(archs)) for b in (loaded, measured))
+    np.testing.assert_array_equal(
+      got["valid_accuracy"], expected["valid_accuracy"]
+    )
+    other = dataclasses.replace(card, encoding="nasbench301")
+    with self.assertRaisesRegex(ValueError, "features, got 56"):
+      surrogate.save(self.path, measured.replace(card=other))
+
   def test_a_card_is_static(self):
     """Oracle: hashable, so a benchmark may be an argument of jit."""
     benchmark, _ = make_benchmark(darts.darts(), "options")

@@ -273,6 +273,34 @@ class LightGBMTest(parameterized.TestCase):
     np.testing.assert_allclose(got, expected, rtol=2e-6)
 
 
+class MeanTest(absltest.TestCase):
+  def test_the_mean_of_models(self):
+    """Oracle: the mean of what they predict alone, and one model alone."""
+    path = ("learner", "learner_model_param", "base_score")
+    twin = change(xgboost_model(), path, "2.5")
+    del twin["learner"]["gradient_booster"]["model"]["trees"][0]
+    third = change(xgboost_model(), path, "9")
+    models = [
+      boosted.from_xgboost_json(json.dumps(model))
+      for model in (xgboost_model(), twin, third, xgboost_model())
+    ]
+    x = jnp.asarray(X, jnp.float32)
+    alone = [np.asarray(trees.predict(model, x)) for model in models]
+    self.assertGreater(np.ptp(alone), 5.0)
+    got = trees.predict(boosted.mean_of(models), x)
+    np.testing.assert_allclose(got, np.mean(alone, axis=0), rtol=1e-6)
+    one = trees.predict(boosted.mean_of(models[1:2]), x)
+    np.testing.assert_array_equal(one, alone[1])
+
+  def test_models_that_do_not_fit_together(self):
+    """Oracle: the documented ValueError."""
+    first = boosted.from_xgboost_json(json.dumps(xgboost_model()))
+    second = boosted.from_lightgbm_text(LIGHTGBM_MODEL)
+    for models, message in (([], "got none"), ([first, second], "one library")):
+      with self.assertRaisesRegex(ValueError, message):
+        boosted.mean_of(models)
+
+
 def fitting_data():
   """Features, values, and features with NaN also where training had none."""
   rng = np.random.default_rng(0)

@@ -160,6 +160,9 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       "order": self.source / "meta.pickle.pbz2",
       "data_set": "cifar10",
       "allow_missing": "true",
+      "space": "darts",
+      "encoding": "nasbench301",
+      "objective": "accuracy",
     }
     self.assertEqual(set(values), set(convert.OPTIONS))
     flags = {n: values[n] if n in chosen.options else None for n in values}
@@ -201,6 +204,9 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       "output",
       "order",
       "data_set",
+      "space",
+      "encoding",
+      "objective",
       "overwrite",
     ):
       self.assertIn(f"--{name}" if name != "overwrite" else name, out)

@@ -8,7 +8,11 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from nagjax import problem as problem_lib
+from nagjax import registry
+from nagjax.search import driver
 from nagjax.search import on_host
 from nagjax.spaces import nasbench201
 from nagjax.types import Status
@@ -237,6 +241,146 @@ class LoopTest(HostTestCase):
     self.assertEqual(recorder.evaluated, [tuple(archs[1, 1].tolist())])
     self.assertTrue(np.isnan(result.ledger.objective[0]))
     self.assertEqual(result.trace.status[1, 0], Status.INVALID)
+
+
+class ConstraintTest(HostTestCase):
+  LIMIT = 0.7
+
+  def limited(self, archs):
+    """Objectives and the relative excess of parameters, on the host."""
+    benchmark = registered.problem().benchmark
+    params = np.asarray(benchmark.queried["params_m"])
+    excess = (params[archs @ 5 ** np.arange(6)] - self.LIMIT) / self.LIMIT
+    return registered.look_up(archs), excess[:, None]
+
+  def run_script(self, archs, evaluate_fn, **options):
+    return on_host.run_on_host(
+      jax.random.key(0),
+      toys.scripted(archs),
+      space(),
+      evaluate_fn,
+      **{"num_constraints": 1, "budget": 50, "num_rounds": len(archs)},
+      jit=False,
+      **options,
+    )
+
+  def test_the_search_is_that_of_the_compiled_loop(self):
+    """Oracle: `run` with the same limit, also after a kill."""
+    self.assert_same_search("regularized_evolution", "", num_rounds=7)
+
+  @pytest.mark.slow
+  def test_limits_that_an_algorithm_learns(self):
+    """Oracle: `run` with the same limit, also after a kill."""
+    self.assert_same_search("optiproxy", "reference", num_rounds=2)
+
+  def assert_same_search(self, name, variant, num_rounds):
+    search = registry.make_search(
+      name,
+      registered.problem().benchmark,
+      budget=11,
+      num_constraints=1,
+      variant=variant,
+      options=registered.TINY[name, variant],
+    )
+    limit = problem_lib.Constraint("params_m", self.LIMIT)
+    problem = registered.problem().replace(constraints=(limit,))
+    options = dict(budget=11, num_rounds=num_rounds)
+    run = jax.jit(driver.run, static_argnums=1, static_argnames=options)
+    key = jax.random.key(0)
+    whole, _ = run(key, search.algorithm, problem, search.params, **options)
+    self.assertLen(set(np.asarray(whole.feasible[whole.paid]).tolist()), 2)
+    calls = []
+
+    def evaluate(archs):
+      calls.append(len(archs))
+      if len(calls) == 2:
+        raise Killed
+      return self.limited(archs)
+
+    def start():
+      return on_host.run_on_host(
+        key,
+        search.algorithm,
+        space(),
+        evaluate,
+        search.params,
+        num_constraints=1,
+        directory=self.folder,
+        **options,
+      )
+
+    with self.assertRaises(Killed):
+      start()
+    result = start()
+    num = len(result.trace.status)
+    self.assertTrue(np.all(whole.status[num:] == Status.EMPTY))
+    expected = jax.tree.map(lambda column: column[:num], whole)
+    for field in ("archs", "status", "feasible", "paid", "charged"):
+      np.testing.assert_array_equal(
+        getattr(result.trace, field), getattr(expected, field), field
+      )
+    np.testing.assert_allclose(
+      result.trace.objective, expected.objective, rtol=1e-6
+    )
+    objective, violations = self.limited(result.ledger.archs)
+    np.testing.assert_array_equal(result.ledger.objective, objective)
+    np.testing.assert_allclose(result.ledger.violations, violations, rtol=1e-6)
+
+  def test_what_is_infeasible(self):
+    """Oracle: Deb's rule by hand; NaN is infeasible, a failure is neither."""
+    answer = np.float32([50, 60, 70, np.nan])
+    excess = np.float32([[0], [0.5], [np.nan], [-1]])
+    result = self.run_script(
+      cells(20, 21, 22, 23)[None], lambda archs: (answer, excess)
+    )
+    np.testing.assert_array_equal(
+      result.trace.objective[0], [50, -10000.5, -np.inf, -np.inf]
+    )
+    self.assertEqual(
+      result.trace.feasible[0].tolist(), [True, False, False, False]
+    )
+    fresh, invalid = Status.FRESH, Status.INVALID
+    self.assertEqual(
+      result.trace.status[0].tolist(), [fresh, fresh, fresh, invalid]
+    )
+    np.testing.assert_array_equal(result.ledger.violations, excess)
+
+  @parameterized.parameters(
+    (np.zeros(2), r"shape \(2, 1\), got shapes \(\), \(\)"),
+    ((np.zeros(2), np.zeros(2)), r"got shapes \(2,\), \(2,\)"),
+    ((np.zeros(2), np.zeros((2, 2))), r"got shapes \(2,\), \(2, 2\)"),
+    ((np.zeros(3), np.zeros((2, 1))), "return 2 objectives"),
+  )
+  def test_other_shapes_are_refused(self, answer, message):
+    """Oracle: the documented ValueError."""
+    with self.assertRaisesRegex(ValueError, message):
+      self.run_script(cells(20, 21)[None], lambda archs: answer)
+
+  def test_a_prior_has_violations(self):
+    """Oracle: by hand; a prior without them is refused."""
+    archs = cells(20, 21)
+    prior = on_host.HostPrior(archs, np.float32([50, 60]))
+    with self.assertRaisesRegex(ValueError, "prior must hold 2 objectives and"):
+      self.run_script(archs[None], self.limited, prior=prior)
+    prior = prior._replace(violations=np.float32([[1], [-1]]))
+    result = self.run_script(archs[None], None, prior=prior)
+    self.assertEqual(result.trace.objective[0].tolist(), [-10001, 60])
+    np.testing.assert_array_equal(result.ledger.violations, prior.violations)
+
+  def test_a_directory_with_other_constraints_is_refused(self):
+    """Oracle: the documented ValueError."""
+    script = cells(20, 21)[None]
+    self.run_script(script, self.limited, directory=self.folder)
+    with self.assertRaisesRegex(ValueError, "number of constraints than 0"):
+      on_host.run_on_host(
+        jax.random.key(0),
+        toys.scripted(script),
+        space(),
+        registered.look_up,
+        budget=50,
+        num_rounds=1,
+        directory=self.folder,
+      )
 
 
 if __name__ == "__main__":
