@@ -63,6 +63,9 @@ TINY = {
 }
 """Options that make an algorithm small; one that is not here has none."""
 
+QUICKLY = {"xla_backend_optimization_level": 0}
+"""Options of compilation: it takes longer than the tiny searches."""
+
 ALL = [
   dict(
     testcase_name=f"{name}-{variant or 'default'}", name=name, variant=variant
@@ -134,13 +137,18 @@ def look_up(archs):
 @functools.cache
 def compiled(name, variant):
   """`runner` as one program for all tests of a process; traced once."""
-  return jax.jit(chex.assert_max_traces(runner(name, variant), n=1))
+  return jax.jit(
+    chex.assert_max_traces(runner(name, variant), n=1),
+    compiler_options=QUICKLY,
+  )
 
 
 @functools.cache
 def compiled_lanes(name, variant):
   """`runner` over several keys, compiled once."""
-  return jax.jit(jax.vmap(runner(name, variant), (0, None, None)))
+  return jax.jit(
+    jax.vmap(runner(name, variant), (0, None, None)), compiler_options=QUICKLY
+  )
 
 
 def run(name, variant, seed=0, failing_share=FAILING_SHARE):
