@@ -83,3 +83,9 @@ def new_places(
   places = jnp.where(keep, num + jnp.cumsum(keep) - 1, size)
   total = num + jnp.sum(keep, dtype=jnp.int32)
   return places, jnp.minimum(total, size)
+
+
+def rounds_with_slack(num_initial: int, batch_size: int, budget: int) -> int:
+  """Rounds that a budget needs, and a few for repeats."""
+  needed = -(-max(budget - num_initial, 1) // batch_size)
+  return needed + 2 + needed // 10

@@ -216,5 +216,6 @@ def preset(config: Config, budget: int) -> dict[str, int]:
 def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   """What the budget needs, and a few rounds for repeats."""
   del algorithm
-  needed = -(-max(budget - config.num_initial, 1) // config.batch_size)
-  return needed + 2 + needed // 10
+  return choosing.rounds_with_slack(
+    config.num_initial, config.batch_size, budget
+  )

@@ -1,11 +1,34 @@
 """Headers: what a converted file tells of itself."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
 import importlib.metadata
 from typing import Any
 
-from nagjax.convert.nasbench201_table import FORMAT_VERSION
-from nagjax.convert.nasbench201_table import Source
+FORMAT_VERSION = 1
+
+ROW_ORDER_OFFICIAL = "official"
+ROW_ORDER_SPACE = "space index"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Where the rows of a table come from, for its header and its errors.
+
+  Attributes:
+    path: what the user named.
+    kind: the upstream format.
+    files: name, size or checksum of each file, see `fingerprint`.
+    row_order: `ROW_ORDER_OFFICIAL` or `ROW_ORDER_SPACE`.
+    notes: sentences a user of the table should know.
+  """
+
+  path: str
+  kind: str
+  files: Sequence[Mapping[str, str]]
+  row_order: str = ROW_ORDER_OFFICIAL
+  notes: Sequence[str] = ()
 
 
 def make_header(

@@ -29,13 +29,13 @@ from nagjax.convert import pickles
 from nagjax.convert.checks import number
 from nagjax.convert.checks import require
 from nagjax.convert.checks import shown
+from nagjax.convert.headers import ROW_ORDER_OFFICIAL
+from nagjax.convert.headers import ROW_ORDER_SPACE
+from nagjax.convert.headers import Source
 from nagjax.convert.nasbench201_costs import build_costs
 from nagjax.convert.nasbench201_costs import column_name
 from nagjax.convert.nasbench201_strings import read_order
 from nagjax.convert.nasbench201_strings import space_order
-from nagjax.convert.nasbench201_table import ROW_ORDER_OFFICIAL
-from nagjax.convert.nasbench201_table import ROW_ORDER_SPACE
-from nagjax.convert.nasbench201_table import Source
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.pickles import ConversionError

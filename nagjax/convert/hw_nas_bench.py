@@ -17,12 +17,12 @@ import os
 from nagjax.convert.checks import number
 from nagjax.convert.checks import require
 from nagjax.convert.checks import require_key
+from nagjax.convert.headers import ROW_ORDER_OFFICIAL
+from nagjax.convert.headers import ROW_ORDER_SPACE
+from nagjax.convert.headers import Source
 from nagjax.convert.nasbench201_costs import build_costs
 from nagjax.convert.nasbench201_strings import canonical_string
 from nagjax.convert.nasbench201_strings import space_order
-from nagjax.convert.nasbench201_table import ROW_ORDER_OFFICIAL
-from nagjax.convert.nasbench201_table import ROW_ORDER_SPACE
-from nagjax.convert.nasbench201_table import Source
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.pickles import ConversionError

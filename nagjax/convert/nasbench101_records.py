@@ -48,8 +48,8 @@ import numpy as np
 from nagjax.convert import tfrecords
 from nagjax.convert.checks import require
 from nagjax.convert.checks import shown
+from nagjax.convert.headers import Source
 from nagjax.convert.headers import make_header
-from nagjax.convert.nasbench201_table import Source
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.pickles import ConversionError

@@ -21,8 +21,8 @@ import re
 
 import numpy as np
 
+from nagjax.convert.headers import Source
 from nagjax.convert.headers import make_header
-from nagjax.convert.nasbench201_table import Source
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import missing_error
 from nagjax.convert.pickles import ConversionError

@@ -23,9 +23,9 @@ import numpy as np
 from nagjax.convert.checks import require
 from nagjax.convert.checks import require_key
 from nagjax.convert.checks import shown
+from nagjax.convert.headers import Source
 from nagjax.convert.nasbench201_records import record_values
 from nagjax.convert.nasbench201_strings import checked_strings
-from nagjax.convert.nasbench201_table import Source
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import build_table
 from nagjax.convert.nasbench201_table import fingerprint

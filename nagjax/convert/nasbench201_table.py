@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
@@ -33,14 +32,11 @@ from typing import Any
 
 import numpy as np
 
+from nagjax.convert.headers import Source
+from nagjax.convert.headers import make_header
 from nagjax.convert.pickles import ConversionError
 from nagjax.files import atomic_path
 from nagjax.spaces.nasbench201 import from_string
-
-FORMAT_VERSION = 1
-
-ROW_ORDER_OFFICIAL = "official"
-ROW_ORDER_SPACE = "space index"
 
 _UNITS = {
   "_val": "percent",
@@ -65,25 +61,6 @@ class Table:
 
   arrays: dict[str, np.ndarray]
   header: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """Where the rows of a table come from, for its header and its errors.
-
-  Attributes:
-    path: what the user named.
-    kind: the upstream format.
-    files: name, size or checksum of each file, see `fingerprint`.
-    row_order: `ROW_ORDER_OFFICIAL` or `ROW_ORDER_SPACE`.
-    notes: sentences a user of the table should know.
-  """
-
-  path: str
-  kind: str
-  files: Sequence[Mapping[str, str]]
-  row_order: str = ROW_ORDER_OFFICIAL
-  notes: Sequence[str] = ()
 
 
 def build_table(
@@ -190,27 +167,13 @@ def fingerprint(path: str | os.PathLike[str]) -> dict[str, str]:
 def _header(
   source: Source, missing: Mapping[str, int], num_rows: int
 ) -> dict[str, Any]:
-  try:
-    version = importlib.metadata.version("nagjax")
-  except importlib.metadata.PackageNotFoundError:
-    version = "unknown"
   arrays: dict[str, dict[str, Any]] = {
     "arch_str": {"unit": "official architecture string"},
     "ops": {"unit": "operation index, in string order"},
   }
   for name in missing:
     arrays[name] = {"unit": _UNITS[_suffix(name)], "missing": missing[name]}
-  return {
-    "format_version": FORMAT_VERSION,
-    "kind": "nasbench201 table",
-    "source": source.kind,
-    "files": [dict(file) for file in source.files],
-    "nagjax_version": version,
-    "num_rows": num_rows,
-    "row_order": source.row_order,
-    "arrays": arrays,
-    "notes": list(source.notes),
-  }
+  return make_header("nasbench201 table", source, num_rows, arrays)
 
 
 def _suffix(name: str) -> str:

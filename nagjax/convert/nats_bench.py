@@ -14,10 +14,10 @@ import os
 import pathlib
 
 from nagjax.convert.checks import require_key
+from nagjax.convert.headers import Source
 from nagjax.convert.nasbench201_records import record_values
 from nagjax.convert.nasbench201_strings import META_FILE
 from nagjax.convert.nasbench201_strings import read_order
-from nagjax.convert.nasbench201_table import Source
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import build_table
 from nagjax.convert.nasbench201_table import fingerprint
