@@ -1,10 +1,21 @@
 """Networks that search spaces describe: training and training-free scores."""
 
 from nagjax.candidates import cells
+from nagjax.candidates import darts_cells
+from nagjax.candidates import darts_scores
 from nagjax.candidates import images
 from nagjax.candidates import objective
 from nagjax.candidates import store
 from nagjax.candidates import train
 from nagjax.candidates import zerocost
 
-__all__ = ["cells", "images", "objective", "store", "train", "zerocost"]
+__all__ = [
+  "cells",
+  "darts_cells",
+  "darts_scores",
+  "images",
+  "objective",
+  "store",
+  "train",
+  "zerocost",
+]

@@ -200,7 +200,10 @@ def _cell(
     layer, old = jax.tree.map(operator.itemgetter(edge), (edges, moments))
     probe = None if probes is None else probes[edge]
     x = nodes[source]
-    y, new, result = _edge(x, arch[edge], layer, old, norm, probe)
+    # Derivatives make the branch again: in a `switch` every branch that is not
+    # taken fills what the others keep with zeros.
+    run = jax.checkpoint(functools.partial(_edge, norm=norm, probe=probe))
+    y, new, result = run(x, arch[edge], layer, old)
     nodes[target] = nodes[target] + y
     is_convolution = (arch[edge] == CONV_1X1) | (arch[edge] == CONV_3X3)
     rest.append((new, Relu(x, is_convolution), result))
@@ -212,6 +215,7 @@ def _edge(
   operation: jax.Array,
   layer: Layer,
   old: Moments,
+  *,
   norm: Norm,
   probe: jax.Array | None,
 ) -> tuple[jax.Array, Moments, jax.Array | None]:

@@ -20,7 +20,7 @@ EPSILON = 1e-5
 MOMENTUM = 0.1
 """Weight of the new value in running statistics, PyTorch's default."""
 
-_LARGEST_DENSE = 16
+_LARGEST_DENSE = 4
 """Up to so many pixels, all pixels of an image enter one matrix product."""
 
 

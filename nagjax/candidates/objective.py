@@ -1,60 +1,74 @@
 """A training-free score as a benchmark: `zerocost/<score>@<space>`.
 
-A query builds the network of a cell, draws its weights and scores it on one
-fixed batch of images; nothing is trained and no table is read. The key and the
-batch belong to the benchmark, so a cell has one value, as in a table.
+A query builds the network of an architecture, draws its weights and scores it
+on one fixed batch of images; nothing is trained and no table is read. The key
+and the batch belong to the benchmark, so an architecture has one value, as in a
+table. `zerocost/tenas@darts` has two columns, `ntk` and `regions`, for searches
+with two objectives.
 """
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import functools
+from typing import Any
+from typing import NamedTuple
 
 from flax import struct
 import jax
 import jax.numpy as jnp
 
 from nagjax.candidates import cells
+from nagjax.candidates import darts_scores
 from nagjax.candidates import zerocost as scores
 from nagjax.candidates.train import Images
+from nagjax.spaces import darts
 from nagjax.spaces import nasbench201
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 from nagjax.types import Key
 
 IMAGE_SHAPE = (8, 8, 1)
-"""Height, width and channels of the images of the default batch."""
+"""Height, width and channels of the images of the default batch; for `darts`
+`darts_scores.QUICK` has them, as it has the network."""
 NUM_IMAGES = 32
-"""Images of the default batch."""
+"""Images of the default batch; for `darts` `darts_scores.NUM_IMAGES`."""
 NUM_CLASSES = 10
 """Labels of the default batch."""
 NUM_CHANNELS = 8
 """Width of the first stage of the default network."""
 
-_SPACES = {"nasbench201": nasbench201.nasbench201}
+Config = cells.Config | darts_scores.Setting
+"""What is around a cell: of NAS-Bench-201, of DARTS."""
+
 _COARSE = 4
 """Rows and columns of the noise that the default images interpolate."""
 
 
 @struct.dataclass
 class ZeroCost:
-  """A `Benchmark` whose only column is a training-free score.
+  """A `Benchmark` whose columns are training-free scores, mostly one.
 
-  The column is what a search maximises: the score, negated where smaller is
-  better (`zerocost.SCORES`). There is no test column. Cells are scored one
-  after another, so memory does not grow with their number, unless `batch_size`
-  of them are scored side by side: faster on an accelerator. Under `vmap` the
-  cells of all lanes are scored side by side.
+  A column is what a search maximises: the score, negated where smaller is
+  better (`zerocost.SCORES`, `darts_scores.SCORES`). There is no test column.
+  Architectures are scored one after another, so memory does not grow with their
+  number, unless `batch_size` of them are scored side by side: faster on an
+  accelerator. Under `vmap` those of all lanes are scored side by side.
 
   Attributes:
-    key: draws the weights; every cell gets the same key.
+    key: draws the weights; every architecture gets the same key.
     images: the batch.
-    score: a name in `zerocost.SCORES`; the objective.
+    score: a name in `score_names`.
     space: the search space.
     config: the network around the cell.
-    batch_size: how many cells are scored side by side; None for one.
+    batch_size: how many are scored side by side; None for one.
   """
 
   key: Key
   images: Images
   score: str = struct.field(pytree_node=False)
   space: SearchSpace = struct.field(pytree_node=False)
-  config: cells.Config = struct.field(pytree_node=False)
+  config: Config = struct.field(pytree_node=False)
   batch_size: int | None = struct.field(pytree_node=False, default=None)
 
   @property
@@ -63,9 +77,14 @@ class ZeroCost:
     return f"zerocost/{self.score}@{self.space.name}"
 
   @property
+  def columns(self) -> tuple[str, ...]:
+    """The scores that a query gives."""
+    return _SPACES[self.space.name].names()[self.score]
+
+  @property
   def objective(self) -> str:
-    """The score's name."""
-    return self.score
+    """The score's name; the first if there are two."""
+    return self.columns[0]
 
   @property
   def test(self) -> None:
@@ -74,31 +93,35 @@ class ZeroCost:
 
   @property
   def units(self) -> tuple[tuple[str, str], ...]:
-    """Unit of the score, if it has one."""
-    unit = scores.find(self.score).unit
-    return ((self.score, unit),) if unit else ()
+    """Units of the scores that have one."""
+    find = _SPACES[self.space.name].find
+    pairs = [(column, find(column).unit) for column in self.columns]
+    return tuple((column, unit) for column, unit in pairs if unit)
 
   @property
-  def num_rows(self) -> int:
-    """One row for each architecture of the space."""
-    return self.space.num_architectures
+  def num_rows(self) -> int | None:
+    """One for each architecture of the space; None if they are too many."""
+    space = self.space
+    return space.num_architectures if space.enumerable else None
 
   def identities(self, archs: Archs) -> jax.Array:
-    """Index of each architecture, `int32[..., L] -> int32[...]`."""
-    return self.space.index(archs)
+    """Index of each architecture `int32[...]`, or its key `uint32[..., 2]`."""
+    space = self.space
+    return space.index(archs) if space.enumerable else space.keys(archs)
 
   def query(self, archs: Archs) -> dict[str, jax.Array]:
-    """The score of each architecture, `int32[..., L] -> f32[...]`."""
-    sign = scores.find(self.score).sign
+    """The scores of each architecture, `int32[..., L] -> f32[...]`."""
+    space = _SPACES[self.space.name]
 
-    def one(arch: Archs) -> jax.Array:
-      return sign * scores.evaluate(
-        self.key, arch, self.images, self.config, score=self.score
+    def one(arch: Archs) -> dict[str, jax.Array]:
+      evaluate = functools.partial(
+        space.evaluate, self.key, arch, self.images, self.config
       )
+      return {c: space.find(c).sign * evaluate(score=c) for c in self.columns}
 
     flat = archs.reshape(-1, archs.shape[-1])
     values = jax.lax.map(one, flat, batch_size=self.batch_size)
-    return {self.score: values.reshape(archs.shape[:-1])}
+    return jax.tree.map(lambda v: v.reshape(archs.shape[:-1]), values)
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:
     """Nothing: a score has no test metric."""
@@ -110,25 +133,36 @@ class ZeroCost:
     return None
 
 
+def space_names() -> list[str]:
+  """Names of the spaces whose architectures can be scored."""
+  return sorted(_SPACES)
+
+
+def score_names(space_name: str) -> list[str]:
+  """Names of the scores of a space."""
+  return sorted(_SPACES[space_name].names())
+
+
 def zerocost(
   score: str,
   space_name: str,
   *,
   key: Key,
   images: Images | None = None,
-  config: cells.Config | None = None,
+  config: Config | None = None,
   batch_size: int | None = None,
 ) -> ZeroCost:
   """Returns the benchmark `zerocost/<score>@<space>`.
 
   Args:
-    score: a name in `zerocost.SCORES`.
-    space_name: "nasbench201".
+    score: a name in `zerocost.SCORES`; of `darts_scores.NAMES` for `darts`.
+    space_name: "darts" or "nasbench201".
     key: random key that draws the weights of every network.
     images: the batch; `synthetic_images` if there is none.
-    config: the network around the cell. By default one cell a stage and
-      `NUM_CHANNELS` channels, for the shape and the labels of the images.
-    batch_size: how many cells are scored side by side; None for one.
+    config: the network around the cell, for the shape and the labels of the
+      images. By default one cell a stage and `NUM_CHANNELS` channels; for
+      `darts` `darts_scores.QUICK`.
+    batch_size: how many are scored side by side; None for one.
 
   Raises:
     ValueError: if the score or the space is unknown, or if the images do not
@@ -139,14 +173,17 @@ def zerocost(
     >>> benchmark.name
     'zerocost/naswot@nasbench201'
   """
-  scores.find(score)
   if space_name not in _SPACES:
-    known = ", ".join(sorted(_SPACES))
+    known = ", ".join(space_names())
     raise ValueError(f"space must be one of {known}, got {space_name!r}.")
+  space = _SPACES[space_name]
+  if score not in space.names():
+    known = ", ".join(score_names(space_name))
+    raise ValueError(f"score must be one of {known}, got {score!r}.")
   if config is None:
-    config = _default_config(images)
+    config = _default_config(space, images)
   if images is None:
-    images = synthetic_images(config)
+    images = synthetic_images(config, space.num_images)
   images = Images(
     jnp.asarray(images.x, jnp.float32), jnp.asarray(images.y, jnp.int32)
   )
@@ -164,15 +201,13 @@ def zerocost(
     key=key,
     images=images,
     score=score,
-    space=_SPACES[space_name](),
+    space=space.make(),
     config=config,
     batch_size=batch_size,
   )
 
 
-def synthetic_images(
-  config: cells.Config, num_images: int = NUM_IMAGES
-) -> Images:
+def synthetic_images(config: Config, num_images: int = NUM_IMAGES) -> Images:
   """A batch that is no data set: smooth random images from a fixed key.
 
   Gaussian noise on a grid of 4x4 pixels, interpolated to the size of the
@@ -194,20 +229,61 @@ def synthetic_images(
   return Images(x, labels)
 
 
-def _default_config(images: Images | None) -> cells.Config:
-  shape, num_classes = IMAGE_SHAPE, NUM_CLASSES
-  if images is not None:
-    if jnp.ndim(images.x) != 4 or jnp.size(images.y) == 0:
-      raise ValueError(
-        "images must have the shape [B, H, W, C], at least one, got "
-        f"{jnp.shape(images.x)}."
-      )
-    _, height, width, channels = images.x.shape
-    shape = (height, width, channels)
-    num_classes = max(2, int(jnp.max(images.y)) + 1)
-  return cells.Config(
-    image_shape=shape,
-    num_classes=num_classes,
-    num_channels=NUM_CHANNELS,
-    num_cells=1,
+class _Space(NamedTuple):
+  """How the architectures of a space are scored.
+
+  Attributes:
+    make: returns the space.
+    names: returns the benchmarks' names and their columns.
+    find: a score's sign and unit.
+    evaluate: scores one architecture.
+    default: what is around it by default, but for the images' shape.
+    num_images: of the default batch.
+  """
+
+  make: Callable[[], SearchSpace]
+  names: Callable[[], Mapping[str, tuple[str, ...]]]
+  find: Callable[[str], Any]
+  evaluate: Callable[..., jax.Array]
+  default: Config
+  num_images: int
+
+
+_SPACES = {
+  "darts": _Space(
+    darts.darts,
+    lambda: darts_scores.NAMES,
+    darts_scores.find,
+    darts_scores.evaluate,
+    darts_scores.QUICK,
+    darts_scores.NUM_IMAGES,
+  ),
+  "nasbench201": _Space(
+    nasbench201.nasbench201,
+    lambda: {name: (name,) for name in scores.SCORES},
+    scores.find,
+    scores.evaluate,
+    cells.Config(IMAGE_SHAPE, NUM_CLASSES, NUM_CHANNELS, num_cells=1),
+    NUM_IMAGES,
+  ),
+}
+
+
+def _default_config(space: _Space, images: Images | None) -> Config:
+  if images is None:
+    return space.default
+  if jnp.ndim(images.x) != 4 or jnp.size(images.y) == 0:
+    raise ValueError(
+      "images must have the shape [B, H, W, C], at least one, got "
+      f"{jnp.shape(images.x)}."
+    )
+  _, height, width, channels = images.x.shape
+  suits = functools.partial(
+    dataclasses.replace,
+    image_shape=(height, width, channels),
+    num_classes=max(2, int(jnp.max(images.y)) + 1),
   )
+  default = space.default
+  if isinstance(default, darts_scores.Setting):
+    return dataclasses.replace(default, network=suits(default.network))
+  return suits(default)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,53 @@ from nagjax.types import Graph
 from nagjax.types import Key
 
 _MAX_INDEX = 2**31
+
+
+class LabelledGraphs(NamedTuple):
+  """The graphs of architectures, as a generator writes them node by node.
+
+  An architecture has `C` graphs of `n` nodes; see `GraphLayout`.
+
+  Attributes:
+    labels: `int32[..., C, n]` node types.
+    edges: `bool[..., C, n (n - 1) / 2]`, numbered by target: (0, 1), (0, 2),
+      (1, 2), (0, 3), ...
+  """
+
+  labels: jax.Array
+  edges: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GraphLayout:
+  """How a generator writes the architectures of a space.
+
+  Lukasik, Jung and Keuper, "Learning Where To Look - Generative NAS is
+  Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734, with the
+  node types and node orders of its program.
+
+  Attributes:
+    labels: names of the `T` node types. The first is the output, which also
+      marks nodes that do not exist; the next `num_inputs` are inputs.
+    num_nodes: `n`.
+    num_inputs: node types that are inputs.
+    num_graphs: `C`, graphs of one architecture.
+    encode: `int32[..., L] -> LabelledGraphs`.
+    decode: `(graphs, scores f32[..., C, n (n - 1) / 2]) -> (archs, valid)`.
+      Where a graph has too many edges, those of the highest scores stay.
+  """
+
+  labels: tuple[str, ...]
+  num_nodes: int
+  num_inputs: int
+  num_graphs: int
+  encode: Callable[[Archs], LabelledGraphs]
+  decode: Callable[[LabelledGraphs, jax.Array], tuple[Archs, jax.Array]]
+
+  @property
+  def num_edges(self) -> int:
+    """Possible edges of one graph."""
+    return self.num_nodes * (self.num_nodes - 1) // 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,6 +99,7 @@ class SearchSpace:
       several vectors are one architecture.
     key_fn: `int32[..., L] -> uint32[..., 2]`, `keys` of a space in which
       several vectors are one architecture.
+    layout: how a graph generator writes architectures; None if it cannot.
   """
 
   name: str
@@ -69,6 +118,7 @@ class SearchSpace:
   num_tries: int = 1
   sample_fn: Callable[[Key, int], Archs] | None = None
   key_fn: Callable[[Archs], jax.Array] | None = None
+  layout: GraphLayout | None = None
 
   @property
   def num_variables(self) -> int:

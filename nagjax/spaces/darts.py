@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nagjax.spaces import base
+from nagjax.spaces import darts_layout
 from nagjax.types import Archs
 from nagjax.types import Graph
 
@@ -88,6 +89,14 @@ def darts() -> base.SearchSpace:
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=math.prod(cardinalities),
     topology=topology * len(CELLS),
+    layout=base.GraphLayout(
+      labels=darts_layout.LABELS,
+      num_nodes=darts_layout.NUM_NODES,
+      num_inputs=2,
+      num_graphs=len(CELLS),
+      encode=encode,
+      decode=decode,
+    ),
   )
 
 
@@ -228,6 +237,33 @@ def to_soft_graph(options: jax.Array) -> Graph:
     "...vk,vkij->...ij", pairs, pair_edges, precision="highest"
   )
   return Graph(nodes, edges + jnp.broadcast_to(fixed_edges, edges.shape))
+
+
+def encode(archs: Archs) -> base.LabelledGraphs:
+  """AG-Net's graphs of the normal and the reduction cell.
+
+  Nodes are those of one cell in `to_graph`; see `darts_layout.write`.
+  """
+  cells = archs.reshape(*archs.shape[:-1], len(CELLS), _CELL_SIZE)
+  return darts_layout.write(
+    cells[..., :_NUM_OPS], _sources(cells[..., _NUM_OPS:])
+  )
+
+
+def decode(
+  written: base.LabelledGraphs, scores: jax.Array
+) -> tuple[Archs, jax.Array]:
+  """Reads AG-Net's graphs; see `darts_layout.read`.
+
+  The vectors are always architectures; valid is whether both graphs are cells.
+  """
+  operations, sources, valid = darts_layout.read(written, scores)
+  low, high = sources[..., 2::2], sources[..., 3::2]
+  node = jnp.asarray(_CHOOSING).reshape((1,) * (low.ndim - 1) + (-1,))
+  # Before (low, high), `PAIRS` has those of lower first sources.
+  chosen = low * (2 * node - low - 1) // 2 + high - low - 1
+  cells = jnp.concatenate([operations, chosen], axis=-1)
+  return jax.lax.collapse(cells, cells.ndim - 2), jnp.all(valid, axis=-1)
 
 
 def canonicalise(archs: Archs) -> Archs:

@@ -20,6 +20,7 @@ import numpy as np
 
 from nagjax.spaces import base
 from nagjax.spaces import graphs
+from nagjax.spaces import layouts
 from nagjax.types import Archs
 from nagjax.types import Graph
 from nagjax.types import Key
@@ -36,6 +37,15 @@ NUM_ARCHITECTURES = 423_624
 
 LABELS = (OUTPUT, INPUT, *OPERATIONS)
 """Columns of the graphs' node labels, in OptiProxy-NAS's order."""
+
+GENERATED_LABELS = (
+  OUTPUT,
+  INPUT,
+  "conv1x1-bn-relu",
+  "conv3x3-bn-relu",
+  "maxpool3x3",
+)
+"""Node types of AG-Net's graphs, in its order."""
 
 _CARDINALITIES = (2,) * NUM_EDGES + (len(OPERATIONS),) * NUM_INNER
 _ABSENT = 3
@@ -64,6 +74,14 @@ def nasbench101() -> base.SearchSpace:
     topology=(True,) * NUM_EDGES + (False,) * NUM_INNER,
     sample_fn=sample_cells,
     key_fn=keys,
+    layout=base.GraphLayout(
+      labels=GENERATED_LABELS,
+      num_nodes=NUM_VERTICES,
+      num_inputs=1,
+      num_graphs=1,
+      encode=encode,
+      decode=decode,
+    ),
   )
 
 
@@ -164,6 +182,46 @@ def to_soft_graph(options: jax.Array) -> Graph:
   nodes = nodes.at[..., -1, LABELS.index(OUTPUT)].set(1.0)
   nodes = nodes.at[..., 1:-1, 2:].set(options[..., NUM_EDGES:, :])
   return Graph(nodes, adjacency)
+
+
+def encode(archs: Archs) -> base.LabelledGraphs:
+  """AG-Net's graphs: the pruned cell, its output behind its last vertex."""
+  edges, present = _pruned(archs)
+  types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
+  labels = jnp.pad(
+    types[archs[..., NUM_EDGES:]], [(0, 0)] * (archs.ndim - 1) + [(1, 1)]
+  )
+  labels = labels.at[..., 0].set(GENERATED_LABELS.index(INPUT))
+  return layouts.write(
+    jnp.where(present, labels, 0), graphs.adjacency_matrix(edges, NUM_VERTICES)
+  )
+
+
+def decode(
+  written: base.LabelledGraphs, scores: jax.Array
+) -> tuple[Archs, jax.Array]:
+  """Reads AG-Net's graphs up to the first output.
+
+  The vectors are not pruned. Valid are those that start with an input, have
+  operations up to the output and satisfy `is_valid`; a graph of more than nine
+  edges is not one, whatever the scores.
+  """
+  del scores
+  labels, edges = written.labels[..., 0, :], written.edges[..., 0, :]
+  end = layouts.end(labels)
+  _, target = graphs.edge_ends(NUM_VERTICES - 1)
+  kept = target.reshape((1,) * end.ndim + (-1,)) < end[..., None]
+  inner = edges[..., : len(target)] & kept
+  into_output = layouts.edges_into(edges, end, NUM_VERTICES)[..., :-1]
+  numbers = jnp.asarray(layouts.positions(GENERATED_LABELS, OPERATIONS))
+  operations = numbers[labels[..., 1:-1]]
+  vertex = jnp.arange(1, 1 + NUM_INNER).reshape((1,) * end.ndim + (-1,))
+  fits = (operations >= 0) | (vertex >= end[..., None])
+  archs = jnp.concatenate(
+    [inner, into_output, jnp.maximum(operations, 0)], axis=-1, dtype=jnp.int32
+  )
+  valid = is_valid(archs) & jnp.all(fits, axis=-1)
+  return archs, valid & (labels[..., 0] == GENERATED_LABELS.index(INPUT))
 
 
 def to_features(archs: Archs) -> jax.Array:

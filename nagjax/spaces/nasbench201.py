@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.spaces import base
+from nagjax.spaces import graphs
+from nagjax.spaces import layouts
 from nagjax.types import Archs
 from nagjax.types import Graph
 
@@ -37,6 +39,17 @@ TARGETS = (1, 2, 2, 3, 3, 3)
 
 FEATURE_COLUMNS = ("input", "output", *OPERATIONS)
 """Columns of the papers' 8 x 7 matrix; rows are input, e0..e5, output."""
+
+GENERATED_LABELS = (
+  "output",
+  "input",
+  "nor_conv_1x1",
+  "nor_conv_3x3",
+  "avg_pool_3x3",
+  "skip_connect",
+  "none",
+)
+"""Node types of AG-Net's graphs, in its order."""
 
 # Operation on node, string order: e0 = 0->1 feeds the edges that leave node 1
 # (e2, e4), e1 and e2 feed e5, and what enters node 3 feeds the output.
@@ -69,6 +82,14 @@ def nasbench201() -> base.SearchSpace:
     canonicalise=canonicalise,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=len(OPERATIONS) ** NUM_EDGES,
+    layout=base.GraphLayout(
+      labels=GENERATED_LABELS,
+      num_nodes=NUM_EDGES + 2,
+      num_inputs=1,
+      num_graphs=1,
+      encode=encode,
+      decode=decode,
+    ),
   )
 
 
@@ -178,6 +199,32 @@ def to_soft_graph(options: jax.Array) -> Graph:
   return Graph(
     nodes, jnp.broadcast_to(adjacency, (*nodes.shape[:-2], *adjacency.shape))
   )
+
+
+def encode(archs: Archs) -> base.LabelledGraphs:
+  """AG-Net's graphs: input, e0..e5, output, with the edges of `to_graph`."""
+  types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
+  labels = jnp.pad(types[archs], [(0, 0)] * (archs.ndim - 1) + [(1, 1)])
+  labels = labels.at[..., 0].set(GENERATED_LABELS.index("input"))
+  source, target = graphs.edge_ends(NUM_EDGES + 2)
+  edges = to_graph(archs).adjacency[..., source, target] > 0
+  return base.LabelledGraphs(labels[..., None, :], edges[..., None, :])
+
+
+def decode(
+  written: base.LabelledGraphs, scores: jax.Array
+) -> tuple[Archs, jax.Array]:
+  """Reads AG-Net's graphs; valid are those that `encode` writes.
+
+  An operation that is none reads 0.
+  """
+  del scores
+  numbers = jnp.asarray(layouts.positions(GENERATED_LABELS, OPERATIONS))
+  archs = jnp.maximum(numbers[written.labels[..., 0, 1:-1]], 0)
+  expected = encode(archs)
+  same_labels = jnp.all(written.labels == expected.labels, axis=(-2, -1))
+  same_edges = jnp.all(written.edges == expected.edges, axis=(-2, -1))
+  return archs, same_labels & same_edges
 
 
 def edge_source_adjacency() -> jax.Array:

@@ -57,6 +57,14 @@ def nasbench_nlp() -> base.SearchSpace:
     + (False,) * cells.MAX_NODES
     + (True,) * (cells.NUM_VARIABLES - cells.FIRST_INPUT),
     num_tries=_NUM_TRIES,
+    layout=base.GraphLayout(
+      labels=cells.LABELS,
+      num_nodes=cells.NUM_VERTICES,
+      num_inputs=1,
+      num_graphs=1,
+      encode=cells.encode,
+      decode=cells.decode,
+    ),
   )
   return dataclasses.replace(
     space, key_fn=lambda archs: space.keys(cells.canonicalise(archs))

@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.spaces import base
+from nagjax.spaces import graphs
+from nagjax.spaces import layouts
 from nagjax.types import Archs
 from nagjax.types import Graph
 
@@ -71,6 +73,7 @@ FIRST_OPERATION = 1 + MAX_STATES
 FIRST_INPUT = FIRST_OPERATION + MAX_NODES
 _ARITY = np.asarray([arity for _, arity in OPERATIONS], np.int32)
 _IS_BLEND = np.asarray([name == "blend" for name, _ in OPERATIONS])
+_INPUT = LABELS.index("input")
 
 
 class _Parts(NamedTuple):
@@ -214,6 +217,100 @@ def to_soft_graph(options: jax.Array) -> Graph:
   nodes = nodes.at[..., len(INPUTS) : -1, :].set(operations @ one_hot)
   nodes = nodes.at[..., -1, LABELS.index("output")].set(1.0)
   return Graph(nodes, adjacency)
+
+
+def encode(archs: Archs) -> base.LabelledGraphs:
+  """AG-Net's graphs: the four inputs, the used nodes in order, the output.
+
+  All inputs are there, read or not. Nodes that are states lead to the output;
+  which state each is, and the order of the inputs of a `blend`, is not written.
+  """
+  nodes, adjacency = to_graph(archs)
+  labels = jnp.argmax(nodes, axis=-1).astype(jnp.int32)
+  labels = labels.at[..., : len(INPUTS)].set(_INPUT)
+  return layouts.write(labels, adjacency > 0)
+
+
+def decode(
+  written: base.LabelledGraphs, scores: jax.Array
+) -> tuple[Archs, jax.Array]:
+  """Reads AG-Net's graphs up to the first output.
+
+  States are numbered, and inputs of operations listed, in the order of nodes:
+  so `decode(encode(archs))` is the same cell if its states and the inputs of
+  each `blend` are in that order, and else the cell in which they are. The last
+  node must be a state; of more than three, it and the two whose edges to the
+  output have the highest scores are. A previous state that the cell does not
+  have is one that it has, as in the vector. Edges from inputs to the output are
+  not read.
+
+  Valid are graphs that start with four inputs, have operations up to the
+  output, a fitting number of edges into every node that leads to a state, and
+  satisfy `is_valid`.
+
+  Differs from the program, which finds scores of states in the last column of
+  the matrix whatever the number of nodes, has no rule for the number of edges
+  into a node, and takes at most 42 edges in all.
+  """
+  labels, edges = written.labels[..., 0, :], written.edges[..., 0, :]
+  end = layouts.end(labels)
+  exists = _up_to(end - len(INPUTS), MAX_NODES)
+  sources = jnp.swapaxes(graphs.adjacency_matrix(edges, NUM_VERTICES), -1, -2)
+  sources = sources[..., len(INPUTS) : -1, :]
+  arity = jnp.sum(sources, axis=-1, dtype=jnp.int32)
+  inner = labels[..., len(INPUTS) : -1]
+  operations = jnp.asarray(_operation_table())[
+    inner, jnp.minimum(arity, MAX_INPUTS + 1)
+  ]
+  fits = operations >= 0
+  order = jnp.argsort(~sources, axis=-1, stable=True)[..., :MAX_INPUTS]
+  reads = (fits & exists)[..., None] & _up_to(arity, MAX_INPUTS)
+  states, num_states, sound = _read_states(edges, scores[..., 0, :], end)
+  variables = [
+    jnp.maximum(num_states, 1)[..., None] - 1,
+    states,
+    jnp.where(fits & exists, operations, 0),
+    jnp.where(reads, order, 0).reshape((*end.shape, MAX_NODES * MAX_INPUTS)),
+  ]
+  archs = jnp.concatenate(variables, axis=-1).astype(jnp.int32)
+  parts = _parts(archs)
+  used = _used(_counts(parts), parts)[..., len(INPUTS) :]
+  valid = sound & is_valid(archs) & jnp.all(fits | ~used, axis=-1)
+  valid &= jnp.all(labels[..., : len(INPUTS)] == _INPUT, axis=-1)
+  return archs, valid & jnp.all((inner > _INPUT) | ~exists, axis=-1)
+
+
+def _read_states(
+  edges: jax.Array, scores: jax.Array, end: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The nodes that lead to the output.
+
+  Returns:
+    `int32[..., 3]` nodes in their order, 0 where there are fewer; `int32[...]`
+    how many; `bool[...]` whether the last node is one of them.
+  """
+  nodes = slice(len(INPUTS), -1)
+  linked = layouts.edges_into(edges, end, NUM_VERTICES)[..., nodes]
+  scores = layouts.edges_into(scores, end, NUM_VERTICES)[..., nodes]
+  last = end[..., None] - 1 - len(INPUTS)
+  is_last = _leading(jnp.arange(MAX_NODES), scores.ndim) == last
+  value = jnp.where(linked, jnp.where(is_last, jnp.inf, scores), -jnp.inf)
+  best, node = jax.lax.top_k(value, MAX_STATES)
+  states = jnp.sort(jnp.where(best > -jnp.inf, node, MAX_NODES), axis=-1)
+  exists = states < MAX_NODES
+  return (
+    jnp.where(exists, states, 0),
+    jnp.sum(exists, axis=-1, dtype=jnp.int32),
+    jnp.any(linked & is_last, axis=-1),
+  )
+
+
+def _operation_table() -> np.ndarray:
+  """Operation of a label and a number of inputs up to four; -1 if none."""
+  table = np.full((len(LABELS), MAX_INPUTS + 2), -1, np.int32)
+  for number, (name, arity) in enumerate(OPERATIONS):
+    table[LABELS.index(name), arity] = number
+  return table
 
 
 def _parts(archs: Archs) -> _Parts:

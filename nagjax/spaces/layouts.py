@@ -1,0 +1,73 @@
+"""Parts of graph layouts: how spaces write and read `base.LabelledGraphs`.
+
+Label 0, the output, also marks the nodes behind it, which do not exist. Edges
+are those of `graphs.edge_ends`.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax.spaces import base
+from nagjax.spaces import graphs
+
+
+def positions(names: Sequence[str], options: Sequence[str]) -> np.ndarray:
+  """Where each name is among the options, `int32[len(names)]`; -1 if nowhere.
+
+  Example:
+    >>> positions(("output", "pool"), ("pool", "conv")).tolist()
+    [-1, 0]
+  """
+  place = {option: index for index, option in enumerate(options)}
+  return np.asarray([place.get(name, -1) for name in names], np.int32)
+
+
+def write(labels: jax.Array, adjacency: jax.Array) -> base.LabelledGraphs:
+  """Moves the nodes that do not exist behind the output.
+
+  Args:
+    labels: `int32[..., n]`; 0 for the output, which is last, and for what does
+      not exist.
+    adjacency: `bool[..., n, n]`, without edges of what does not exist.
+
+  Returns:
+    The one graph of each architecture: the other nodes, in their order, and the
+    output directly behind them.
+  """
+  missing = (labels == 0).at[..., -1].set(False)
+  order = jnp.argsort(missing, axis=-1, stable=True)
+  labels = jnp.take_along_axis(labels, order, axis=-1)
+  rows = jnp.take_along_axis(adjacency, order[..., :, None], axis=-2)
+  matrix = jnp.take_along_axis(rows, order[..., None, :], axis=-1)
+  source, target = graphs.edge_ends(labels.shape[-1])
+  edges = matrix[..., source, target]
+  return base.LabelledGraphs(labels[..., None, :], edges[..., None, :])
+
+
+def end(labels: jax.Array) -> jax.Array:
+  """Place of the first output, `int32[..., n] -> int32[...]`; 0 if none."""
+  return jnp.argmax(labels == 0, axis=-1).astype(jnp.int32)
+
+
+def edges_into(
+  edges: jax.Array, target: jax.Array, num_nodes: int
+) -> jax.Array:
+  """Values of the edges into one node of each graph.
+
+  Args:
+    edges: `[..., n (n - 1) / 2]` values.
+    target: `int32[...]` nodes.
+    num_nodes: `n`.
+
+  Returns:
+    `[..., n]`, by source; zero from the target on.
+  """
+  source = jnp.arange(num_nodes).reshape((1,) * target.ndim + (-1,))
+  target = target[..., None]
+  earlier = source < target
+  place = jnp.where(earlier, source + target * (target - 1) // 2, 0)
+  values = jnp.take_along_axis(edges, place, axis=-1)
+  return jnp.where(earlier, values, jnp.zeros_like(values))
