@@ -225,6 +225,7 @@ def make_plan(values: flags.FlagValues) -> Plan:
         num_constraints=len(problem.constraints),
         variant=variant,
         options=options[name],
+        data_dir=values.data_dir,
       )
       driver.validate_budget(
         found.algorithm, problem, budget=budget, prior=prior

@@ -64,6 +64,7 @@ _SPACES = {
 }
 
 _ALGORITHMS = {
+  ("agnet", ""): _Entry("agnet", "agnet"),
   ("bananas", ""): _Entry("bananas", "bananas"),
   ("ednag", ""): _Entry("ednag", "ednag"),
   ("ednag", "reference"): _Entry("ednag_reference", "ednag_reference"),
@@ -103,14 +104,18 @@ def benchmark_names(data_dir: str | None = None) -> list[str]:
   tables = tabular.nasbench201_data_sets(data_dir)
   has_graphs = (data_directory(data_dir) / nasbench101.FILE).is_file()
   own = trained.data_sets(data_dir)
-  scores = importlib.import_module("nagjax.candidates.zerocost").SCORES
+  objective = importlib.import_module("nagjax.candidates.objective")
   return [
     "synthetic",
     *([nasbench101.NAME] if has_graphs else []),
     *(f"nasbench201/{name}" for name in tables),
     *(f"trained/{name}" for name in own),
     *surrogate.known_names(data_dir),
-    *(f"zerocost/{score}@nasbench201" for score in sorted(scores)),
+    *(
+      f"zerocost/{score}@{space}"
+      for space in objective.space_names()
+      for score in objective.score_names(space)
+    ),
   ]
 
 
@@ -169,6 +174,7 @@ def make_search(
   num_constraints: int = 0,
   variant: str = "",
   options: Mapping[str, Any] | None = None,
+  data_dir: str | None = None,
 ) -> Search:
   """Builds an algorithm for a benchmark.
 
@@ -179,11 +185,14 @@ def make_search(
     num_constraints: limits of the problem, for algorithms that learn them.
     variant: "" or a published variant such as "reference".
     options: fields of the algorithm's Config, as values or as text.
+    data_dir: where the user's own pretrained weights are; see
+      `benchmarks.data_directory`.
 
   Returns:
     The algorithm, its params, the resolved Config and its round limit.
 
   Raises:
+    FileNotFoundError: if the algorithm needs weights that nobody trained.
     ValueError: if a name or an option is unknown or has a wrong value.
   """
   _require(name, algorithm_names(), "algorithm")
@@ -199,8 +208,11 @@ def make_search(
     chosen[option] = _parse(module.Config, name, option, value)
   config = module.Config(**chosen)
   builder: Callable[..., Algorithm] = getattr(module, entry.builder)
-  algorithm = builder(benchmark.space, config)
-  params = module.params(config) if hasattr(module, "params") else ()
+  space = benchmark.space
+  algorithm = builder(space, config)
+  params: Params = ()
+  if hasattr(module, "params"):
+    params = module.params(space, config, data_directory(data_dir))
   rounds = getattr(module, "num_rounds", _default_rounds)
   return Search(algorithm, params, config, rounds(config, algorithm, budget))
 

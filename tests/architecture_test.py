@@ -25,10 +25,11 @@ ALLOWED = {
   "problem": {"types", "spaces", "benchmarks"},
   **{room: {"types"} for room in MATHEMATICS},
   "predictors": {"types", "spaces", *MATHEMATICS},
-  "algorithms": {"types", "spaces", "predictors", *MATHEMATICS},
+  "generation": {"types", "spaces", "networks", "files"},
+  "algorithms": {"types", "spaces", "predictors", "generation", *MATHEMATICS},
   "candidates": {"types", "spaces", "files", "networks"},
   "search": {"types", "spaces", "files", "problem", "sharding"},
-  "convert": {"types", "spaces", "files", "benchmarks"},
+  "convert": {"types", "spaces", "files", "networks", "benchmarks"},
 }
 """What a room may import besides itself; the registry stands on all."""
 

@@ -47,12 +47,22 @@ def any_equal(
   return jnp.any(equal & used[None], axis=-1)
 
 
-def is_copy(space: SearchSpace, archs: Archs) -> jax.Array:
-  """Whether each of `int32[C, L]` equals an earlier row, `bool[C]`."""
+def is_copy(
+  space: SearchSpace, archs: Archs, counts: jax.Array | None = None
+) -> jax.Array:
+  """Whether each of `int32[C, L]` equals an earlier row, `bool[C]`.
+
+  Args:
+    space: the search space.
+    archs: the rows.
+    counts: `bool[C]` rows that others can be copies of; all by default.
+  """
   names = space.keys(archs)
-  order = jnp.lexsort((names[:, 1], names[:, 0]))
-  # The sort is stable, so the first of equal rows is the earliest.
+  counts = jnp.ones(archs.shape[0], bool) if counts is None else counts
+  order = jnp.lexsort((~counts, names[:, 1], names[:, 0]))
+  # The sort is stable, so the first of equal rows that count is the earliest.
   same = jnp.all(names[order][1:] == names[order][:-1], axis=-1)
+  same &= counts[order][:-1]
   return jnp.zeros(archs.shape[0], bool).at[order[1:]].set(same)
 
 

@@ -28,6 +28,7 @@ acts through the archive; there is no schedule over the search as a whole.
 
 import dataclasses
 import math
+import os
 from typing import NamedTuple
 
 import jax
@@ -283,8 +284,13 @@ def generate(
   return populations.reshape(-1, space.num_variables)
 
 
-def params(config: Config) -> Params:
+def params(
+  space: SearchSpace,
+  config: Config,
+  directory: str | os.PathLike[str] | None = None,
+) -> Params:
   """The hyper-parameters that a Config names."""
+  del space, directory
   return Params(
     theta=jnp.float32(config.theta),
     noise=jnp.float32(config.noise),

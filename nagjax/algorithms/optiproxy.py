@@ -30,8 +30,9 @@ import jax.numpy as jnp
 import optax
 
 from nagjax import networks
+from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
-from nagjax.evolution.fitness import normal_scores
+from nagjax.predictors import ensembles
 from nagjax.predictors import fitting
 from nagjax.relaxation import gumbel as gumbel_lib
 from nagjax.relaxation import latin_hypercube
@@ -40,11 +41,9 @@ from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import Archs
 from nagjax.types import Evaluation
-from nagjax.types import Graph
 from nagjax.types import Key
 from nagjax.types import Params
 from nagjax.types import Proposal
-from nagjax.types import Status
 
 PROXIES = ("gat", "gcn", "lstm", "mlp")
 
@@ -125,20 +124,11 @@ class State(NamedTuple):
   """What the search remembers.
 
   Attributes:
-    archs: `int32[M, L]`; the first `num` are in use.
-    target: `f32[M]` what the first head learns: the objective, before it is
-      scalarised if there are constraints; `-inf` for failures.
-    objective: `f32[M]` the scalarised objective.
-    violations: `f32[M, C]`.
-    num: `int32[]`.
+    archive: what was evaluated.
     members: the proxies, leading size `num_members`.
   """
 
-  archs: jax.Array
-  target: jax.Array
-  objective: jax.Array
-  violations: jax.Array
-  num: jax.Array
+  archive: archive_lib.Archive
   members: fitting.Fitted
 
 
@@ -157,26 +147,17 @@ class Info(NamedTuple):
 def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
   """Builds the search; it has no params.
 
-  Failed architectures are remembered as the worst. A proposal that finds no
-  unseen candidate is uniformly random.
+  A proposal that finds no unseen candidate is uniformly random.
   """
   config = config or Config()
   network = make_proxy(space, config)
-  size, batch_size = config.archive_size, config.batch_size
+  batch_size = config.batch_size
 
   def init(key: Key, params: Params) -> State:
     del params
-    keys = jax.random.split(key, config.num_members)
-    members = jax.vmap(
-      lambda key: fitting.init(key, network, _fit_config(config))
-    )(keys)
     return State(
-      archs=jnp.zeros((size, space.num_variables), jnp.int32),
-      target=jnp.full(size, -jnp.inf, jnp.float32),
-      objective=jnp.full(size, -jnp.inf, jnp.float32),
-      violations=jnp.zeros((size, config.num_constraints), jnp.float32),
-      num=jnp.int32(0),
-      members=members,
+      archive_lib.empty(space, config.archive_size, config.num_constraints),
+      ensembles.init(key, network, config.num_members, _fit_config(config)),
     )
 
   def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
@@ -189,12 +170,16 @@ def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
     else:
       num = config.num_groups * config.num_samples
       archs = space.sample(search_key, num)
-    used = jnp.arange(size) < state.num
-    allowed = space.is_valid(archs) & ~choosing.is_copy(space, archs)
-    allowed &= ~choosing.any_equal(space, archs, state.archs, used)
+    allowed = archive_lib.unseen(
+      state.archive, space, archs, space.is_valid(archs)
+    )
     if config.selects:
-      graphs = space.to_graph(archs)
-      mean, deviation = predict(network, state.members, graphs, config)
+      mean, deviation = ensembles.predict(
+        network,
+        state.members,
+        space.to_graph(archs),
+        penalty=config.penalty,
+      )
     else:
       # The position of a draw is as good as random.
       mean = -jnp.arange(archs.shape[0], dtype=jnp.float32)
@@ -211,27 +196,9 @@ def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params
   ) -> tuple[State, Info]:
     del params
-    archs, objective = proposal.archs, evaluation.objective
-    violations = evaluation.violations[:, : config.num_constraints]
-    target = (
-      evaluation.objectives[:, 0] if config.num_constraints else objective
-    )
-    known = proposal.valid & (evaluation.status != Status.DENIED)
-    if archs.shape[0] > size // 2:
-      best = jax.lax.top_k(jnp.where(known, objective, -jnp.inf), size // 2)[1]
-      archs, objective, known = archs[best], objective[best], known[best]
-      target, violations = target[best], violations[best]
-    place, num = choosing.new_places(
-      space, archs, known, state.archs, state.num
-    )
-    state = state._replace(
-      archs=state.archs.at[place].set(archs, mode="drop"),
-      target=state.target.at[place].set(target, mode="drop"),
-      objective=state.objective.at[place].set(objective, mode="drop"),
-      violations=state.violations.at[place].set(violations, mode="drop"),
-      num=num,
-    )
-    return state, Info(jnp.max(state.objective), state.num)
+    archive = archive_lib.add(state.archive, space, proposal, evaluation)
+    best = jnp.max(archive.objective)
+    return state._replace(archive=archive), Info(best, archive.num)
 
   return Algorithm(init, ask, tell, config.num_initial, batch_size)
 
@@ -250,54 +217,16 @@ def fit(
   key: Key, state: State, space: SearchSpace, config: Config
 ) -> fitting.Fitted:
   """Step 1: every member goes on fitting the archive."""
-  network = make_proxy(space, config)
-  used = jnp.arange(config.archive_size) < state.num
-  targets = normal_scores(state.target, used)[:, None]
-  if config.num_constraints:
-    targets = jnp.concatenate(
-      [targets, scaled_violations(state.violations, used)], axis=-1
-    )
-  graphs = space.to_graph(state.archs)
-  num = jnp.maximum(state.num, 1)
-  keys = jax.random.split(key, config.num_members)
-  return jax.vmap(
-    lambda key, member: fitting.fit(
-      key, network, member, graphs, targets, num, _fit_config(config)
-    )
-  )(keys, state.members)
-
-
-def scaled_violations(violations: jax.Array, used: jax.Array) -> jax.Array:
-  """Violations as targets near 1 whose sign still says what is feasible.
-
-  `sign(v) log(1 + |v|)` in units of its root mean square: costs spread over
-  orders of magnitude, and the limit is what matters. Violations of failures,
-  which are infinite, count as three units.
-  """
-  finite = jnp.isfinite(violations) & used[:, None]
-  logs = jnp.sign(violations) * jnp.log1p(jnp.abs(violations))
-  squares = jnp.where(finite, logs, 0.0) ** 2
-  count = jnp.maximum(jnp.sum(finite, axis=0), 1)
-  scale = jnp.sqrt(jnp.sum(squares, axis=0) / count + 1e-12)
-  scaled = jnp.where(finite, logs, jnp.inf) / scale[None]
-  return jnp.where(used[:, None], jnp.clip(scaled, -3.0, 3.0), 0.0)
-
-
-def predict(
-  network: networks.Network,
-  members: fitting.Fitted,
-  graphs: Graph,
-  config: Config,
-) -> tuple[jax.Array, jax.Array]:
-  """Mean and deviation of what the members promise, `f32[...]` each.
-
-  Predicted violations are subtracted from the mean.
-  """
-  heads = jax.vmap(network.apply, (0, None))(members.weights, graphs)
-  objective, violations = heads[..., 0], heads[..., 1:]
-  mean, deviation = jnp.mean(objective, axis=0), _deviation(objective)
-  excess = jnp.sum(jnp.maximum(jnp.mean(violations, axis=0), 0.0), axis=-1)
-  return mean - config.penalty * excess, deviation
+  archive = state.archive
+  return ensembles.fit(
+    key,
+    make_proxy(space, config),
+    state.members,
+    space.to_graph(archive.archs),
+    ensembles.targets(archive.target, archive.violations, archive.used),
+    jnp.maximum(archive.num, 1),
+    _fit_config(config),
+  )
 
 
 def generate(
@@ -311,8 +240,9 @@ def generate(
   optimiser = optax.adam(config.search_learning_rate)
   start = latin_hypercube(start_key, num_groups, group[1:])
   num_elites = num_groups // 2
-  _, elites = jax.lax.top_k(state.objective, num_elites)
-  start = start.at[:num_elites].add(2.0 * space.one_hot(state.archs[elites]))
+  _, elites = jax.lax.top_k(state.archive.objective, num_elites)
+  elite_archs = state.archive.archs[elites]
+  start = start.at[:num_elites].add(2.0 * space.one_hot(elite_archs))
   variables = proxy_search.init(start, space.cardinalities, optimiser)
   beta = choosing.optimism(config.boldness, num_groups)[
     jnp.argsort(jnp.arange(num_groups) % 2, stable=True)
@@ -320,7 +250,9 @@ def generate(
 
   def value(options: jax.Array) -> jax.Array:
     graphs = space.to_soft_graph(options)
-    mean, deviation = predict(network, state.members, graphs, config)
+    mean, deviation = ensembles.predict(
+      network, state.members, graphs, penalty=config.penalty
+    )
     return mean + beta * deviation
 
   variables = proxy_search.optimise(
@@ -353,13 +285,6 @@ def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   return choosing.rounds_with_slack(
     config.num_initial, config.batch_size, budget
   )
-
-
-def _deviation(values: jax.Array) -> jax.Array:
-  """Standard deviation over the first axis; its gradient at 0 is 0."""
-  centred = values - jnp.mean(values, axis=0, keepdims=True)
-  variance = jnp.sum(centred**2, axis=0) / max(values.shape[0] - 1, 1)
-  return jnp.sqrt(jnp.maximum(variance, 1e-8))
 
 
 def _fit_config(config: Config) -> fitting.Config:

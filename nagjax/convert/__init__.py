@@ -5,6 +5,7 @@ everything but numbers and containers; what a format needs beyond NumPy is
 imported by the function that needs it.
 """
 
+from nagjax.convert import agnet
 from nagjax.convert.boosted import from_lightgbm_text
 from nagjax.convert.boosted import from_xgboost_json
 from nagjax.convert.help_latency import help_latencies
@@ -25,6 +26,7 @@ from nagjax.convert.pickles import ConversionError
 __all__ = [
   "ConversionError",
   "Table",
+  "agnet",
   "from_lightgbm_text",
   "from_xgboost_json",
   "help_latencies",

@@ -11,12 +11,8 @@ times for it; the arrays of times are then absent.
 """
 
 from collections.abc import Callable
-import contextlib
-import importlib
 import os
-import re
 from typing import Any
-import warnings
 
 import numpy as np
 
@@ -31,12 +27,9 @@ from nagjax.convert.nasbench201_table import build_table
 from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.nasbench201_table import missing_error
 from nagjax.convert.pickles import ConversionError
-from nagjax.convert.pickles import guarded
+from nagjax.convert.torch_files import load_torch
 
 KIND = "NAS-Bench-201 .pth"
-
-MIN_TORCH = (2, 6)
-"""Before 2.6 `weights_only` could be made to run code (CVE-2025-32434)."""
 
 _EXPECTED = "a NAS-Bench-201 .pth file"
 
@@ -100,47 +93,7 @@ def nasbench201_pth_file(
 
 def _load(path: str | os.PathLike[str]) -> Any:
   """Reads the file by PyTorch's restricted unpickler, without tensors."""
-  torch = _import_torch(path)
-
-  def read() -> Any:
-    with contextlib.ExitStack() as stack:
-      stack.enter_context(warnings.catch_warnings())
-      # They are about the age of the file, which a user cannot change.
-      warnings.simplefilter("ignore")
-      # Leaving the context forgets them, so not what the user has allowed.
-      known = torch.serialization.get_safe_globals()
-      added = [entry for entry in _numpy_globals() if entry not in known]
-      stack.enter_context(torch.serialization.safe_globals(added))
-      return torch.load(path, map_location="cpu", weights_only=True)
-
-  try:
-    return guarded(read, path, _EXPECTED)
-  except ConversionError as error:
-    # PyTorch explains at length how to allow a refused name; we want the name.
-    refused = re.search(r"GLOBAL (\S+)", str(error.__cause__))
-    if refused is None:
-      raise
-    raise ConversionError(
-      path,
-      f"{_EXPECTED} of plain numbers and containers",
-      f"one that refers to {refused[1]}, which is refused",
-      "Nothing of it was executed; fetch the file from its official source.",
-    ) from error
-
-
-def _import_torch(path: str | os.PathLike[str]) -> Any:
-  advice = "Run: pip install 'nagjax[convert]' (only this conversion needs it)."
-  expected = f"PyTorch {MIN_TORCH[0]}.{MIN_TORCH[1]} or newer to read it"
-  try:
-    torch = importlib.import_module("torch")
-  except ImportError as error:
-    raise ConversionError(path, expected, "no PyTorch", advice) from error
-  version = re.match(r"(\d+)\.(\d+)", torch.__version__)
-  if version is None or (int(version[1]), int(version[2])) < MIN_TORCH:
-    raise ConversionError(
-      path, expected, f"PyTorch {torch.__version__}", advice
-    )
-  return torch
+  return load_torch(path, _EXPECTED, _numpy_globals())
 
 
 def _numpy_globals() -> list[Any]:

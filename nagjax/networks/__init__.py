@@ -2,6 +2,7 @@
 
 from nagjax.networks import gat
 from nagjax.networks import gcn
+from nagjax.networks import generator
 from nagjax.networks import lstm
 from nagjax.networks import mlp
 from nagjax.networks import path_encoding
@@ -13,6 +14,7 @@ __all__ = [
   "flatten",
   "gat",
   "gcn",
+  "generator",
   "lstm",
   "mlp",
   "path_encoding",

@@ -58,7 +58,7 @@ class GenerateTest(parameterized.TestCase):
   def test_population_moves_to_the_fit_region(self):
     """Oracle: uniform samples, which a guided population must beat."""
     config = ednag.Config(archive_size=100)
-    params = ednag.params(config)
+    params = ednag.params(SPACE, config)
     archs = SPACE.sample(jax.random.key(1), 60)
     target = jnp.asarray([3, 3, 2, 1, 3, 3])
     agreement = jnp.sum(archs == target[None], axis=-1).astype(jnp.float32)
@@ -83,7 +83,7 @@ class GenerateTest(parameterized.TestCase):
 
 class ArchiveTest(parameterized.TestCase):
   def _told(self, config, archs, objective, status):
-    algorithm, params = ednag.ednag(SPACE, config), ednag.params(config)
+    algorithm, params = ednag.ednag(SPACE, config), ednag.params(SPACE, config)
     state = algorithm.init(jax.random.key(0), params)
     proposal = Proposal(archs, jnp.ones(archs.shape[0], bool))
     return algorithm.tell(
@@ -112,7 +112,7 @@ class ArchiveTest(parameterized.TestCase):
   def test_begins_anew_when_patience_ends(self):
     """Oracle: the documented rule, told one equal value after another."""
     config = ednag.Config(patience=2, patience_growth=3.0)
-    algorithm, params = ednag.ednag(SPACE, config), ednag.params(config)
+    algorithm, params = ednag.ednag(SPACE, config), ednag.params(SPACE, config)
     state = algorithm.init(jax.random.key(0), params)
     ends = []
     for index in range(4):

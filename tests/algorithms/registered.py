@@ -19,6 +19,19 @@ MAX_ROUNDS = 9
 FAILING_SHARE = 0.1
 
 TINY = {
+  ("agnet", ""): dict(
+    num_initial=5,
+    batch_size=3,
+    archive_size=20,
+    hidden_size=4,
+    num_members=2,
+    fit_steps=3,
+    fit_batch_size=8,
+    train_steps=2,
+    train_batch_size=4,
+    num_latents=4,
+    num_decodes=3,
+  ),
   ("bananas", ""): dict(
     num_initial=5, batch_size=3, num_candidates=20, hidden_size=4, fit_steps=3
   ),

@@ -1,0 +1,176 @@
+"""Training a generator: on a whole space first, then on its best members.
+
+Lukasik, Jung and Keuper, "Learning Where To Look - Generative NAS is
+Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734, section
+3.2, after Tripp, Daxberger and Hernández-Lobato, "Sample-Efficient Optimization
+in the Latent Space of Deep Generative Models via Weighted Retraining", NeurIPS
+2020, https://arxiv.org/abs/2006.09191.
+
+A generator has no encoder: every graph is a target for latent vectors that have
+nothing to do with it, so scores become the distribution of the targets.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+import optax
+
+from nagjax.networks import generator as generator_lib
+from nagjax.networks.generator import Generator
+from nagjax.networks.generator import Params
+from nagjax.networks.generator import Scores
+from nagjax.spaces.base import GraphLayout
+from nagjax.spaces.base import LabelledGraphs
+
+ValueFn = Callable[[Scores], jax.Array]
+"""Maps scores of generated graphs, `[B, C, ...]`, to values, `[B]`."""
+
+RANK_OFFSET = 0.01
+"""`k` of the rank weights; the paper writes 10e-3."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options.
+
+  Attributes:
+    learning_rate: of Adam, at the start.
+    first_moment: decay of Adam's first moment; the program has 0.5.
+    decay_steps: steps in which the learning rate falls to 0 along a cosine; it
+      is constant if 0.
+  """
+
+  learning_rate: float = 1e-3
+  first_moment: float = 0.5
+  decay_steps: int = 0
+
+  def __post_init__(self):
+    if self.learning_rate <= 0 or not 0 <= self.first_moment < 1:
+      raise ValueError(
+        "learning_rate must be positive and first_moment in [0, 1), got "
+        f"{self.learning_rate} and {self.first_moment}."
+      )
+    if self.decay_steps < 0:
+      raise ValueError(
+        f"decay_steps must be at least 0, got {self.decay_steps}."
+      )
+
+
+class Trained(NamedTuple):
+  """Generators in the state of their training.
+
+  Attributes:
+    params: leading axis `C`, one generator for each graph of an architecture.
+    optimiser: moments.
+  """
+
+  params: Params
+  optimiser: optax.OptState
+
+
+def make_generator(layout: GraphLayout) -> Generator:
+  """The generator that writes one graph of a layout."""
+  config = generator_lib.Config(
+    num_rounds=4 if layout.num_inputs == 2 else 2,
+    num_inputs=layout.num_inputs,
+  )
+  return generator_lib.generator(layout.num_nodes, len(layout.labels), config)
+
+
+def start(params: Params, config: Config) -> Trained:
+  """Begins a training at given weights, leading axis `C`."""
+  return Trained(params, _optimiser(config).init(params))
+
+
+def generate(network: Generator, params: Params, z: jax.Array) -> Scores:
+  """Scores of the graphs of architectures.
+
+  Args:
+    network: the generator.
+    params: leading axis `C`.
+    z: `f32[..., C, 32]` latent vectors.
+
+  Returns:
+    Scores with the leading axes of `z`.
+  """
+  apply = jax.vmap(network.apply)
+  for _ in range(z.ndim - 2):
+    apply = jax.vmap(apply, (None, 0))
+  return apply(params, z)
+
+
+def rank_weights(
+  objective: jax.Array, used: jax.Array, *, k: ArrayLike = RANK_OFFSET
+) -> jax.Array:
+  """Weights `1 / (k N + rank)` of equation 3, not normalised.
+
+  Args:
+    objective: `f32[M]`, maximised; the best has rank 0. Ties go by position.
+    used: `bool[M]` which entries count, `N` of them.
+    k: how flat the weights are.
+
+  Returns:
+    `f32[M]`; 0 where unused.
+  """
+  order = jnp.argsort(jnp.where(used, -objective, jnp.inf), stable=True)
+  rank = jnp.zeros_like(order).at[order].set(jnp.arange(order.shape[0]))
+  weights = 1 / (k * jnp.sum(used) + rank)
+  return jnp.where(used, weights, 0.0)
+
+
+def train(
+  network: Generator,
+  trained: Trained,
+  targets: LabelledGraphs,
+  z: jax.Array,
+  config: Config,
+  *,
+  value_fn: ValueFn | None = None,
+  guidance: float = 0.0,
+) -> Trained:
+  """One step of Adam for every leading entry of the targets, as a scan.
+
+  The loss is the mean of `reconstruction_loss`, summed over the graphs of an
+  architecture, less `guidance` times the mean of `value_fn`.
+
+  Args:
+    network: the generator.
+    trained: where to start.
+    targets: labels `int32[S, B, C, n]`, edges `bool[S, B, C, n (n - 1) / 2]`.
+    z: `f32[S, B, C, 32]` standard normal draws.
+    config: options.
+    value_fn: what generated graphs are worth; its gradient flows into the
+      generator.
+    guidance: see above.
+  """
+  optimiser = _optimiser(config)
+
+  def step(trained: Trained, inputs) -> tuple[Trained, None]:
+    batch, latents = inputs
+
+    def loss(params: Params) -> jax.Array:
+      scores = generate(network, params, latents)
+      losses = generator_lib.reconstruction_loss(
+        scores, batch.labels, batch.edges
+      )
+      total = jnp.mean(jnp.sum(losses, axis=-1))
+      if value_fn is not None:
+        total -= guidance * jnp.mean(value_fn(scores))
+      return total
+
+    gradient = jax.grad(loss)(trained.params)
+    update, state = optimiser.update(gradient, trained.optimiser)
+    return Trained(optax.apply_updates(trained.params, update), state), None
+
+  return jax.lax.scan(step, trained, (targets, z))[0]
+
+
+def _optimiser(config: Config) -> optax.GradientTransformation:
+  rate: optax.ScalarOrSchedule = config.learning_rate
+  if config.decay_steps:
+    rate = optax.cosine_decay_schedule(config.learning_rate, config.decay_steps)
+  return optax.adam(rate, b1=config.first_moment)
