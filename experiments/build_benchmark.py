@@ -61,11 +61,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
   values = _define_flags()
-  rest = values(list(argv))[1:]
-  if rest:
-    raise common.UsageError(f"Every argument is a flag, got {rest[0]!r}.")
-  if values.help:
-    print(f"{__doc__}\nFlags:\n{values.get_help()}")
+  if common.read_flags(values, argv, __doc__):
     return
   common.require_extra("rich", "sklearn")
   devices = common.start_jax(values.compilation_cache_dir)
@@ -142,13 +138,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
     space = registry.make_space(values.space)
     if space.name != "nasbench201":
       raise ValueError(f"no trainable networks for {space.name}.")
-  output = pathlib.Path(values.output)
-  if output.suffix != ".npz":
-    raise common.UsageError(f"--output must end in .npz, got {values.output}.")
-  if output.exists() and not values.overwrite:
-    raise common.UsageError(
-      f"{output} exists; choose another --output or pass --overwrite."
-    )
+  output = common.check_table_path(values.output, values.overwrite)
   images = read_images(values.images)
   with common.user_errors():
     recipe = train.Recipe(

@@ -78,6 +78,46 @@ def terminate(signal_number: int, frame: FrameType | None) -> None:
   sys.exit(128 + signal_number)
 
 
+def read_flags(
+  values: flags.FlagValues, argv: Sequence[str], doc: str | None
+) -> bool:
+  """Reads a command line of flags alone.
+
+  Args:
+    values: the binary's flags, one of them `help`; filled in.
+    argv: the command line, program name first.
+    doc: what --help prints before the flags.
+
+  Returns:
+    Whether help was asked for and printed: there is nothing else to do.
+
+  Raises:
+    UsageError: if an argument is no flag.
+  """
+  rest = values(list(argv))[1:]
+  if rest:
+    raise UsageError(f"Every argument is a flag, got {rest[0]!r}.")
+  if values.help:
+    print(f"{doc}\nFlags:\n{values.get_help()}")
+  return values.help
+
+
+def check_table_path(path: str | pathlib.Path, overwrite: bool) -> pathlib.Path:
+  """A .npz file that a binary may write.
+
+  Raises:
+    UsageError: if it is none, or exists and may not be replaced.
+  """
+  output = pathlib.Path(path)
+  if output.suffix != ".npz":
+    raise UsageError(f"--output must end in .npz, got {output}.")
+  if output.exists() and not overwrite:
+    raise UsageError(
+      f"{output} exists; choose another --output or pass --overwrite."
+    )
+  return output
+
+
 @contextlib.contextmanager
 def user_errors(prefix: str = "") -> Iterator[None]:
   """Makes the errors of a check the user's; for use before anything runs.

@@ -183,15 +183,9 @@ def _check_flags(values: flags.FlagValues) -> tuple[SearchSpace, Settings]:
     raise common.UsageError(
       f"--source must end in {', '.join(_READERS)}, got {values.source}."
     )
-  output = pathlib.Path(values.output)
-  if output.suffix != ".npz":
-    raise common.UsageError(f"--output must end in .npz, got {output}.")
+  output = common.check_table_path(values.output, values.overwrite)
   if not output.parent.is_dir():
     raise common.UsageError(f"{output.parent}: no such directory.")
-  if output.exists() and not values.overwrite:
-    raise common.UsageError(
-      f"{output} exists; choose another --output or pass --overwrite."
-    )
   if importlib.util.find_spec(values.library) is None:
     raise common.UsageError(
       f"{values.library} cannot be imported; install it with "

@@ -116,11 +116,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
   values = _define_flags()
-  rest = values(list(argv))[1:]
-  if rest:
-    raise common.UsageError(f"Every argument is a flag, got {rest[0]!r}.")
-  if values.help:
-    print(f"{__doc__}\nFlags:\n{values.get_help()}")
+  if common.read_flags(values, argv, __doc__):
     return
   if values.list:
     _print_names(values.data_dir)

@@ -71,11 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
   values = _define_flags()
-  rest = values(list(argv))[1:]
-  if rest:
-    raise common.UsageError(f"Every argument is a flag, got {rest[0]!r}.")
-  if values.help:
-    print(f"{__doc__}\nFlags:\n{values.get_help()}")
+  if common.read_flags(values, argv, __doc__):
     return
   common.require_extra("rich")
   common.start_jax(values.compilation_cache_dir)
@@ -276,13 +272,9 @@ def _targets(
 
 
 def _check_output(values: flags.FlagValues, space: SearchSpace) -> pathlib.Path:
-  output = pathlib.Path(values.output or pretrained.file_name(space))
-  if output.suffix != ".npz":
-    raise common.UsageError(f"--output must end in .npz, got {output}.")
-  if output.exists() and not values.overwrite:
-    raise common.UsageError(
-      f"{output} exists; choose another --output or pass --overwrite."
-    )
+  output = common.check_table_path(
+    values.output or pretrained.file_name(space), values.overwrite
+  )
   with common.user_errors("--output: "):
     output.parent.mkdir(parents=True, exist_ok=True)
   return output

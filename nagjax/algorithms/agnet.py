@@ -36,6 +36,7 @@ from nagjax import generation
 from nagjax import networks
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
+from nagjax.algorithms.archive import Info as Info
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.predictors import ensembles
@@ -151,18 +152,6 @@ class State(NamedTuple):
   trained: retraining.Trained
 
 
-class Info(NamedTuple):
-  """What a reader plots.
-
-  Attributes:
-    best_objective: `f32[]` best of the archive.
-    archive_size: `int32[]`.
-  """
-
-  best_objective: jax.Array
-  archive_size: jax.Array
-
-
 def agnet(space: SearchSpace, config: Config | None = None) -> Algorithm:
   """Builds the search; its params are weights of a pretrained generator.
 
@@ -223,13 +212,13 @@ def agnet(space: SearchSpace, config: Config | None = None) -> Algorithm:
 
 def make_surrogate(layout: GraphLayout, config: Config) -> networks.Network:
   """One member; it reads all graphs of an architecture as one."""
-  module = getattr(networks, config.surrogate)
-  options = module.Config(
-    hidden_size=config.hidden_size, num_heads=1 + config.num_constraints
+  return ensembles.make_member(
+    config.surrogate,
+    layout.num_graphs * layout.num_nodes,
+    len(layout.labels),
+    hidden_size=config.hidden_size,
+    num_constraints=config.num_constraints,
   )
-  build = getattr(module, config.surrogate)
-  num_nodes = layout.num_graphs * layout.num_nodes
-  return build(num_nodes, len(layout.labels), options)
 
 
 def fit(

@@ -36,6 +36,18 @@ class Archive(NamedTuple):
     return jnp.arange(self.objective.shape[0]) < self.num
 
 
+class Info(NamedTuple):
+  """What a reader plots.
+
+  Attributes:
+    best_objective: `f32[]` best of the archive.
+    archive_size: `int32[]`.
+  """
+
+  best_objective: jax.Array
+  archive_size: jax.Array
+
+
 def empty(space: SearchSpace, size: int, num_constraints: int) -> Archive:
   """An archive for `size` architectures."""
   return Archive(

@@ -32,6 +32,7 @@ import optax
 from nagjax import networks
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
+from nagjax.algorithms.archive import Info as Info
 from nagjax.predictors import ensembles
 from nagjax.predictors import fitting
 from nagjax.relaxation import gumbel as gumbel_lib
@@ -132,18 +133,6 @@ class State(NamedTuple):
   members: fitting.Fitted
 
 
-class Info(NamedTuple):
-  """What a reader plots.
-
-  Attributes:
-    best_objective: `f32[]` best of the archive.
-    archive_size: `int32[]`.
-  """
-
-  best_objective: jax.Array
-  archive_size: jax.Array
-
-
 def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
   """Builds the search; it has no params.
 
@@ -205,12 +194,13 @@ def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
 
 def make_proxy(space: SearchSpace, config: Config) -> networks.Network:
   """One member: the network that `config.proxy` names, a head a question."""
-  module = getattr(networks, config.proxy)
-  build = getattr(module, config.proxy)
-  options = module.Config(
-    hidden_size=config.hidden_size, num_heads=1 + config.num_constraints
+  return ensembles.make_member(
+    config.proxy,
+    space.num_nodes,
+    space.num_labels,
+    hidden_size=config.hidden_size,
+    num_constraints=config.num_constraints,
   )
-  return build(space.num_nodes, space.num_labels, options)
 
 
 def fit(

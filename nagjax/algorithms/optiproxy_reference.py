@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from nagjax.algorithms import choosing
 from nagjax.algorithms import optiproxy_reference_presets as presets
 from nagjax.algorithms import optiproxy_reference_steps as steps
+from nagjax.algorithms.archive import Info as Info
 from nagjax.predictors import fitting
 from nagjax.relaxation import maximin_latin_hypercube
 from nagjax.relaxation import proxy_search
@@ -50,18 +51,6 @@ class State(NamedTuple):
   initial: jax.Array
   proxy: fitting.Fitted
   groups: proxy_search.Variables
-
-
-class Info(NamedTuple):
-  """What a reader plots.
-
-  Attributes:
-    best_objective: `f32[]` best of the archive.
-    archive_size: `int32[]`.
-  """
-
-  best_objective: jax.Array
-  archive_size: jax.Array
 
 
 def optiproxy_reference(

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from nagjax.algorithms import choosing
+from nagjax.algorithms.archive import Info as Info
 from nagjax.evolution.fitness import normal_scores
 from nagjax.networks.base import Network
 from nagjax.predictors import fitting
@@ -97,18 +98,6 @@ class State(NamedTuple):
   archs: jax.Array
   objective: jax.Array
   num: jax.Array
-
-
-class Info(NamedTuple):
-  """What a reader plots.
-
-  Attributes:
-    best_objective: `f32[]` best of the archive.
-    archive_size: `int32[]`.
-  """
-
-  best_objective: jax.Array
-  archive_size: jax.Array
 
 
 def predictor_search(

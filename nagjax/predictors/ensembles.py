@@ -7,11 +7,34 @@ constraint each.
 import jax
 import jax.numpy as jnp
 
+from nagjax import networks
 from nagjax.evolution.fitness import normal_scores
 from nagjax.networks.base import Network
 from nagjax.predictors import fitting
 from nagjax.types import Graph
 from nagjax.types import Key
+
+
+def make_member(
+  name: str,
+  num_nodes: int,
+  num_labels: int,
+  *,
+  hidden_size: int,
+  num_constraints: int,
+) -> Network:
+  """The network of `nagjax.networks` with this name, a head a question.
+
+  Args:
+    name: such as `gcn`.
+    num_nodes: of the graphs that it reads.
+    num_labels: of their nodes.
+    hidden_size: its width.
+    num_constraints: heads besides the objective.
+  """
+  module = getattr(networks, name)
+  config = module.Config(hidden_size=hidden_size, num_heads=1 + num_constraints)
+  return getattr(module, name)(num_nodes, num_labels, config)
 
 
 def init(
