@@ -40,12 +40,15 @@ class Search(NamedTuple):
     params: its hyper-parameters and weights.
     config: the resolved static options, for the record.
     num_rounds: round limit.
+    on_host: whether `ask` cannot be traced: such a search runs by
+      `search.run_on_host(..., jit=False)` alone.
   """
 
   algorithm: Algorithm
   params: Params
   config: Any
   num_rounds: int
+  on_host: bool = False
 
 
 class _Entry(NamedTuple):
@@ -58,6 +61,7 @@ class _Entry(NamedTuple):
 
 _SPACES = {
   "darts": ("nagjax.spaces.darts", "darts"),
+  "mobilenetv3": ("nagjax.spaces.mobilenetv3", "mobilenetv3"),
   "nasbench101": ("nagjax.spaces.nasbench101", "nasbench101"),
   "nasbench201": ("nagjax.spaces.nasbench201", "nasbench201"),
   "nasbench_nlp": ("nagjax.spaces.nasbench_nlp", "nasbench_nlp"),
@@ -65,7 +69,11 @@ _SPACES = {
 
 _ALGORITHMS = {
   ("agnet", ""): _Entry("agnet", "agnet"),
+  ("agnet", "training_free"): _Entry(
+    "agnet_training_free", "agnet_training_free"
+  ),
   ("bananas", ""): _Entry("bananas", "bananas"),
+  ("diffusionnag", ""): _Entry("diffusionnag", "diffusionnag"),
   ("ednag", ""): _Entry("ednag", "ednag"),
   ("ednag", "reference"): _Entry("ednag_reference", "ednag_reference"),
   ("local_search", ""): _Entry("local_search", "local_search"),
@@ -189,7 +197,8 @@ def make_search(
       `benchmarks.data_directory`.
 
   Returns:
-    The algorithm, its params, the resolved Config and its round limit.
+    The algorithm, its params, the resolved Config, its round limit and whether
+    it runs on the host.
 
   Raises:
     FileNotFoundError: if the algorithm needs weights that nobody trained.
@@ -205,7 +214,7 @@ def make_search(
     chosen["num_constraints"] = num_constraints
   chosen.update(entry.options)
   for option, value in (options or {}).items():
-    chosen[option] = _parse(module.Config, name, option, value)
+    chosen[option] = parse_option(module.Config, name, option, value)
   config = module.Config(**chosen)
   builder: Callable[..., Algorithm] = getattr(module, entry.builder)
   space = benchmark.space
@@ -214,7 +223,14 @@ def make_search(
   if hasattr(module, "params"):
     params = module.params(space, config, data_directory(data_dir))
   rounds = getattr(module, "num_rounds", _default_rounds)
-  return Search(algorithm, params, config, rounds(config, algorithm, budget))
+  on_host = getattr(module, "on_host", None)
+  return Search(
+    algorithm=algorithm,
+    params=params,
+    config=config,
+    num_rounds=rounds(config, algorithm, budget),
+    on_host=on_host is not None and on_host(config),
+  )
 
 
 def _default_rounds(config: Any, algorithm: Algorithm, budget: int) -> int:
@@ -229,8 +245,18 @@ def _require(name: str, known: list[str], what: str) -> None:
     raise ValueError(f"{what} must be one of {names}, got {name!r}.")
 
 
-def _parse(config: type, name: str, option: str, value: Any) -> Any:
-  """Turns the text of an option into the type of its Config field."""
+def parse_option(config: type, name: str, option: str, value: Any) -> Any:
+  """Turns the text of an option into the type of its Config field.
+
+  Args:
+    config: the Config.
+    name: of whose options it has, for errors.
+    option: the field.
+    value: as text; anything else is the result.
+
+  Raises:
+    ValueError: if there is no such field, or the text is no value of it.
+  """
   fields = {field.name for field in dataclasses.fields(config)}
   if option not in fields:
     raise ValueError(

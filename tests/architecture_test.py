@@ -25,7 +25,7 @@ ALLOWED = {
   "problem": {"types", "spaces", "benchmarks"},
   **{room: {"types"} for room in MATHEMATICS},
   "predictors": {"types", "spaces", *MATHEMATICS},
-  "generation": {"types", "spaces", "networks", "files"},
+  "generation": {"types", "spaces", "networks", "diffusion", "files"},
   "algorithms": {"types", "spaces", "predictors", "generation", *MATHEMATICS},
   "candidates": {"types", "spaces", "files", "networks"},
   "search": {"types", "spaces", "files", "problem", "sharding"},

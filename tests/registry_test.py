@@ -3,6 +3,7 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+import pytest
 
 from nagjax import registry
 from nagjax.benchmarks import synthetic
@@ -43,6 +44,14 @@ class NamesTest(parameterized.TestCase):
         jax.tree.map(
           lambda leaf: self.assertIsInstance(leaf, jax.Array), search.params
         )
+
+  def test_who_runs_on_the_host(self):
+    """Oracle: boosted trees alone cannot be traced."""
+    pytest.importorskip("xgboost")
+    for name in registry.algorithm_names():
+      self.assertFalse(make(name).on_host)
+    for surrogate in ("xgb", "xgb_rank"):
+      self.assertTrue(make("agnet", options={"surrogate": surrogate}).on_host)
 
   def test_spaces_and_benchmarks(self):
     """Oracle: identity with what the modules make."""

@@ -3,8 +3,12 @@
 A query builds the network of an architecture, draws its weights and scores it
 on one fixed batch of images; nothing is trained and no table is read. The key
 and the batch belong to the benchmark, so an architecture has one value, as in a
-table. `zerocost/tenas@darts` has two columns, `ntk` and `regions`, for searches
-with two objectives.
+table.
+
+`zerocost/tenas@darts` has two scores, `ntk` and `regions`, and a column `tenas`
+for whoever needs one number: the logarithm of regions over condition number.
+TE-NAS itself adds up ranks, which depend on what else was scored, so a search
+by them asks for all `objectives`.
 """
 
 from collections.abc import Callable
@@ -50,7 +54,9 @@ class ZeroCost:
   """A `Benchmark` whose columns are training-free scores, mostly one.
 
   A column is what a search maximises: the score, negated where smaller is
-  better (`zerocost.SCORES`, `darts_scores.SCORES`). There is no test column.
+  better (`zerocost.SCORES`, `darts_scores.SCORES`). Where there are several,
+  one more is the sum of their logarithms. There is no test column. What a query
+  costs is one evaluation, however many scores it gives.
   Architectures are scored one after another, so memory does not grow with their
   number, unless `batch_size` of them are scored side by side: faster on an
   accelerator. Under `vmap` those of all lanes are scored side by side.
@@ -78,13 +84,19 @@ class ZeroCost:
 
   @property
   def columns(self) -> tuple[str, ...]:
-    """The scores that a query gives."""
+    """The scores that make up a query."""
     return _SPACES[self.space.name].names()[self.score]
 
   @property
   def objective(self) -> str:
-    """The score's name; the first if there are two."""
-    return self.columns[0]
+    """The score's name."""
+    return self.score
+
+  @property
+  def objectives(self) -> tuple[str, ...]:
+    """`objective`, then the scores that it sums up, if there are several."""
+    several = self.columns if len(self.columns) > 1 else ()
+    return self.objective, *several
 
   @property
   def test(self) -> None:
@@ -112,12 +124,18 @@ class ZeroCost:
   def query(self, archs: Archs) -> dict[str, jax.Array]:
     """The scores of each architecture, `int32[..., L] -> f32[...]`."""
     space = _SPACES[self.space.name]
+    signs = {column: space.find(column).sign for column in self.columns}
 
     def one(arch: Archs) -> dict[str, jax.Array]:
       evaluate = functools.partial(
         space.evaluate, self.key, arch, self.images, self.config
       )
-      return {c: space.find(c).sign * evaluate(score=c) for c in self.columns}
+      found = {column: evaluate(score=column) for column in signs}
+      result = {column: signs[column] * found[column] for column in signs}
+      if len(signs) > 1:
+        logs = [signs[column] * jnp.log(found[column]) for column in signs]
+        result[self.objective] = jnp.sum(jnp.stack(logs))
+      return result
 
     flat = archs.reshape(-1, archs.shape[-1])
     values = jax.lax.map(one, flat, batch_size=self.batch_size)

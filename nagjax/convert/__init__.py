@@ -6,6 +6,7 @@ imported by the function that needs it.
 """
 
 from nagjax.convert import agnet
+from nagjax.convert import diffusionnag
 from nagjax.convert.boosted import from_lightgbm_text
 from nagjax.convert.boosted import from_xgboost_json
 from nagjax.convert.help_latency import help_latencies
@@ -27,6 +28,7 @@ __all__ = [
   "ConversionError",
   "Table",
   "agnet",
+  "diffusionnag",
   "from_lightgbm_text",
   "from_xgboost_json",
   "help_latencies",

@@ -1,24 +1,18 @@
-"""Weights of pretrained generators as files, and where they are found.
+"""Weights of pretrained graph generators as files, see `weights`.
 
-A file is a `.npz` without pickles: one float32 array for each leaf of the
-weights, called by its place (`forward.0.message.weight`), with the leading axis
-`C` of `GraphLayout.num_graphs`, and a JSON header with the space, its layout
-and notes on how the weights came about.
+Arrays have the leading axis `C` of `GraphLayout.num_graphs`; the header has the
+space, its layout and notes on how the weights came about.
 """
 
-import importlib.resources
-import json
 import os
 import pathlib
 from typing import Any
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from nagjax import files
 from nagjax.generation import retraining
+from nagjax.generation import weights
 from nagjax.networks.generator import Params
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import SearchSpace
@@ -52,14 +46,8 @@ def save(
     ValueError: if they are not those of a generator of the space.
   """
   check_params(pretrained.params, space)
-  arrays: dict[str, Any] = {
-    name: np.asarray(leaf, np.float32)
-    for name, leaf in _by_name(pretrained.params).items()
-  }
   header = {**_identity(space), "notes": pretrained.notes}
-  text = json.dumps(header, sort_keys=True, allow_nan=False)
-  with files.atomic_path(path) as temporary:
-    np.savez(temporary, **arrays, header=np.asarray(text))
+  weights.save(path, pretrained.params, header)
 
 
 def load(path: str | os.PathLike[str], space: SearchSpace) -> Pretrained:
@@ -70,24 +58,19 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> Pretrained:
       space or layout.
   """
   layout = require_layout(space)
-  arrays: dict[str, Any] = files.read_arrays(path)
   try:
-    header = json.loads(str(arrays.pop("header")))
+    arrays, header = weights.read(path)
     for key, wanted in _identity(space).items():
       if header[key] != wanted:
         raise ValueError(f"its {key} is {header[key]!r}, not {wanted!r}")
-    like = _like(layout)
-    _check_shapes(arrays, _by_name(like), space)
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-      raise ValueError("some of its weights are not finite")
+    params = weights.restore(arrays, _like(layout))
     notes = dict(header["notes"])
   except (KeyError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} holds no generator of {space.name} ({error}); make one by "
       f"`{command(space)}`."
     ) from error
-  leaves = [jnp.asarray(arrays[name], jnp.float32) for name in _by_name(like)]
-  return Pretrained(jax.tree.unflatten(jax.tree.structure(like), leaves), notes)
+  return Pretrained(params, notes)
 
 
 def load_pretrained(
@@ -104,19 +87,12 @@ def load_pretrained(
     FileNotFoundError: if there are none, with the command that makes them.
     ValueError: if the file that was found cannot be used.
   """
-  name = file_name(space)
-  if directory is not None:
-    own = pathlib.Path(directory, name)
-    if own.is_file():
-      return load(own, space)
-  shipped = importlib.resources.files("nagjax.generation") / "data" / name
-  if not shipped.is_file():
-    where = "" if directory is None else f"{os.fspath(directory)} and in "
-    raise FileNotFoundError(
-      f"No pretrained generator of {space.name}: expected {name} in {where}the "
-      f"package. Make it by `{command(space, directory)}`."
-    )
-  with importlib.resources.as_file(shipped) as path:
+  with weights.find(
+    file_name(space),
+    directory,
+    what=f"generator of {space.name}",
+    command=command(space, directory),
+  ) as path:
     return load(path, space)
 
 
@@ -142,8 +118,11 @@ def check_params(params: Params, space: SearchSpace) -> None:
   Raises:
     ValueError: if they are not.
   """
-  expected = _by_name(_like(require_layout(space)))
-  _check_shapes(_by_name(params), expected, space)
+  expected = weights.by_name(_like(require_layout(space)))
+  try:
+    weights.check_shapes(weights.by_name(params), expected)
+  except ValueError as error:
+    raise ValueError(f"In a generator of {space.name}, {error}.") from error
 
 
 def require_layout(space: SearchSpace) -> GraphLayout:
@@ -174,27 +153,3 @@ def _like(layout: GraphLayout) -> Params:
   """Shapes of the weights."""
   keys = jax.random.split(jax.random.key(0), layout.num_graphs)
   return jax.eval_shape(jax.vmap(retraining.make_generator(layout).init), keys)
-
-
-def _by_name(params: Params) -> dict[str, Any]:
-  """Leaves by their place, in the order of the tree."""
-  leaves, _ = jax.tree.flatten_with_path(params)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="."): leaf
-    for path, leaf in leaves
-  }
-
-
-def _check_shapes(
-  found: dict[str, Any], expected: dict[str, Any], space: SearchSpace
-) -> None:
-  for name in sorted({*found, *expected}):
-    shapes = [
-      list(group[name].shape) if name in group else None
-      for group in (found, expected)
-    ]
-    if shapes[0] != shapes[1]:
-      raise ValueError(
-        f"{name} must have the shape {shapes[1]} in a generator of "
-        f"{space.name}, got {shapes[0]}"
-      )

@@ -122,6 +122,60 @@ def rank_weights(
   return jnp.where(used, weights, 0.0)
 
 
+def advantages(values: jax.Array) -> jax.Array:
+  """Share of the others that are below each value, less that above, `f32[N]`.
+
+  Centred ranks in [-1, 1]; -inf is a value like others.
+
+  Args:
+    values: `f32[N]`.
+  """
+  above = values[:, None] > values[None]
+  balance = jnp.sum(above, axis=1) - jnp.sum(above, axis=0)
+  return balance / max(values.shape[0] - 1, 1)
+
+
+def log_likelihood(scores: Scores, written: LabelledGraphs) -> jax.Array:
+  """Log-probability with which `generation.choose` draws graphs, `f32[...]`.
+
+  Args:
+    scores: leading axes `[..., C]`; summed over the graphs of an architecture.
+    written: likewise.
+  """
+  # The last node is the output, whatever its scores.
+  nodes = -optax.softmax_cross_entropy_with_integer_labels(
+    scores.nodes[..., :-1, :], written.labels[..., :-1]
+  )
+  edges = -optax.sigmoid_binary_cross_entropy(
+    scores.edges, written.edges.astype(jnp.float32)
+  )
+  return jnp.sum(nodes, axis=(-2, -1)) + jnp.sum(edges, axis=(-2, -1))
+
+
+def score_function(
+  scores: Scores, written: LabelledGraphs, advantage: jax.Array
+) -> jax.Array:
+  """A `ValueFn` whose gradient is that of an expected advantage, `f32[B]`.
+
+  `mean_d a_d log p(g_d)` for graphs drawn from the scores themselves. Where
+  they were drawn, `E[a grad log p] = grad E[a]`: an unbiased gradient of
+  something that itself has none, such as ranks by boosted trees. The advantage
+  needs no differentiable predictor; it must not depend on a graph but by what
+  the graph is.
+
+  Args:
+    scores: `[B, C, ...]`.
+    written: `[B, D, C, ...]` graphs that `generation.choose` drew from them.
+    advantage: `f32[B, D]`, constants.
+
+  References:
+    Williams, "Simple Statistical Gradient-Following Algorithms for
+    Connectionist Reinforcement Learning", Machine Learning 8, 1992, section 4.
+  """
+  likelihood = jax.vmap(log_likelihood, (None, 1), 1)(scores, written)
+  return jnp.mean(jax.lax.stop_gradient(advantage) * likelihood, axis=1)
+
+
 def train(
   network: Generator,
   trained: Trained,

@@ -1,9 +1,19 @@
 """Search spaces: static descriptions of sets of architectures."""
 
 from nagjax.spaces import darts
+from nagjax.spaces import mobilenetv3
+from nagjax.spaces import mobilenetv3_counts
 from nagjax.spaces import nasbench101
 from nagjax.spaces import nasbench201
 from nagjax.spaces import nasbench_nlp
 from nagjax.spaces.base import SearchSpace
 
-__all__ = ["SearchSpace", "darts", "nasbench101", "nasbench201", "nasbench_nlp"]
+__all__ = [
+  "SearchSpace",
+  "darts",
+  "mobilenetv3",
+  "mobilenetv3_counts",
+  "nasbench101",
+  "nasbench201",
+  "nasbench_nlp",
+]

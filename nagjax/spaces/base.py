@@ -68,6 +68,22 @@ class GraphLayout:
     return self.num_nodes * (self.num_nodes - 1) // 2
 
 
+class FeatureGraph(NamedTuple):
+  """How the rows of `SearchSpace.to_features` are connected, for DiffusionNAG.
+
+  An et al., "DiffusionNAG", ICLR 2024, https://arxiv.org/abs/2305.16943.
+
+  Attributes:
+    adjacency: `f32[R, R]`, `[i, j] = 1` for an edge i -> j.
+    published_adjacency: the same as its program has it.
+    positions: number of each row, for its code.
+  """
+
+  adjacency: np.ndarray
+  published_adjacency: np.ndarray
+  positions: tuple[int, ...]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class SearchSpace:
   """A search space: `L` categorical variables and the views of them.
@@ -100,6 +116,7 @@ class SearchSpace:
     key_fn: `int32[..., L] -> uint32[..., 2]`, `keys` of a space in which
       several vectors are one architecture.
     layout: how a graph generator writes architectures; None if it cannot.
+    feature_graph: how the rows of features are connected; None if nobody said.
   """
 
   name: str
@@ -119,6 +136,7 @@ class SearchSpace:
   sample_fn: Callable[[Key, int], Archs] | None = None
   key_fn: Callable[[Archs], jax.Array] | None = None
   layout: GraphLayout | None = None
+  feature_graph: FeatureGraph | None = None
 
   @property
   def num_variables(self) -> int:

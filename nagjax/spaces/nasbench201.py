@@ -54,6 +54,7 @@ GENERATED_LABELS = (
 # Operation on node, string order: e0 = 0->1 feeds the edges that leave node 1
 # (e2, e4), e1 and e2 feed e5, and what enters node 3 feeds the output.
 _SUCCESSORS = ((1, 2, 4), (3, 5), (6,), (6,), (7,), (7,), (7,), ())
+_EDGE_SOURCE_SUCCESSORS = ((1, 2, 3), (4, 5), (6,), (7,), (6,), (7,), (7,), ())
 
 # NASLib: operations skip, none, 3x3, 1x1, pool; edges 0->1, 0->2, 0->3, 1->2,
 # 1->3, 2->3.
@@ -89,6 +90,11 @@ def nasbench201() -> base.SearchSpace:
       num_graphs=1,
       encode=encode,
       decode=decode,
+    ),
+    feature_graph=base.FeatureGraph(
+      adjacency=_adjacency(_SUCCESSORS),
+      published_adjacency=_adjacency(_EDGE_SOURCE_SUCCESSORS),
+      positions=tuple(range(NUM_EDGES + 2)),
     ),
   )
 
@@ -195,7 +201,7 @@ def to_soft_graph(options: jax.Array) -> Graph:
   )
   padding = [(0, 0)] * (options.ndim - 1) + [(2, 0)]
   nodes = jnp.concatenate([first, jnp.pad(options, padding), last], axis=-2)
-  adjacency = _adjacency(_SUCCESSORS)
+  adjacency = jnp.asarray(_adjacency(_SUCCESSORS))
   return Graph(
     nodes, jnp.broadcast_to(adjacency, (*nodes.shape[:-2], *adjacency.shape))
   )
@@ -233,7 +239,7 @@ def edge_source_adjacency() -> jax.Array:
   DiffusionNAG masks attention with it although its rows follow the string order
   (so the labels of edges 0->3 and 1->2 sit on each other's node).
   """
-  return _adjacency(((1, 2, 3), (4, 5), (6,), (7,), (6,), (7,), (7,), ()))
+  return jnp.asarray(_adjacency(_EDGE_SOURCE_SUCCESSORS))
 
 
 def canonicalise(archs: Archs) -> Archs:
@@ -277,8 +283,8 @@ def _expression(cell: Sequence[int]) -> str:
   return "+".join(sorted(inputs[3]))
 
 
-def _adjacency(successors: Sequence[Sequence[int]]) -> jax.Array:
+def _adjacency(successors: Sequence[Sequence[int]]) -> np.ndarray:
   matrix = np.zeros((len(successors), len(successors)), np.float32)
   for node, targets in enumerate(successors):
     matrix[node, list(targets)] = 1.0
-  return jnp.asarray(matrix)
+  return matrix

@@ -32,8 +32,25 @@ TINY = {
     num_latents=4,
     num_decodes=3,
   ),
+  ("agnet", "training_free"): dict(
+    batch_size=3, num_latents=4, train_steps=2, train_batch_size=4
+  ),
   ("bananas", ""): dict(
     num_initial=5, batch_size=3, num_candidates=20, hidden_size=4, fit_steps=3
+  ),
+  ("diffusionnag", ""): dict(
+    num_initial=5,
+    batch_size=3,
+    archive_size=20,
+    num_candidates=12,
+    hidden_size=4,
+    num_members=2,
+    fit_steps=3,
+    fit_batch_size=8,
+    guide_size=4,
+    guide_steps=3,
+    num_taught=20,
+    sample_steps=4,
   ),
   ("ednag", ""): dict(
     num_initial=5,

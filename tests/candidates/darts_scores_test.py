@@ -219,7 +219,7 @@ class BenchmarkTest(parameterized.TestCase):
     with cheap_scores():
       asked = self._benchmark("tenas")
       self.assertEqual(asked.name, "zerocost/tenas@darts")
-      self.assertEqual(asked.objective, "ntk")
+      self.assertEqual(asked.objective, "tenas")
       self.assertEqual(asked.units, ())
       self.assertIsNone(asked.num_rows)
       problem = Problem(asked, objectives=("ntk", "regions")).validate()

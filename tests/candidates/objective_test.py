@@ -1,5 +1,6 @@
 """Tests of nagjax.candidates.objective."""
 
+import functools
 import itertools
 from unittest import mock
 
@@ -13,9 +14,11 @@ from nagjax import problem as problem_lib
 from nagjax import registry
 from nagjax import search
 from nagjax.candidates import cells
+from nagjax.candidates import darts_scores
 from nagjax.candidates import objective
 from nagjax.candidates import zerocost
 from nagjax.candidates.train import Images
+from nagjax.spaces import darts
 from nagjax.spaces import nasbench201
 from nagjax.types import Status
 
@@ -112,6 +115,39 @@ class ProtocolTest(parameterized.TestCase):
     self.assertLen(traces, 1)
     self.assertNotEqual(a.tolist(), b.tolist())
     self.assertNotEqual(a.tolist(), c.tolist())
+
+
+class SeveralScoresTest(parameterized.TestCase):
+  def test_one_number_and_its_parts(self):
+    """Oracle: the logarithm of the quotient, in NumPy, of two known scores."""
+
+    def known(key, arch, images, setting, power):
+      del key, images, setting
+      return 2.0 + jnp.sum(arch.astype(jnp.float32)) ** power
+
+    cheap = {
+      "ntk": darts_scores.Score(functools.partial(known, power=2), sign=-1),
+      "regions": darts_scores.Score(functools.partial(known, power=1)),
+    }
+    archs = darts.darts().sample(jax.random.key(0), 5)
+    with mock.patch.object(darts_scores, "SCORES", cheap):
+      asked = objective.zerocost("tenas", "darts", key=jax.random.key(0))
+      self.assertEqual(asked.objective, "tenas")
+      self.assertEqual(asked.objectives, ("tenas", "ntk", "regions"))
+      problem = problem_lib.Problem(asked, asked.objectives).validate()
+      answer = jax.jit(problem_lib.Problem.evaluate)(problem, archs)
+    total = np.asarray(archs).sum(axis=1).astype(float)
+    ntk, regions = 2 + total**2, 2 + total
+    expected = np.stack([np.log(regions / ntk), -ntk, regions], axis=1)
+    np.testing.assert_allclose(answer.objectives, expected, rtol=1e-5)
+    np.testing.assert_allclose(answer.objective, expected[:, 0], rtol=1e-5)
+
+  def test_one_score_is_its_own_objective(self):
+    """Oracle: the documented names; a query has no further column."""
+    asked = benchmark("params")
+    self.assertEqual(asked.objectives, ("params",))
+    columns = jax.eval_shape(asked.query, jnp.zeros((2, 6), jnp.int32))
+    self.assertEqual(list(columns), ["params"])
 
 
 class SearchTest(parameterized.TestCase):

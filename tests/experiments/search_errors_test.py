@@ -12,10 +12,11 @@ from absl.testing import parameterized
 import numpy as np
 
 from experiments import common
+from experiments import planning
 from experiments import results
-from experiments import search
 from nagjax import registry
 from nagjax import search as search_lib
+from nagjax.predictors import boosted
 from nagjax.spaces import nasbench201
 from tests.experiments.runs import SearchCase
 from tests.experiments.runs import arrays_of
@@ -45,6 +46,8 @@ class SearchErrorsTest(SearchCase):
     ("--set=random.size=1", "'size'", "batch_size"),
     ("--set=random.batch_size=x", "type int", "'x'"),
     ("--set=random.batch_size=0", "at least 1"),
+    ("--surrogate=xgb", "--surrogate", "agnet", "--algorithm=random,"),
+    ("--nojoint", "--joint", "agnet", "--algorithm=random,"),
     ("--prior=/no/such.csv", "--prior", "/no/such.csv"),
     ("--workdir=/dev/null/x", "--workdir", "/dev/null/x"),
     ("--budgte=5", "budgte", "budget"),
@@ -93,12 +96,45 @@ class SearchErrorsTest(SearchCase):
 
   def test_plan_of_variants(self):
     """Oracle: a variant goes to who has it, and may read every row."""
-    values = search._define_flags()
+    values = planning.define_flags()
     values(["search", "--algorithm=ednag,random", "--variant=reference"])
-    ednag, random = search.make_plan(values).entries
+    ednag, random = planning.make_plan(values).entries
     self.assertEqual((ednag.variant, ednag.budget), ("reference", 15625))
     self.assertEqual((random.variant, random.budget), ("", 150))
     self.assertEqual(results.full_name(*ednag[:2]), "ednag:reference")
+
+  def test_flags_of_one_algorithm(self):
+    """Oracle: the options that they stand for."""
+    flags = ("--algorithm=agnet,random", "--surrogate=mlp", "--nojoint")
+    same = "--set=agnet.surrogate=mlp"
+    for more, joint in (((), False), ((same, "--joint"), True)):
+      values = planning.define_flags()
+      values(["search", *flags, *more])
+      config = planning.make_plan(values).entries[0].search.config
+      self.assertEqual((config.surrogate, config.joint), ("mlp", joint))
+
+  @parameterized.parameters(
+    (("--surrogate=svm",), "surrogate", "xgb_rank"),
+    (("--surrogate=mlp", "--set=agnet.surrogate=gcn"), "surrogate", "gcn"),
+    (("--joint", "--set=agnet.joint=false"), "--joint", "contradict"),
+  )
+  def test_flags_that_contradict(self, flags, *parts):
+    """Oracle: exit code 2, one line naming both, nothing created."""
+    outcome = run("--algorithm=agnet", f"--workdir={self.workdir}", *flags)
+    self.assert_refused(outcome, *parts)
+    self.assertFalse(self.workdir.exists())
+
+  def test_missing_trees(self):
+    """Oracle: as above; the line names the extra."""
+    flags = ("--algorithm=agnet", "--surrogate=xgb")
+    found = boosted.importlib.util.find_spec
+    with mock.patch.object(
+      boosted.importlib.util,
+      "find_spec",
+      lambda name: None if name == "xgboost" else found(name),
+    ):
+      outcome = run(*flags, f"--workdir={self.workdir}")
+    self.assert_refused(outcome, "xgboost", "nagjax[boosted]")
 
   def test_list(self):
     """Oracle: the registry; every option with its default."""
@@ -118,7 +154,7 @@ class SearchErrorsTest(SearchCase):
     for name in (
       "algorithm benchmark num_seeds seed_start budget workdir overwrite "
       "batch_size_seeds constraint list prior merge set variant data_dir "
-      "compilation_cache_dir"
+      "compilation_cache_dir surrogate joint"
     ).split():
       self.assertRegex(out, rf"--(\[no\])?{name}:")
 

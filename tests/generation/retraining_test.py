@@ -1,6 +1,7 @@
 """Tests of nagjax.generation.retraining."""
 
 import functools
+import itertools
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -12,6 +13,7 @@ from scipy import stats
 
 from nagjax import generation
 from nagjax.generation import retraining
+from nagjax.networks.generator import Scores
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabelledGraphs
 
@@ -211,6 +213,93 @@ class ConfigTest(parameterized.TestCase):
     """Oracle: the documented error."""
     with self.assertRaisesRegex(ValueError, name):
       retraining.Config(**{name: value})
+
+
+class ScoreFunctionTest(parameterized.TestCase):
+  """A distribution of six graphs: one free node of three types, one edge."""
+
+  def setUp(self):
+    super().setUp()
+    rng = np.random.default_rng(1)
+    nodes, edges = rng.normal(size=(1, 2, 3)), rng.normal(size=(1, 1))
+    self.scores = Scores(
+      jnp.asarray(nodes, jnp.float32), jnp.asarray(edges, jnp.float32)
+    )
+    self.worth = jnp.asarray([0.3, 2.0, -jnp.inf, 1.0, 0.3, -1.0])
+    pairs = [(t, e) for t in range(3) for e in (False, True)]
+    self.graphs = LabelledGraphs(
+      jnp.asarray([[[t, 0]] for t, _ in pairs]),
+      jnp.asarray([[[e]] for _, e in pairs]),
+    )
+
+  def _probabilities(self, scores):
+    likelihood = jax.vmap(retraining.log_likelihood, (None, 0))
+    return jnp.exp(likelihood(scores, self.graphs))
+
+  def test_log_likelihood(self):
+    """Oracle: softmax and sigmoid by NumPy; the whole is 1."""
+    node = np.exp(self.scores.nodes[0, 0])
+    edge = 1 / (1 + np.exp(-self.scores.edges[0, 0]))
+    expected = np.outer(node / node.sum(), [1 - edge, edge]).reshape(-1)
+    found = self._probabilities(self.scores)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    self.assertAlmostEqual(float(found.sum()), 1.0, places=5)
+
+  def test_log_likelihood_of_draws(self):
+    """Oracle: shares among 20,000 graphs of `generation.choose`."""
+    num = 20_000
+    scores = jax.tree.map(
+      lambda leaf: jnp.broadcast_to(leaf, (num, *leaf.shape)), self.scores
+    )
+    node_key, edge_key = jax.random.split(jax.random.key(0))
+    drawn = generation.choose(
+      scores,
+      jax.random.gumbel(node_key, scores.nodes.shape),
+      jax.random.logistic(edge_key, scores.edges.shape),
+    )
+    place = 2 * drawn.labels[:, 0, 0] + drawn.edges[:, 0, 0]
+    share = np.bincount(place, minlength=6) / num
+    np.testing.assert_allclose(
+      share, self._probabilities(self.scores), atol=0.015
+    )
+
+  def test_advantages(self):
+    """Oracle: brute force over pairs."""
+    worth = np.asarray(self.worth)
+    expected = [np.sign(v - np.delete(worth, i)) for i, v in enumerate(worth)]
+    np.testing.assert_allclose(
+      retraining.advantages(self.worth), np.mean(expected, axis=1), rtol=1e-6
+    )
+    np.testing.assert_array_equal(retraining.advantages(worth[:1]), [0.0])
+
+  def test_expected_gradient(self):
+    """Oracle: the gradient of the chance to be above a graph of now, less that
+    to be below it, summed over all pairs; the estimate, over all 216 draws."""
+    now = self._probabilities(self.scores)
+    above = self.worth[:, None] > self.worth[None]
+    balance = (above * 1.0 - above.T * 1.0) @ now
+    exact = jax.jit(
+      jax.grad(lambda scores: self._probabilities(scores) @ balance)
+    )(self.scores)
+
+    def estimate(draw):
+      graphs = jax.tree.map(lambda leaf: leaf[draw][None], self.graphs)
+      advantage = retraining.advantages(self.worth[draw])[None]
+
+      def value(scores):
+        one = jax.tree.map(lambda leaf: leaf[None], scores)
+        return retraining.score_function(one, graphs, advantage)[0]
+
+      chance = jnp.prod(now[draw])
+      return jax.tree.map(lambda g: chance * g, jax.grad(value)(self.scores))
+
+    draws = jnp.asarray(list(itertools.product(range(6), repeat=3)))
+    estimates = jax.jit(jax.vmap(estimate))(draws)
+    total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), estimates)
+    self.assertGreater(float(jnp.abs(exact.nodes).max()), 0.01)
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), total, exact
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""Fitting predictors that read noisy architectures, for guidance.
+
+An et al., "DiffusionNAG: Predictor-guided Neural Architecture Generation with
+Diffusion Models", ICLR 2024, https://arxiv.org/abs/2305.16943, section 3.3: a
+predictor is trained on pairs of perturbed architectures and scores, at all
+levels of noise.
+
+Few evaluations are no training set for that. So what a sampler is guided by is
+distilled: a predictor of clean architectures, fitted to the evaluations, says
+which of many architectures are good, and the noisy one learns from these. A
+classifier's log-likelihood of "good" turns the sampler into one of good
+architectures exactly, where both are exact (Dhariwal and Nichol, "Diffusion
+Models Beat GANs on Image Synthesis", NeurIPS 2021, section 4).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nagjax.diffusion import score_matching
+from nagjax.diffusion.guidance import ValueFn
+from nagjax.diffusion.sde import NUM_SCALES
+from nagjax.diffusion.sde import Sde
+from nagjax.networks.base import Weights
+from nagjax.networks.noisy import NoisyPredictor
+from nagjax.types import Key
+
+LOSSES = ("classification", "regression")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options of a fit.
+
+  Attributes:
+    num_steps: minibatches.
+    batch_size: rows of a minibatch, drawn with replacement.
+    learning_rate: at the start of every fit; falls to 0 by a cosine.
+    clip_norm: largest norm of a gradient.
+    loss: `classification` of labels in [0, 1], or `regression`.
+  """
+
+  num_steps: int = 200
+  batch_size: int = 128
+  learning_rate: float = 3e-3
+  clip_norm: float = 1.0
+  loss: str = "classification"
+
+  def __post_init__(self):
+    for name in ("num_steps", "batch_size"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name} must be at least 1: {getattr(self, name)}.")
+    for name in ("learning_rate", "clip_norm"):
+      if getattr(self, name) <= 0:
+        raise ValueError(f"{name} must be positive: {getattr(self, name)}.")
+    if self.loss not in LOSSES:
+      raise ValueError(
+        f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}."
+      )
+
+
+class Fitted(NamedTuple):
+  """A predictor in the state of its last fit.
+
+  Attributes:
+    weights: of the network.
+    optimiser: moments, which the next fit goes on from.
+  """
+
+  weights: Weights
+  optimiser: optax.OptState
+
+
+def init(key: Key, network: NoisyPredictor, config: Config) -> Fitted:
+  """A predictor at its random start; the key is consumed."""
+  weights = network.init(key)
+  return Fitted(weights, _optimiser(config).init(weights))
+
+
+def fit(
+  key: Key,
+  network: NoisyPredictor,
+  fitted: Fitted,
+  data: jax.Array,
+  labels: jax.Array,
+  adjacency: jax.Array,
+  sde: Sde,
+  config: Config,
+) -> Fitted:
+  """Goes on fitting a predictor to perturbed data.
+
+  Args:
+    key: random key, consumed.
+    network: the predictor.
+    fitted: where to start.
+    data: `f32[M, n, F]` clean samples.
+    labels: `f32[M]`.
+    adjacency: `f32[n, n]` of all samples.
+    sde: perturbs them.
+    config: options.
+  """
+  optimiser = _optimiser(config)
+  row_key, time_key, noise_key = jax.random.split(key, 3)
+  shape = (config.num_steps, config.batch_size)
+  rows = jax.random.randint(row_key, shape, 0, labels.shape[0])
+  times = jax.random.uniform(time_key, shape, minval=sde.end_time)
+  keys = jax.random.split(noise_key, config.num_steps)
+  rates = optax.cosine_decay_schedule(1.0, config.num_steps)
+
+  def step(fitted: Fitted, inputs) -> tuple[Fitted, None]:
+    number, rows, t, key = inputs
+    noise = jax.random.normal(key, (config.batch_size, *data.shape[1:]))
+    x = sde.perturb(data[rows], t, noise)
+
+    def loss(weights: Weights) -> jax.Array:
+      values = value_fn(network, weights, adjacency, sde)(x, t)
+      if config.loss == "regression":
+        return jnp.mean((values - labels[rows]) ** 2)
+      losses = optax.sigmoid_binary_cross_entropy(values, labels[rows])
+      return jnp.mean(losses)
+
+    gradient = jax.grad(loss)(fitted.weights)
+    update, state = optimiser.update(gradient, fitted.optimiser)
+    update = jax.tree.map(lambda leaf: rates(number) * leaf, update)
+    return Fitted(optax.apply_updates(fitted.weights, update), state), None
+
+  inputs = (jnp.arange(config.num_steps), rows, times, keys)
+  return jax.lax.scan(step, fitted, inputs)[0]
+
+
+def value_fn(
+  network: NoisyPredictor, weights: Weights, adjacency: jax.Array, sde: Sde
+) -> ValueFn:
+  """What a fitted predictor says of perturbed samples.
+
+  It reads `score_matching.flat_posterior`: what the noise does is known, and
+  need not be learnt.
+  """
+
+  def value(x: jax.Array, t: jax.Array) -> jax.Array:
+    rows = score_matching.flat_posterior(x, t, sde)
+    return network.apply(weights, rows, (NUM_SCALES - 1) * t, adjacency)
+
+  return value
+
+
+def _optimiser(config: Config) -> optax.GradientTransformation:
+  return optax.chain(
+    optax.clip_by_global_norm(config.clip_norm),
+    optax.adam(config.learning_rate),
+  )

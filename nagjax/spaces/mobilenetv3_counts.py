@@ -1,0 +1,142 @@
+"""Parameters and multiply-adds of MobileNetV3 networks, exactly (host).
+
+The layers around the searched ones are those of the once-for-all programs (Cai
+et al., ICLR 2020, https://arxiv.org/abs/1908.09791), after Howard et al.,
+"Searching for MobileNetV3", ICCV 2019, https://arxiv.org/abs/1905.02244:
+
+  a 3x3 convolution of stride 2 to 16 channels; a depthwise 3x3 and a 1x1
+  convolution to 16 channels; the five stages; a 1x1 convolution to 960
+  channels; their mean over the image; a 1x1 convolution to 1280 channels,
+  without normalisation; the classifier of 1000 classes.
+
+A searched layer expands its input by a 1x1 convolution, goes on with a
+depthwise convolution, in some stages with squeeze-and-excitation, and ends with
+a 1x1 convolution. Its expansion multiplies the channels of its own input.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nagjax.spaces import mobilenetv3
+
+
+class Stage(NamedTuple):
+  """What the layers of a stage have in common.
+
+  Attributes:
+    channels: of every layer's output, at width 1.
+    stride: of the first layer.
+    squeezes: whether the layers squeeze and excite.
+  """
+
+  channels: int
+  stride: int
+  squeezes: bool
+
+
+STAGES = (
+  Stage(24, 2, False),
+  Stage(40, 2, True),
+  Stage(80, 2, False),
+  Stage(112, 1, True),
+  Stage(160, 2, True),
+)
+FIRST_CHANNELS = 16
+FINAL_CHANNELS = 960
+NUM_FEATURES = 1280
+NUM_CLASSES = 1000
+
+
+class Counts(NamedTuple):
+  """Size of a network.
+
+  Attributes:
+    params: trained numbers, with scale and shift of every normalisation and
+      without its running statistics.
+    macs: multiply-adds of convolutions and the classifier for one image.
+  """
+
+  params: int
+  macs: int
+
+
+def count(
+  arch: Sequence[int], resolution: int = 224, width: float = 1.0
+) -> Counts:
+  """Counts one network.
+
+  Args:
+    arch: `int[20]`, an architecture of `mobilenetv3`.
+    resolution: height and width of the image in pixels.
+    width: factor of all numbers of channels; published are 1.0 and 1.2.
+
+  Returns:
+    Parameters and multiply-adds.
+
+  Raises:
+    ValueError: if the vector is no architecture or a size is not positive.
+
+  Example:
+    >>> count([8] * 20)
+    Counts(params=7664760, macs=566170656)
+  """
+  if resolution < 1 or width <= 0:
+    raise ValueError(
+      f"resolution and width must be positive, got {resolution} and {width}."
+    )
+  stages = mobilenetv3.to_stages(arch)
+  size = -(-resolution // 2)
+  channels = make_divisible(width * FIRST_CHANNELS)
+  total = _convolution(3, channels, 3, size)
+  total += _convolution(1, channels, 3, size)
+  total += _convolution(channels, channels, 1, size)
+  for stage, layers in zip(STAGES, stages, strict=True):
+    outputs = make_divisible(width * stage.channels)
+    for position, (kernel, expansion) in enumerate(layers):
+      middle = channels * expansion
+      total += _convolution(channels, middle, 1, size)
+      if position == 0:
+        size = -(-size // stage.stride)
+      total += _convolution(1, middle, kernel, size)
+      if stage.squeezes:
+        total += _squeeze_and_excitation(middle)
+      total += _convolution(middle, outputs, 1, size)
+      channels = outputs
+  final = make_divisible(width * FINAL_CHANNELS)
+  features = make_divisible(width * NUM_FEATURES)
+  total += _convolution(channels, final, 1, size)
+  total += _linear(final, features, bias=False)
+  total += _linear(features, NUM_CLASSES)
+  return Counts(*total.tolist())
+
+
+def make_divisible(channels: float) -> int:
+  """Rounds to a multiple of 8 (halves up), to at least 8 and 0.9 `channels`.
+
+  Example:
+    >>> make_divisible(19.2), make_divisible(28.8)
+    (24, 32)
+  """
+  rounded = max(8, int(channels + 4) // 8 * 8)
+  return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def _convolution(
+  inputs: int, outputs: int, kernel: int, size: int
+) -> np.ndarray:
+  """A normalised convolution; a depthwise one has one input."""
+  weights = inputs * outputs * kernel**2
+  return np.asarray([weights + 2 * outputs, weights * size**2])
+
+
+def _linear(inputs: int, outputs: int, bias: bool = True) -> np.ndarray:
+  weights = inputs * outputs
+  return np.asarray([weights + bias * outputs, weights])
+
+
+def _squeeze_and_excitation(channels: int) -> np.ndarray:
+  """Two layers on the channels' means, over a quarter of the channels."""
+  squeezed = make_divisible(channels // 4)
+  return _linear(channels, squeezed) + _linear(squeezed, channels)
