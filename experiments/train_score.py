@@ -6,7 +6,7 @@
 --preset=cpu is nagjax's model, which a CPU trains in minutes; --preset=paper is
 the published network, loss and training (256 x 250,000 samples; MobileNetV3
 1,000,000 steps), for an accelerator. --set=field=value changes an option of the
-model (`nagjax.generation.score_models.Config`), such as positions=none.
+model (`nagjax.generation.score_models.Config`), such as position_code=false.
 
 Training samples are uniformly random architectures. With --training_share=0.5
 they are a random half of the space, which must be enumerable, and the novelty
@@ -119,7 +119,7 @@ def make_job(values: flags.FlagValues, space: SearchSpace) -> work.Job:
         warmup_steps=100,
         decay_steps=num_chunks * values.checkpoint_every,
         ema_decay=0.999,
-        stratified=True,
+        central=True,
       )
     )
     sampling_config = sampling.Config(
@@ -162,7 +162,7 @@ def _default_steps(space: SearchSpace, paper: bool) -> int:
   chain = space.name == "mobilenetv3"
   if paper:
     return 1_000_000 if chain else 250_000
-  return 6000 if chain else 2000
+  return 8000 if chain else 2000
 
 
 def _define_flags() -> flags.FlagValues:

@@ -74,6 +74,7 @@ _ALGORITHMS = {
   ),
   ("bananas", ""): _Entry("bananas", "bananas"),
   ("diffusionnag", ""): _Entry("diffusionnag", "diffusionnag"),
+  ("diffusionnag", "pool"): _Entry("diffusionnag_pool", "diffusionnag_pool"),
   ("ednag", ""): _Entry("ednag", "ednag"),
   ("ednag", "reference"): _Entry("ednag_reference", "ednag_reference"),
   ("local_search", ""): _Entry("local_search", "local_search"),

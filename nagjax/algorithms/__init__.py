@@ -9,6 +9,7 @@ from nagjax.algorithms import archive
 from nagjax.algorithms import bananas
 from nagjax.algorithms import choosing
 from nagjax.algorithms import diffusionnag
+from nagjax.algorithms import diffusionnag_pool
 from nagjax.algorithms import ednag
 from nagjax.algorithms import ednag_pool
 from nagjax.algorithms import ednag_reference
@@ -30,6 +31,7 @@ __all__ = [
   "bananas",
   "choosing",
   "diffusionnag",
+  "diffusionnag_pool",
   "ednag",
   "ednag_pool",
   "ednag_reference",

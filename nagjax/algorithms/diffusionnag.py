@@ -11,8 +11,7 @@ Bayesian optimisation (section 3.4):
   3. of those that are valid and unseen, an acquisition function chooses the
      batch.
 
-With `pool=True` there is one round: what is left of the budget after the
-initial design, the ensemble's training set, goes down the ranked pool.
+`diffusionnag_pool` has one round, with all that is left of the budget.
 
 Differs from the paper: the guiding predictor is a classifier of "good", told by
 the ensemble about many architectures instead of by the few evaluated ones (see
@@ -63,7 +62,6 @@ class Config:
     num_initial: uniformly random architectures before the first round.
     batch_size: architectures of a round.
     archive_size: the most evaluations that are remembered, `M`.
-    pool: rank one pool and query it from the top, instead of optimising.
     candidates: one of `CANDIDATES`.
     num_candidates: of a round.
     acquisition: one of `acquisition.NAMES`.
@@ -85,9 +83,8 @@ class Config:
   num_initial: int = 10
   batch_size: int = 5
   archive_size: int = 320
-  pool: bool = False
   candidates: str = "guided"
-  num_candidates: int = 128
+  num_candidates: int = 64
   acquisition: str = "ei"
   hidden_size: int = 32
   num_members: int = 3
@@ -96,11 +93,11 @@ class Config:
   fit_learning_rate: float = 3e-3
   guide: str = "gcn"
   guide_size: int = 48
-  guide_steps: int = 200
+  guide_steps: int = 60
   guide_learning_rate: float = 3e-3
-  num_taught: int = 1024
+  num_taught: int = 512
   good_share: float = 0.1
-  guidance: float = 1.0
+  guidance: float = 2.0
   sample_steps: int = 16
   penalty: float = 5.0
   num_constraints: int = 0
@@ -284,11 +281,16 @@ def propose(
       labels,
       parts.adjacency,
       parts.model.sde,
+      parts.model.occurs,
       _guide_config(config),
     )
     state = state._replace(guide=guide)
     value = noisy.value_fn(
-      parts.guide, guide.weights, parts.adjacency, parts.model.sde
+      parts.guide,
+      guide.weights,
+      parts.adjacency,
+      parts.model.sde,
+      parts.model.occurs,
     )
     score_fn = guidance.guided(
       score_fn, guidance.log_odds(value), config.guidance
@@ -398,8 +400,6 @@ def params(
 def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   """What the budget needs, and a few rounds for repeats."""
   del algorithm
-  if config.pool:
-    return 1
   return choosing.rounds_with_slack(
     config.num_initial, config.batch_size, budget
   )

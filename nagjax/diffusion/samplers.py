@@ -110,14 +110,18 @@ def predictor_corrector(
 
   Returns:
     The samples at the equation's end.
+
+  Raises:
+    ValueError: if the draws have another shape.
   """
   config = config or Config()
   times = jnp.linspace(1.0, sde.end_time, config.num_steps)
-  xs = _per_step(randomness, config.num_steps)
+  xs = _per_step(randomness, (config.num_steps, 2, *start.shape))
 
   def step(x: jax.Array, inputs) -> tuple[jax.Array, jax.Array]:
-    t, random = inputs
-    noise = _draws(random, (2, *x.shape))
+    t, noise = inputs
+    if _is_key(noise):
+      noise = jax.random.normal(noise, (2, *x.shape))
     batch_t = jnp.broadcast_to(t, x.shape[:1])
     if config.corrector == "langevin":
       x = langevin_step(
@@ -241,6 +245,9 @@ def few_step(
     sde: the equation.
     start: `f32[B, n, F]` samples at time 1.
     num_steps: scores, at least 2.
+
+  Raises:
+    ValueError: if there are fewer.
   """
   if num_steps < 2:
     raise ValueError(f"num_steps must be at least 2, got {num_steps}.")
@@ -311,21 +318,19 @@ def ddim_step(
   return jnp.sqrt(alpha_next) * x0 + direction * epsilon + sigma * noise
 
 
-def _per_step(randomness: jax.Array, num_steps: int) -> jax.Array:
-  """A key or draws, for every step of a scan."""
-  if jnp.issubdtype(randomness.dtype, jax.dtypes.prng_key):
-    return jax.random.split(randomness, num_steps)
-  if randomness.shape[0] != num_steps:
+def _per_step(randomness: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+  """A key, or draws of the shape, for every step of a scan."""
+  if _is_key(randomness):
+    return jax.random.split(randomness, shape[0])
+  if randomness.shape != shape:
     raise ValueError(
-      f"Draws for {num_steps} steps are needed, got {randomness.shape[0]}."
+      f"Draws of the shape {shape} are needed, got {randomness.shape}."
     )
   return randomness
 
 
-def _draws(random: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  if jnp.issubdtype(random.dtype, jax.dtypes.prng_key):
-    return jax.random.normal(random, shape)
-  return random
+def _is_key(randomness: jax.Array) -> bool:
+  return jnp.issubdtype(randomness.dtype, jax.dtypes.prng_key)
 
 
 def _mean_norm(x: jax.Array) -> jax.Array:

@@ -43,8 +43,10 @@ def network_inputs(
   return x / size[..., None, None], (NUM_SCALES - 1) * t
 
 
-def flat_posterior(x: jax.Array, t: jax.Array, sde: Sde) -> jax.Array:
-  """Columns of rows if all are equally likely at first, `f32[..., n, F]`.
+def flat_posterior(
+  x: jax.Array, t: jax.Array, sde: Sde, occurs: jax.Array
+) -> jax.Array:
+  """Columns of rows if all that occur are equally likely, `f32[..., n, F]`.
 
   What the noise itself says of every row: one-hot without noise, flat with a
   lot of it.
@@ -53,8 +55,10 @@ def flat_posterior(x: jax.Array, t: jax.Array, sde: Sde) -> jax.Array:
     x: `f32[..., n, F]` perturbed samples.
     t: `f32[...]` times.
     sde: the equation.
+    occurs: see `log_probabilities`.
   """
-  return unscale(denoise(row_logits(jnp.zeros_like(x), x, t, sde)))
+  logits = row_logits(jnp.zeros_like(x), x, t, sde)
+  return unscale(denoise(logits, occurs))
 
 
 def published_score(output: jax.Array, t: jax.Array, sde: Sde) -> jax.Array:
@@ -103,33 +107,49 @@ def row_logits(
   return output + factor[..., None, None] * x
 
 
-def denoise(logits: jax.Array) -> jax.Array:
+def denoise(logits: jax.Array, occurs: jax.Array) -> jax.Array:
   """`E[x_0 | x_t]` of rows that are one-hot or empty, `f32[..., n, F]`.
 
   Args:
-    logits: see `row_logits`; an empty row has the logit 0.
+    logits: see `row_logits`.
+    occurs: see `log_probabilities`.
   """
-  return scale(jnp.exp(log_probabilities(logits)[..., 1:]))
+  return scale(jnp.exp(log_probabilities(logits, occurs)[..., 1:]))
 
 
-def log_probabilities(logits: jax.Array) -> jax.Array:
-  """Of an empty row, then of every column, `f32[..., n, F + 1]`."""
+def log_probabilities(logits: jax.Array, occurs: jax.Array) -> jax.Array:
+  """Of an empty row, then of every column, `f32[..., n, F + 1]`.
+
+  Args:
+    logits: see `row_logits`; an empty row has the logit 0.
+    occurs: `bool[n, F + 1]` whether a row of the space is ever empty, and
+      whether it ever has the column; what never occurs has no probability.
+  """
   padding = [(0, 0)] * (logits.ndim - 1) + [(1, 0)]
-  return jax.nn.log_softmax(jnp.pad(logits, padding), axis=-1)
+  shape = (1,) * (logits.ndim - 2) + occurs.shape
+  logits = jnp.where(occurs.reshape(shape), jnp.pad(logits, padding), -1e30)
+  return jax.nn.log_softmax(logits, axis=-1)
 
 
-def row_loss(logits: jax.Array, features: jax.Array) -> jax.Array:
+def row_loss(
+  logits: jax.Array, features: jax.Array, occurs: jax.Array
+) -> jax.Array:
   """Cross-entropy of rows, their mean, `f32[...]`.
 
   Args:
     logits: `f32[..., n, F]`, see `row_logits`.
     features: `f32[..., n, F]` the clean rows, one-hot or zero.
+    occurs: see `log_probabilities`.
   """
+  targets = with_empty(features)
+  losses = jnp.sum(targets * log_probabilities(logits, occurs), axis=-1)
+  return -jnp.mean(losses, axis=-1)
+
+
+def with_empty(features: jax.Array) -> jax.Array:
+  """Features and, in front, whether a row is empty, `f32[..., n, F + 1]`."""
   empty = 1 - jnp.sum(features, axis=-1, keepdims=True)
-  targets = jnp.concatenate([empty, features], axis=-1)
-  return -jnp.mean(
-    jnp.sum(targets * log_probabilities(logits), axis=-1), axis=-1
-  )
+  return jnp.concatenate([empty, features], axis=-1)
 
 
 def score_of_mean(

@@ -156,18 +156,13 @@ def subvp(beta_min: float = 0.1, beta_max: float = 20.0) -> Sde:
     rate = -0.5 * _beta(t, beta_min, beta_max)
     return 1 + rate / num_scales, diffusion(t) / math.sqrt(num_scales)
 
-  def minus_twice(log_snr: jax.Array) -> jax.Array:
-    # mean / (1 - mean^2) = r, so mean = 2 r / (1 + sqrt(1 + 4 r^2)); in
-    # logarithms, which do not overflow.
-    root = 0.5 * jnp.logaddexp(0.0, 2 * log_snr + math.log(4))
-    return -2 * (log_snr + math.log(2) - jnp.logaddexp(0.0, root))
-
   return _preserving(
     "subvp",
     (beta_min, beta_max),
     diffusion=diffusion,
     std=lambda t: -jnp.expm1(2 * _exponent(t, beta_min, beta_max)),
-    minus_twice=minus_twice,
+    # mean / (1 - mean^2) = 1 / (2 sinh(-c)) = exp(l).
+    minus_twice=lambda log_snr: 2 * jnp.arcsinh(0.5 * jnp.exp(-log_snr)),
     steps=steps,
   )
 

@@ -6,13 +6,14 @@ Diffusion Models", ICLR 2024, https://arxiv.org/abs/2305.16943, sections 3.1 and
 
 Differs from the paper by default, because it learns the same distribution in a
 hundredth of the steps: the network's output is added to the log-odds that the
-noise itself gives, and read as the probabilities of every row (see
-`diffusion.score_matching`); every node attends to all. `published()` gives the
-options of the program.
+noise itself gives, and read as the probabilities of what a row can be (see
+`diffusion.score_matching`); rows attend to their neighbours both ways.
+`published()` gives the options of the program.
 """
 
 from collections.abc import Callable
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -30,9 +31,11 @@ from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Params
 
+_NUM_SEEN = 4096
+"""Random architectures that show what rows there are."""
+
 OUTPUTS = ("rows", "score")
-POSITIONS = ("row", "published", "none")
-MASKS = ("all", "adjacency", "closure", "published")
+MASKS = ("neighbours", "all", "adjacency", "closure", "published")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +49,11 @@ class Config:
     sde_low, sde_high: its `sigma` or `beta` at times 0 and 1.
     output: what the network's output is: log-odds of `rows`, or a `score` as
       published.
-    mask: what a node attends to: `all`, its successors by the `adjacency`,
-      everything behind it (`closure`), or its successors as `published`.
-    positions: what nodes know of their place: the number of their `row`, their
-      place in their stage as `published`, or `none`. Who attends to all needs
-      the row to know which stage is whose.
+    mask: what a row attends to: itself and its `neighbours` both ways, `all`,
+      its successors by the `adjacency`, everything behind it (`closure`), or
+      its successors as `published`.
+    position_code: whether rows know their place, that in their stage for
+      MobileNetV3.
     tied_init: start with equal blocks, as published.
   """
 
@@ -64,15 +67,14 @@ class Config:
   sde_low: float = 0.1
   sde_high: float = 20.0
   output: str = "rows"
-  mask: str = "all"
-  positions: str = "row"
+  mask: str = "neighbours"
+  position_code: bool = True
   tied_init: bool = False
 
   def __post_init__(self):
     for name, known in (
       ("output", OUTPUTS),
       ("mask", MASKS),
-      ("positions", POSITIONS),
     ):
       if getattr(self, name) not in known:
         raise ValueError(
@@ -95,7 +97,6 @@ def published(space_name: str) -> Config:
     sde_high=1.0 if space_name == "mobilenetv3" else 5.0,
     output="score",
     mask="published",
-    positions="published",
     tied_init=True,
   )
 
@@ -106,6 +107,8 @@ class ScoreModel(NamedTuple):
   Attributes:
     sde: the equation.
     shape: `(n, F)` of a sample.
+    occurs: `bool[n, F + 1]` whether a row is ever empty, and which columns it
+      ever has.
     init: `key -> params`; the key is consumed.
     score: `(params, x f32[B, n, F], t f32[B]) -> f32[B, n, F]`.
     loss: `(params, archs int32[B, L], t f32[B], noise f32[B, n, F],
@@ -116,6 +119,7 @@ class ScoreModel(NamedTuple):
 
   sde: Sde
   shape: tuple[int, int]
+  occurs: jax.Array
   init: Callable[[Key], Params]
   score: Callable[[Params, jax.Array, jax.Array], jax.Array]
   loss: Callable[..., jax.Array]
@@ -131,7 +135,7 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
   """Builds the model of a space.
 
   A space whose rows of features nobody has connected is seen as its variables,
-  one-hot, and has the mask `all` only.
+  one-hot; all of them are neighbours, and other masks there are none.
 
   Args:
     space: the space.
@@ -142,11 +146,11 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
   """
   config = config or Config()
   shape, positions = _rows(space)
-  codes = {"row": tuple(range(shape[0])), "published": positions, "none": None}
   mask = jnp.asarray(_mask(space, config.mask), jnp.float32)
+  occurs = jnp.asarray(_occurs(space))
   equation = sde_lib.make(config.sde, config.sde_low, config.sde_high)
   network = score_lib.score(
-    *shape, codes[config.positions], _network_config(config)
+    *shape, positions if config.position_code else None, _network_config(config)
   )
 
   def logits(
@@ -167,7 +171,7 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
   def score(params: Params, x: jax.Array, t: jax.Array) -> jax.Array:
     if config.output == "score":
       return published_score(params, x, t, None)
-    clean = score_matching.denoise(logits(params, x, t, None))
+    clean = score_matching.denoise(logits(params, x, t, None), occurs)
     return score_matching.score_of_mean(clean, x, t, equation)
 
   def to_data(archs: Archs) -> jax.Array:
@@ -186,11 +190,14 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
       return score_matching.score_loss(
         published_score(params, x, t, dropout_key), noise, equation.std(t)
       )
-    return score_matching.row_loss(logits(params, x, t, dropout_key), features)
+    return score_matching.row_loss(
+      logits(params, x, t, dropout_key), features, occurs
+    )
 
   return ScoreModel(
     sde=equation,
     shape=shape,
+    occurs=occurs,
     init=network.init,
     score=score,
     loss=loss,
@@ -231,6 +238,19 @@ def _rows(space: SearchSpace) -> tuple[tuple[int, int], tuple[int, ...]]:
   return space.feature_shape, space.feature_graph.positions
 
 
+@functools.cache
+def _occurs(space: SearchSpace) -> np.ndarray:
+  """See `ScoreModel.occurs`; of features, from many random architectures."""
+  if space.feature_graph is None:
+    options = np.arange(-1, space.num_options)[None]
+    cardinalities = np.asarray(space.cardinalities)[:, None]
+    return (options >= 0) & (options < cardinalities)
+  with jax.ensure_compile_time_eval():
+    archs = space.sample(jax.random.key(0), _NUM_SEEN)
+    features = score_matching.with_empty(_features(space, archs))
+    return np.asarray(jnp.any(features > 0.5, axis=0))
+
+
 def _features(space: SearchSpace, archs: Archs) -> jax.Array:
   if space.feature_graph is None:
     return space.one_hot(archs)
@@ -239,7 +259,7 @@ def _features(space: SearchSpace, archs: Archs) -> jax.Array:
 
 def _mask(space: SearchSpace, name: str) -> np.ndarray:
   (num_nodes, _), _ = _rows(space)
-  if name == "all":
+  if name == "all" or (name == "neighbours" and space.feature_graph is None):
     return np.ones((num_nodes, num_nodes))
   if space.feature_graph is None:
     raise ValueError(
@@ -251,6 +271,8 @@ def _mask(space: SearchSpace, name: str) -> np.ndarray:
   adjacency = space.feature_graph.adjacency
   if name == "adjacency":
     return adjacency
+  if name == "neighbours":
+    return adjacency + adjacency.T + np.eye(num_nodes)
   return np.asarray(graphs.closure(jnp.asarray(adjacency > 0)))  # And itself.
 
 

@@ -32,7 +32,8 @@ class Config:
       0.
     clip_norm: largest norm of a gradient.
     ema_decay: of the moving average; smaller at first, `(1 + n) / (10 + n)`.
-    stratified: whether the times of a batch are spread evenly.
+    central: draw times evenly spread over a batch, and more often from the
+      middle, where it is decided what a sample becomes.
   """
 
   learning_rate: float = 2e-5
@@ -40,7 +41,7 @@ class Config:
   decay_steps: int = 0
   clip_norm: float = 1.0
   ema_decay: float = 0.9999
-  stratified: bool = False
+  central: bool = False
 
   def __post_init__(self):
     for name in ("learning_rate", "clip_norm"):
@@ -103,7 +104,7 @@ def train(
   def step(trained: Trained, inputs) -> tuple[Trained, jax.Array]:
     key, batch = inputs
     time_key, noise_key, dropout_key = jax.random.split(key, 3)
-    t = draw_times(time_key, batch.shape[0], stratified=config.stratified)
+    t = draw_times(time_key, batch.shape[0], central=config.central)
     noise = jax.random.normal(noise_key, (*t.shape, *model.shape))
 
     def loss(params: Params) -> jax.Array:
@@ -126,11 +127,17 @@ def train(
   return jax.lax.scan(step, trained, (keys, archs))
 
 
-def draw_times(key: Key, num: int, *, stratified: bool) -> jax.Array:
-  """Times in [1e-5, 1), `f32[num]`; the key is consumed."""
+def draw_times(key: Key, num: int, *, central: bool) -> jax.Array:
+  """Times in [1e-5, 1), `f32[num]`; the key is consumed.
+
+  Uniform, or, if `central`, of the triangular density that peaks at 1/2.
+  """
   uniform = jax.random.uniform(key, (num,))
-  if stratified:
+  if central:
     uniform = (jnp.arange(num) + uniform) / num
+    side = jnp.minimum(uniform, 1 - uniform)
+    half = jnp.sqrt(side / 2)
+    uniform = jnp.where(uniform < 0.5, half, 1 - half)
   return _FIRST_TIME + (1 - _FIRST_TIME) * uniform
 
 

@@ -88,6 +88,7 @@ def fit(
   labels: jax.Array,
   adjacency: jax.Array,
   sde: Sde,
+  occurs: jax.Array,
   config: Config,
 ) -> Fitted:
   """Goes on fitting a predictor to perturbed data.
@@ -100,6 +101,7 @@ def fit(
     labels: `f32[M]`.
     adjacency: `f32[n, n]` of all samples.
     sde: perturbs them.
+    occurs: see `score_matching.log_probabilities`.
     config: options.
   """
   optimiser = _optimiser(config)
@@ -116,7 +118,7 @@ def fit(
     x = sde.perturb(data[rows], t, noise)
 
     def loss(weights: Weights) -> jax.Array:
-      values = value_fn(network, weights, adjacency, sde)(x, t)
+      values = value_fn(network, weights, adjacency, sde, occurs)(x, t)
       if config.loss == "regression":
         return jnp.mean((values - labels[rows]) ** 2)
       losses = optax.sigmoid_binary_cross_entropy(values, labels[rows])
@@ -132,7 +134,11 @@ def fit(
 
 
 def value_fn(
-  network: NoisyPredictor, weights: Weights, adjacency: jax.Array, sde: Sde
+  network: NoisyPredictor,
+  weights: Weights,
+  adjacency: jax.Array,
+  sde: Sde,
+  occurs: jax.Array,
 ) -> ValueFn:
   """What a fitted predictor says of perturbed samples.
 
@@ -141,7 +147,7 @@ def value_fn(
   """
 
   def value(x: jax.Array, t: jax.Array) -> jax.Array:
-    rows = score_matching.flat_posterior(x, t, sde)
+    rows = score_matching.flat_posterior(x, t, sde, occurs)
     return network.apply(weights, rows, (NUM_SCALES - 1) * t, adjacency)
 
   return value

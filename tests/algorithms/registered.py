@@ -52,6 +52,17 @@ TINY = {
     num_taught=20,
     sample_steps=4,
   ),
+  ("diffusionnag", "pool"): dict(
+    num_candidates=12,
+    hidden_size=4,
+    num_members=2,
+    fit_steps=3,
+    fit_batch_size=8,
+    guide_size=4,
+    guide_steps=3,
+    num_taught=20,
+    sample_steps=4,
+  ),
   ("ednag", ""): dict(
     num_initial=5,
     batch_size=3,

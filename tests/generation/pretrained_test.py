@@ -24,6 +24,7 @@ SHIPPED = sorted(
   for path in (
     importlib.resources.files("nagjax.generation") / "data"
   ).iterdir()
+  if path.name.startswith("agnet_")
 )
 EDGES = {(0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 6), (3, 6), (4, 7), (5, 7)}
 EDGES |= {(6, 7)}

@@ -1,0 +1,119 @@
+"""Compares finished searches seed by seed.
+
+  python -m experiments.compare --runs=results/a,results/b --at=30,60,100
+
+Every part of --runs is the working directory of an `experiments.search`; its
+algorithms are compared with the first one of the first directory. Printed are,
+at each number of charged queries, both means, the 95 % interval of the paired
+difference (first minus other) and the p-value of the paired t-test. "Ahead"
+means that the interval lies above zero, "behind" below it.
+
+All runs must have the same benchmark, objective, limits and seeds.
+
+Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
+"""
+
+from collections.abc import Sequence
+import pathlib
+from typing import NamedTuple
+
+from absl import flags
+import numpy as np
+
+from experiments import common
+from experiments import results
+from nagjax import statistics
+
+_SAME = ("benchmark", "objective", "constraint", "seed_ranges")
+
+
+class Run(NamedTuple):
+  """One algorithm's searches.
+
+  Attributes:
+    name: directory and algorithm.
+    record: what was asked.
+    best: `f32[S, Q]` best objective after every charged query.
+  """
+
+  name: str
+  record: results.Record
+  best: np.ndarray
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the binary.
+
+  Args:
+    argv: the command line, program name first.
+
+  Returns:
+    The exit code.
+  """
+  return common.run_main(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str]) -> None:
+  values = flags.FlagValues()
+  flags.DEFINE_list("runs", [], "Directories of searches.", flag_values=values)
+  flags.DEFINE_list("at", ["100"], "Charged queries.", flag_values=values)
+  flags.DEFINE_boolean("help", False, "Print this text.", flag_values=values)
+  if common.read_flags(values, argv, __doc__):
+    return
+  runs = [run for path in values.runs for run in read(pathlib.Path(path))]
+  if len(runs) < 2:
+    raise common.UsageError("--runs must hold two algorithms at least.")
+  with common.user_errors("--at: "):
+    at = [int(text) for text in values.at]
+    if min(at) < 1:
+      raise ValueError(f"queries must be at least 1, got {min(at)}.")
+  for other in runs[1:]:
+    for queries in at:
+      print(describe(runs[0], other, queries))
+
+
+def read(directory: pathlib.Path) -> list[Run]:
+  """All algorithms of a finished search.
+
+  Raises:
+    UsageError: if it is none.
+  """
+  runs = []
+  for record, trace in results.read_run(directory):
+    past = results.history(trace)
+    best = statistics.best_so_far(past.objective, past.charged, record.budget)
+    runs.append(Run(f"{directory.name}/{record.name}", record, best))
+  return runs
+
+
+def describe(first: Run, other: Run, queries: int) -> str:
+  """One line of a comparison.
+
+  Raises:
+    UsageError: if the two cannot be compared.
+  """
+  for field in _SAME:
+    values = [getattr(run.record, field) for run in (first, other)]
+    if values[0] != values[1]:
+      raise common.UsageError(
+        f"{first.name} and {other.name} differ in {field}: {values[0]} and "
+        f"{values[1]}."
+      )
+  if queries > min(first.best.shape[1], other.best.shape[1]):
+    raise common.UsageError(
+      f"--at={queries} is more than the budget of {first.name} or {other.name}."
+    )
+  a, b = (run.best[:, queries - 1] for run in (first, other))
+  with common.user_errors(f"{first.name} and {other.name}: "):
+    difference = statistics.paired_difference(a, b)
+  low, high = difference.interval.low, difference.interval.high
+  verdict = "ahead" if low > 0 else "behind" if high < 0 else "level"
+  return (
+    f"{queries} queries: {first.name} {a.mean():.3f}, {other.name} "
+    f"{b.mean():.3f}, difference [{low:+.3f}, {high:+.3f}], p = "
+    f"{difference.t_p_value:.2g}: {verdict}"
+  )
+
+
+if __name__ == "__main__":
+  common.run_program(main)

@@ -1,0 +1,332 @@
+"""What a guided diffusion generates, beside what it is compared with.
+
+  python -m experiments.pool_statistics --benchmark=nasbench201/cifar10
+
+DiffusionNAG (An et al., ICLR 2024), table 1: a predictor learns from --num_train
+random architectures, whose evaluations are the queries of this experiment; then
+--num_generated architectures come from each of
+
+  guided     the diffusion guided by the predictor;
+  sorted     the best predictions of four times as many unguided ones;
+  unguided   the diffusion alone;
+  random     uniform draws;
+  training   what the predictor learnt from;
+  oracle     the best test metrics of the benchmark, if it can be listed.
+
+Printed are means over seeds and their standard deviations: the share of valid
+architectures, the number of distinct ones, and of their test metric the mean,
+the first percentile, the smallest and the largest; the same numbers of every
+seed are in pool.json.
+
+--train_on=poor leaves the best tenth of the benchmark out of the training set
+(figure 3), and prints in which share of the seeds the guided pool's best, and
+its median, exceed those of the training set.
+
+--objective=COLUMN guides by another column of the benchmark, and -COLUMN by a
+small value of it (table 4); --columns=a,b prints the means of these, too.
+
+Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import pathlib
+from typing import Any
+from typing import NamedTuple
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import common
+from nagjax import files
+from nagjax import registry
+from nagjax.algorithms import diffusionnag
+from nagjax.algorithms import diffusionnag_pool
+from nagjax.generation import pretrained_scores
+from nagjax.problem import Problem
+from nagjax.types import Archs
+from nagjax.types import Evaluation
+from nagjax.types import Key
+from nagjax.types import Params
+from nagjax.types import Proposal
+from nagjax.types import Status
+
+SOURCES = ("guided", "sorted", "unguided", "random", "training")
+"""Pools that are made for every seed."""
+POOR_SHARE = 0.9
+"""Share of a benchmark that is poor."""
+_UNGUIDED = 4
+"""Unguided architectures for one of the sorted pool."""
+
+
+class Pool(NamedTuple):
+  """Architectures of one source.
+
+  Attributes:
+    archs: `int32[N, L]`.
+    valid: `bool[N]`.
+  """
+
+  archs: jax.Array
+  valid: jax.Array
+
+
+class Plan(NamedTuple):
+  """An experiment, checked.
+
+  Attributes:
+    problem: what guides.
+    config: of the search whose parts generate.
+    params: of the score model.
+    columns: whose means are printed besides.
+    allowed: `int32[A, L]` what training sets are drawn from; None for all.
+  """
+
+  problem: Problem
+  config: diffusionnag.Config
+  params: Params
+  columns: list[str]
+  allowed: np.ndarray | None
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the binary.
+
+  Args:
+    argv: the command line, program name first.
+
+  Returns:
+    The exit code.
+  """
+  return common.run_main(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str]) -> None:
+  values = _define_flags()
+  if common.read_flags(values, argv, __doc__):
+    return
+  common.start_jax(values.compilation_cache_dir)
+  plan = make_plan(values)
+  workdir = pathlib.Path(values.workdir)
+  with common.user_errors("--workdir: "):
+    workdir.mkdir(parents=True, exist_ok=True)
+  program = jax.jit(lambda key, problem: make_pools(key, plan, problem))
+  keys = jax.random.split(jax.random.key(0), values.num_seeds)
+  rows: dict[str, list[dict[str, float]]] = {name: [] for name in SOURCES}
+  for key in keys:
+    for name, pool in program(key, plan.problem).items():
+      rows[name].append(statistics(plan, pool))
+  best = oracle(plan, values.num_generated)
+  if best is not None:
+    rows["oracle"] = [statistics(plan, best)]
+  record = {
+    "benchmark": values.benchmark,
+    "objective": list(plan.problem.objective_names),
+    "num_train": plan.config.num_initial,
+    "train_on": values.train_on,
+    "config": dataclasses.asdict(plan.config),
+    "versions": common.versions(),
+    "rows": rows,
+  }
+  with files.atomic_path(workdir / "pool.json") as temporary:
+    temporary.write_text(json.dumps(record, indent=2) + "\n")
+  for line in describe(rows):
+    print(line)
+  if values.train_on == "poor":
+    for name in ("max", "median"):
+      share = np.mean(
+        [
+          new[name] > old[name]
+          for new, old in zip(rows["guided"], rows["training"], strict=True)
+        ]
+      )
+      print(f"{name} above that of the training set: {share:.2f} of the seeds")
+
+
+def make_pools(key: Key, plan: Plan, problem: Problem) -> dict[str, Pool]:
+  """Trains a predictor and generates, for one seed.
+
+  Args:
+    key: random key, consumed.
+    plan: what to do.
+    problem: the plan's, as an argument of a compiled program.
+  """
+  space, config, num = problem.space, plan.config, plan.config.num_candidates
+  names = ("train", "init", "fit", "guided", "unguided", "random")
+  keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+  algorithm = diffusionnag.diffusionnag(space, config)
+  parts = diffusionnag.make_parts(space, config)
+  training = _training_set(keys["train"], plan, problem)
+  answer = problem.evaluate(training)
+  everything = jnp.ones(len(training), bool)
+  state, _ = algorithm.tell(
+    algorithm.init(keys["init"], plan.params),
+    Proposal(training, everything),
+    Evaluation(
+      jnp.full(len(training), Status.FRESH, jnp.int8),
+      answer.objective,
+      answer.objectives,
+      answer.violations,
+    ),
+    plan.params,
+  )
+  state = state._replace(members=diffusionnag.fit(keys["fit"], state, parts))
+  guided, guided_valid, _ = diffusionnag.propose(
+    keys["guided"], state, plan.params, parts
+  )
+  plain = parts._replace(
+    config=dataclasses.replace(
+      config, candidates="unguided", num_candidates=_UNGUIDED * num
+    )
+  )
+  unguided, unguided_valid, _ = diffusionnag.propose(
+    keys["unguided"], state, plan.params, plain
+  )
+  promise = jnp.mean(
+    diffusionnag.promises(state.members, unguided, parts), axis=0
+  )
+  order = jnp.argsort(
+    jnp.where(unguided_valid, promise, -jnp.inf), descending=True
+  )[:num]
+  return {
+    "guided": Pool(guided, guided_valid),
+    "sorted": Pool(unguided[order], unguided_valid[order]),
+    "unguided": Pool(unguided[:num], unguided_valid[:num]),
+    "random": Pool(space.sample(keys["random"], num), jnp.ones(num, bool)),
+    "training": Pool(training, everything),
+  }
+
+
+def oracle(plan: Plan, num: int) -> Pool | None:
+  """The best architectures by the test metric; None if there is no list."""
+  archs = plan.problem.benchmark.architectures()
+  if archs is None:
+    return None
+  test = np.asarray(jax.jit(Problem.test)(plan.problem, archs))
+  best = np.argsort(-np.nan_to_num(test, nan=-np.inf))[:num]
+  return Pool(jnp.asarray(archs[best]), jnp.ones(len(best), bool))
+
+
+def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
+  """Numbers of a pool: of its valid architectures but `valid` itself."""
+  problem = plan.problem
+  valid = np.asarray(pool.valid)
+  archs = np.asarray(pool.archs)[valid]
+  test = np.asarray(jax.jit(Problem.test)(problem, jnp.asarray(archs)))
+  columns = jax.jit(lambda b, a: {**b.query(a), **b.report(a)})(
+    problem.benchmark, jnp.asarray(archs)
+  )
+  return {
+    "valid": float(valid.mean()),
+    "distinct": len(np.unique(archs, axis=0)),
+    "mean": float(test.mean()),
+    "percentile_1": float(np.percentile(test, 1)),
+    "min": float(test.min()),
+    "median": float(np.median(test)),
+    "max": float(test.max()),
+    **{
+      name: float(np.nanmean(np.asarray(columns[name])))
+      for name in plan.columns
+    },
+  }
+
+
+def describe(rows: dict[str, list[dict[str, float]]]) -> list[str]:
+  """One line for every source: means over seeds, deviations in brackets."""
+  lines = []
+  for source, seeds in rows.items():
+    parts = []
+    for name in seeds[0]:
+      values = np.asarray([row[name] for row in seeds])
+      text = f"{name} {values.mean():.2f}"
+      if len(values) > 1:
+        text += f" ({values.std(ddof=1):.2f})"
+      parts.append(text)
+    lines.append(f"{source:9s} {', '.join(parts)}")
+  return lines
+
+
+def make_plan(values: flags.FlagValues) -> Plan:
+  """Checks all values before any computing starts.
+
+  Raises:
+    UsageError: if any is wrong.
+  """
+  with common.user_errors():
+    benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
+    objectives = (values.objective,) if values.objective else ()
+    problem = Problem(benchmark, objectives).validate()
+    config = diffusionnag_pool.Config(
+      num_initial=values.num_train,
+      batch_size=1,
+      num_candidates=values.num_generated,
+      archive_size=2 * values.num_train,
+    )
+    for text in values.set:
+      name, _, value = text.partition("=")
+      value = registry.parse_option(type(config), "diffusionnag", name, value)
+      config = dataclasses.replace(config, **{name: value})
+    trained = pretrained_scores.load_trained_score(
+      benchmark.space, values.data_dir
+    )
+    allowed = _poor(problem) if values.train_on == "poor" else None
+    one = jnp.zeros((1, benchmark.space.num_variables), jnp.int32)
+    known = {*benchmark.query(one), *benchmark.report(one)}
+    if set(values.columns) - known:
+      raise ValueError(
+        f"--columns must name some of {', '.join(sorted(known))}, got "
+        f"{','.join(values.columns)}."
+      )
+  return Plan(problem, config, trained.params, values.columns, allowed)
+
+
+def _training_set(key: Key, plan: Plan, problem: Problem) -> Archs:
+  num = plan.config.num_initial
+  if plan.allowed is None:
+    return problem.space.sample(key, num)
+  rows = jax.random.choice(key, len(plan.allowed), (num,), replace=False)
+  return jnp.asarray(plan.allowed)[rows]
+
+
+def _poor(problem: Problem) -> np.ndarray:
+  """All but the best tenth by the objective, `int32[A, L]`."""
+  archs = problem.benchmark.architectures()
+  if archs is None:
+    raise ValueError("--train_on=poor needs a benchmark that can be listed.")
+  objective = np.asarray(jax.jit(Problem.evaluate)(problem, archs).objective)
+  return archs[objective <= np.quantile(objective, POOR_SHARE)]
+
+
+def _define_flags() -> flags.FlagValues:
+  """This binary's flags, apart from those of other binaries in the process."""
+  values = flags.FlagValues()
+  plain: list[tuple[Any, str, Any, str]] = [
+    (flags.DEFINE_string, "benchmark", "synthetic", "Name of the benchmark."),
+    (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
+    (flags.DEFINE_string, "objective", None, "Column that guides, or -column."),
+    (flags.DEFINE_list, "columns", [], "Columns whose means are printed."),
+    (flags.DEFINE_string, "workdir", "results/pool", "For pool.json."),
+    (flags.DEFINE_multi_string, "set", [], "An option, such as guidance=2."),
+    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
+    (flags.DEFINE_boolean, "help", False, "Print this text."),
+  ]
+  for define, name, default, text in plain:
+    define(name, default, text, flag_values=values)
+  integers = [
+    ("num_seeds", 3, 1, "Seeds."),
+    ("num_train", 200, 2, "Architectures that the predictor learns from."),
+    ("num_generated", 1000, 1, "Architectures of a pool."),
+  ]
+  for name, number, least, text in integers:
+    flags.DEFINE_integer(name, number, text, least, flag_values=values)
+  flags.DEFINE_enum(
+    "train_on", "all", ("all", "poor"), "Training set.", flag_values=values
+  )
+  return values
+
+
+if __name__ == "__main__":
+  common.run_program(main)
