@@ -2,9 +2,9 @@
 
   python -m experiments.pool_statistics --benchmark=nasbench201/cifar10
 
-DiffusionNAG (An et al., ICLR 2024), table 1: a predictor learns from --num_train
-random architectures, whose evaluations are the queries of this experiment; then
---num_generated architectures come from each of
+Table 1 of DiffusionNAG (An et al., ICLR 2024): a predictor learns from
+--num_train random architectures, whose evaluations are the queries of this
+experiment; then --num_generated architectures come from each of
 
   guided     the diffusion guided by the predictor;
   sorted     the best predictions of four times as many unguided ones;
@@ -45,6 +45,7 @@ from nagjax import files
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import diffusionnag_pool
+from nagjax.diffusion import samplers
 from nagjax.generation import pretrained_scores
 from nagjax.problem import Problem
 from nagjax.types import Archs
@@ -101,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
   Returns:
     The exit code.
   """
-  return common.run_main(lambda: _run(argv))
+  return common.run_main(lambda: _run(argv), FloatingPointError)
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -117,7 +118,9 @@ def _run(argv: Sequence[str]) -> None:
   keys = jax.random.split(jax.random.key(0), values.num_seeds)
   rows: dict[str, list[dict[str, float]]] = {name: [] for name in SOURCES}
   for key in keys:
-    for name, pool in program(key, plan.problem).items():
+    pools, bad_step = program(key, plan.problem)
+    samplers.check_finite(bad_step)
+    for name, pool in pools.items():
       rows[name].append(statistics(plan, pool))
   best = oracle(plan, values.num_generated)
   if best is not None:
@@ -146,13 +149,19 @@ def _run(argv: Sequence[str]) -> None:
       print(f"{name} above that of the training set: {share:.2f} of the seeds")
 
 
-def make_pools(key: Key, plan: Plan, problem: Problem) -> dict[str, Pool]:
+def make_pools(
+  key: Key, plan: Plan, problem: Problem
+) -> tuple[dict[str, Pool], jax.Array]:
   """Trains a predictor and generates, for one seed.
 
   Args:
     key: random key, consumed.
     plan: what to do.
     problem: the plan's, as an argument of a compiled program.
+
+  Returns:
+    A pool for each of `SOURCES`, and the first step of a sampler that was not
+    finite, or -1.
   """
   space, config, num = problem.space, plan.config, plan.config.num_candidates
   names = ("train", "init", "fit", "guided", "unguided", "random")
@@ -174,7 +183,7 @@ def make_pools(key: Key, plan: Plan, problem: Problem) -> dict[str, Pool]:
     plan.params,
   )
   state = state._replace(members=diffusionnag.fit(keys["fit"], state, parts))
-  guided, guided_valid, _ = diffusionnag.propose(
+  guided, guided_valid, guided_state = diffusionnag.propose(
     keys["guided"], state, plan.params, parts
   )
   plain = parts._replace(
@@ -182,8 +191,8 @@ def make_pools(key: Key, plan: Plan, problem: Problem) -> dict[str, Pool]:
       config, candidates="unguided", num_candidates=_UNGUIDED * num
     )
   )
-  unguided, unguided_valid, _ = diffusionnag.propose(
-    keys["unguided"], state, plan.params, plain
+  unguided, unguided_valid, after = diffusionnag.propose(
+    keys["unguided"], guided_state, plan.params, plain
   )
   promise = jnp.mean(
     diffusionnag.promises(state.members, unguided, parts), axis=0
@@ -191,13 +200,14 @@ def make_pools(key: Key, plan: Plan, problem: Problem) -> dict[str, Pool]:
   order = jnp.argsort(
     jnp.where(unguided_valid, promise, -jnp.inf), descending=True
   )[:num]
-  return {
+  pools = {
     "guided": Pool(guided, guided_valid),
     "sorted": Pool(unguided[order], unguided_valid[order]),
     "unguided": Pool(unguided[:num], unguided_valid[:num]),
     "random": Pool(space.sample(keys["random"], num), jnp.ones(num, bool)),
     "training": Pool(training, everything),
   }
+  return pools, after.bad_step
 
 
 def oracle(plan: Plan, num: int) -> Pool | None:

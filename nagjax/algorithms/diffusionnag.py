@@ -166,7 +166,9 @@ def diffusionnag(
 ) -> Algorithm:
   """Builds the search; its params are weights of the space's score model.
 
-  A proposal that finds no unseen candidate is uniformly random.
+  A proposal that finds no unseen candidate is uniformly random. After a sampler
+  has met what is not finite, every proposal is invalid, and `State.bad_step`
+  says at which step that was.
 
   Args:
     space: the space.
@@ -206,7 +208,8 @@ def diffusionnag(
     chosen, found = pick(values, allowed)
     random = space.sample(random_key, batch_size)
     archs = jnp.where(found[:, None], archs[chosen], random)
-    return Proposal(archs, space.is_valid(archs)), state
+    # Broken weights or guidance must not pass for a random search.
+    return Proposal(archs, space.is_valid(archs) & (state.bad_step < 0)), state
 
   def tell(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params

@@ -1,0 +1,167 @@
+"""Measures samplers of score models: speed, validity, and what they sample.
+
+  python -m experiments.samplers --space=nasbench201 --model=published \\
+    --samplers=few_step:30 --num=256
+
+Every item of --samplers is a sampler and its steps; few_step takes one
+evaluation of the network a step, predictor_corrector, the published one, two
+(one without a corrector, as for MobileNetV3), probability_flow two. Compilation
+and run time are measured apart.
+
+--model=shipped has trained weights; published is the network of the paper with
+random weights, whose speed alone means anything.
+
+With --benchmark the true objectives of what the samplers give are compared with
+those of the first one: the p-value of the two-sample Kolmogorov-Smirnov test.
+
+Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
+"""
+
+from collections.abc import Sequence
+import time
+from typing import Any
+
+from absl import flags
+import jax
+import numpy as np
+from scipy import stats
+
+from experiments import common
+from nagjax import registry
+from nagjax.diffusion import samplers
+from nagjax.generation import pretrained_scores
+from nagjax.generation import sampling
+from nagjax.generation import score_models
+from nagjax.problem import Problem
+from nagjax.spaces import SearchSpace
+from nagjax.types import Params
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the binary.
+
+  Args:
+    argv: the command line, program name first.
+
+  Returns:
+    The exit code.
+  """
+  return common.run_main(lambda: _run(argv), FloatingPointError)
+
+
+def _run(argv: Sequence[str]) -> None:
+  values = _define_flags()
+  if common.read_flags(values, argv, __doc__):
+    return
+  common.start_jax(values.compilation_cache_dir)
+  with common.user_errors():
+    configs = [read_sampler(text, values) for text in values.samplers]
+    if not configs:
+      raise ValueError("--samplers must name one sampler at least.")
+    problem = None
+    if values.benchmark:
+      benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
+      problem, space = Problem(benchmark), benchmark.space
+    else:
+      space = registry.make_space(values.space)
+    model, params = make_model(space, values.model, values.data_dir)
+  device = common.describe_devices(jax.devices())
+  print(f"{device}, {values.num} samples, {values.model} model")
+  first = None
+  for config in configs:
+    generated, line = measure(model, params, values.num, config)
+    if problem is not None:
+      archs = generated.archs[np.asarray(generated.valid)]
+      objective = np.asarray(jax.jit(Problem.evaluate)(problem, archs)[0])
+      line += f", mean objective {objective.mean():.2f}"
+      if first is None:
+        first = objective
+      else:
+        p_value = stats.ks_2samp(first, objective).pvalue
+        line += f", distributed as the first: p = {p_value:.2f}"
+    print(line)
+
+
+def measure(
+  model: score_models.ScoreModel,
+  params: Params,
+  num: int,
+  config: sampling.Config,
+) -> tuple[sampling.Generated, str]:
+  """Compiles a sampler, runs it twice, and tells how long the second took.
+
+  Raises:
+    FloatingPointError: if the sampler meets what is not finite.
+  """
+  program = jax.jit(
+    lambda key, params: sampling.generate(key, model, params, num, config)
+  )
+  key = jax.random.key(0)
+  began = time.perf_counter()
+  compiled = program.lower(key, params).compile()
+  compile_seconds = time.perf_counter() - began
+  jax.block_until_ready(compiled(key, params))
+  began, cpu = time.perf_counter(), time.process_time()
+  generated = jax.block_until_ready(compiled(jax.random.key(1), params))
+  seconds = time.perf_counter() - began
+  cpu = time.process_time() - cpu
+  samplers.check_finite(generated.bad_step)
+  validity = float(np.mean(np.asarray(generated.valid)))
+  return generated, (
+    f"{config.sampler}:{config.num_steps} compiled in {compile_seconds:.1f} s, "
+    f"ran {seconds:.2f} s ({cpu:.2f} CPU seconds, {num / seconds:.1f} samples "
+    f"a second), validity {100 * validity:.1f} %"
+  )
+
+
+def make_model(
+  space: SearchSpace, name: str, data_dir: str | None
+) -> tuple[score_models.ScoreModel, Params]:
+  """A model and weights: those that ship, or random ones of the paper's."""
+  if name == "shipped":
+    trained = pretrained_scores.load_trained_score(space, data_dir)
+    return score_models.score_model(space, trained.config), trained.params
+  model = score_models.score_model(space, score_models.published(space.name))
+  return model, jax.jit(model.init)(jax.random.key(0))
+
+
+def read_sampler(text: str, values: flags.FlagValues) -> sampling.Config:
+  """Reads `few_step:30`.
+
+  Raises:
+    ValueError: if it is of another form.
+  """
+  name, _, steps = text.partition(":")
+  if not steps.isdigit():
+    raise ValueError(f"A sampler looks like few_step:30, got {text!r}.")
+  return sampling.Config(
+    sampler=name,
+    num_steps=int(steps),
+    batch_size=values.batch_size,
+    corrector=values.space != "mobilenetv3",
+  )
+
+
+def _define_flags() -> flags.FlagValues:
+  """This binary's flags, apart from those of other binaries in the process."""
+  values = flags.FlagValues()
+  plain: list[tuple[Any, str, Any, str]] = [
+    (flags.DEFINE_string, "space", "nasbench201", "Without --benchmark."),
+    (flags.DEFINE_string, "benchmark", None, "Whose objectives are compared."),
+    (flags.DEFINE_string, "data_dir", None, "Where the user's files are."),
+    (flags.DEFINE_list, "samplers", ["few_step:30"], "Samplers and steps."),
+    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
+    (flags.DEFINE_boolean, "help", False, "Print this text."),
+  ]
+  for define, name, default, text in plain:
+    define(name, default, text, flag_values=values)
+  flags.DEFINE_enum(
+    "model", "shipped", ("shipped", "published"), "Model.", flag_values=values
+  )
+  for name, number in (("num", 1000), ("batch_size", 256)):
+    flags.DEFINE_integer(name, number, "Samples.", 1, flag_values=values)
+  return values
+
+
+if __name__ == "__main__":
+  common.run_program(main)

@@ -1,0 +1,105 @@
+"""Tests of experiments.pool_statistics and experiments.compare."""
+
+import contextlib
+import io
+import json
+import pathlib
+import tempfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import numpy as np
+
+from experiments import compare
+from experiments import pool_statistics
+from experiments import search
+
+SMALL = (
+  "--num_seeds=2 --num_train=20 --num_generated=12 --set=fit_steps=3 "
+  "--set=guide_steps=3 --set=num_taught=40 --set=sample_steps=4"
+).split()
+
+
+def run(binary, *argv):
+  """Exit code, stdout and stderr of a run in this process."""
+  out, err = io.StringIO(), io.StringIO()
+  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    code = binary.main(["program", *map(str, argv)])
+  return code, out.getvalue(), err.getvalue()
+
+
+class PoolStatisticsTest(parameterized.TestCase):
+  def test_poor_training_sets(self):
+    """Oracle: the printed means are those of pool.json, whose sources agree
+    with their definitions: the oracle is best, training sets are poor."""
+    with tempfile.TemporaryDirectory() as folder:
+      code, out, _ = run(
+        pool_statistics, *SMALL, "--train_on=poor", f"--workdir={folder}"
+      )
+      record = json.loads(pathlib.Path(folder, "pool.json").read_text())
+    self.assertEqual(code, 0)
+    rows = record["rows"]
+    self.assertEqual(set(rows), {*pool_statistics.SOURCES, "oracle"})
+    for source, seeds in rows.items():
+      self.assertLen(seeds, 1 if source == "oracle" else 2)
+      mean = np.mean([row["mean"] for row in seeds])
+      line = next(line for line in out.splitlines() if source in line)
+      self.assertIn(f"mean {mean:.2f}", line)
+      self.assertLessEqual(mean, rows["oracle"][0]["mean"])
+    for row in rows["training"]:
+      self.assertLess(row["max"], rows["oracle"][0]["min"])
+    self.assertIn("median above that of the training set", out)
+
+  @parameterized.parameters(
+    ("--benchmark=nowhere", "benchmark"),
+    ("--objective=beauty", "beauty"),
+    ("--columns=beauty", "columns"),
+    ("--set=guidence=2", "guidence"),
+    ("--num_train=1", "num_train"),
+  )
+  def test_what_the_user_can_mend(self, flag, word):
+    """Oracle: exit code 2 and one line with the word, before any computing."""
+    with tempfile.TemporaryDirectory() as folder:
+      code, _, err = run(pool_statistics, flag, f"--workdir={folder}/new")
+    self.assertEqual(code, 2)
+    self.assertIn(word, err)
+    self.assertLen(err.strip().splitlines(), 1)
+
+
+class CompareTest(parameterized.TestCase):
+  def test_two_searches(self):
+    """Oracle: means of the traces by NumPy; equal runs are level."""
+    with tempfile.TemporaryDirectory() as folder:
+      for name, seeds in (("a", 0), ("b", 0), ("c", 5)):
+        code, _, err = run(
+          search,
+          "--algorithm=random",
+          "--num_seeds=4",
+          "--budget=20",
+          f"--seed_start={seeds}",
+          f"--workdir={folder}/{name}",
+        )
+        self.assertEqual(code, 0, err)
+      code, out, _ = run(compare, f"--runs={folder}/a,{folder}/b", "--at=5,20")
+      self.assertEqual(code, 0)
+      with np.load(f"{folder}/a/trace.npz") as trace:
+        objective = trace["objective"].reshape(4, -1)
+      for line, num in zip(out.splitlines(), (5, 20), strict=True):
+        best = objective[:, :num].max(axis=1).mean()
+        self.assertIn(f"a/random {best:.3f}", line)
+        self.assertIn("[+0.000, +0.000]", line)
+        self.assertTrue(line.endswith("level"))
+      for argv in (
+        [f"--runs={folder}/a,{folder}/c"],
+        [f"--runs={folder}/a,{folder}/b", "--at=21"],
+        [f"--runs={folder}/a,{folder}/b", "--at=0"],
+        [f"--runs={folder}/a"],
+        [f"--runs={folder}/a,{folder}/d"],
+      ):
+        code, _, err = run(compare, *argv)
+        self.assertEqual(code, 2)
+        self.assertLen(err.strip().splitlines(), 1)
+
+
+if __name__ == "__main__":
+  absltest.main()
