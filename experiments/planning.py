@@ -225,7 +225,7 @@ def make_problem(
 
 
 def _default_budget(variant: str, benchmark: Benchmark) -> int:
-  if not variant:
+  if variant != "reference":
     return min(DEFAULT_BUDGET, benchmark.num_rows or DEFAULT_BUDGET)
   if benchmark.num_rows is None:
     raise common.UsageError(f"{benchmark.name} needs a --budget.")

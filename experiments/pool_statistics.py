@@ -45,8 +45,8 @@ from nagjax import files
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import diffusionnag_pool
+from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
-from nagjax.generation import pretrained_scores
 from nagjax.problem import Problem
 from nagjax.types import Archs
 from nagjax.types import Evaluation
@@ -279,8 +279,8 @@ def make_plan(values: flags.FlagValues) -> Plan:
       name, _, value = text.partition("=")
       value = registry.parse_option(type(config), "diffusionnag", name, value)
       config = dataclasses.replace(config, **{name: value})
-    trained = pretrained_scores.load_trained_score(
-      benchmark.space, values.data_dir
+    params = diffusionnag.params(
+      benchmark.space, config, data_directory(values.data_dir)
     )
     allowed = _poor(problem) if values.train_on == "poor" else None
     one = jnp.zeros((1, benchmark.space.num_variables), jnp.int32)
@@ -290,7 +290,7 @@ def make_plan(values: flags.FlagValues) -> Plan:
         f"--columns must name some of {', '.join(sorted(known))}, got "
         f"{','.join(values.columns)}."
       )
-  return Plan(problem, config, trained.params, values.columns, allowed)
+  return Plan(problem, config, params, values.columns, allowed)
 
 
 def _training_set(key: Key, plan: Plan, problem: Problem) -> Archs:

@@ -39,12 +39,12 @@ from nagjax import networks
 from nagjax.algorithms import agnet_boosted
 from nagjax.algorithms import agnet_steps
 from nagjax.algorithms import archive as archive_lib
-from nagjax.algorithms import choosing
 from nagjax.algorithms.agnet_steps import Config as Config
 from nagjax.algorithms.agnet_steps import generate as generate
 from nagjax.algorithms.agnet_steps import on_host as on_host
 from nagjax.algorithms.agnet_steps import ranked as ranked
 from nagjax.algorithms.archive import Info as Info
+from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.predictors import ensembles
@@ -229,14 +229,6 @@ def preset(benchmark_name: str, budget: int) -> dict[str, int]:
   default = Config()
   least = default.num_initial + default.batch_size
   return {"archive_size": max(budget + default.batch_size, least)}
-
-
-def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """What the budget needs, and a few rounds for repeats."""
-  del algorithm
-  return choosing.rounds_with_slack(
-    config.num_initial, config.batch_size, budget
-  )
 
 
 def _fit_config(config: Config) -> fitting.Config:

@@ -27,7 +27,6 @@ once more, in which nodes count as much as edges, not twice.
 """
 
 import dataclasses
-import os
 from typing import NamedTuple
 
 import jax
@@ -35,6 +34,8 @@ import jax.numpy as jnp
 
 from nagjax import generation
 from nagjax.algorithms import choosing
+from nagjax.algorithms.agnet import params as params
+from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.generation import pretrained
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
@@ -311,38 +312,12 @@ def generate(
   return layout.decode(written, edges)
 
 
-def params(
-  space: SearchSpace,
-  config: Config,
-  directory: str | os.PathLike[str] | None = None,
-) -> Params:
-  """The weights of the space's pretrained generator.
-
-  Args:
-    space: the space.
-    config: options.
-    directory: where the user's files are, see `generation.load_pretrained`.
-
-  Raises:
-    FileNotFoundError: if there are none, with the command that makes them.
-    ValueError: if they cannot be used.
-  """
-  del config
-  return generation.load_pretrained(space, directory).params
-
-
 def preset(benchmark_name: str, budget: int) -> dict[str, int]:
   """The budget is shared among the graphs; one benchmark has two measures."""
   return {
     "num_evaluations": budget,
     "num_objectives": 2 if benchmark_name == BENCHMARK else 1,
   }
-
-
-def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """What the budget needs, and a few rounds for repeats."""
-  del algorithm
-  return choosing.rounds_with_slack(0, config.batch_size, budget)
 
 
 def _searched(written: LabelledGraphs, state: State) -> LabelledGraphs:

@@ -20,6 +20,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms import acquisition
 from nagjax.algorithms import predictor_search
 from nagjax.algorithms.predictor_search import Info
 from nagjax.algorithms.predictor_search import State
@@ -94,10 +95,7 @@ def thompson(key: Key, predictions: jax.Array) -> jax.Array:
   One draw for every candidate from `N(mean, deviation^2)`; the deviation is
   that of the members (ddof 1; 0 of a single one).
   """
-  mean = jnp.mean(predictions, axis=0)
-  centred = predictions - mean[None]
-  freedom = max(predictions.shape[0] - 1, 1)
-  deviation = jnp.sqrt(jnp.sum(centred**2, axis=0) / freedom)
+  mean, deviation = acquisition.moments(predictions)
   return mean + deviation * jax.random.normal(key, mean.shape)
 
 

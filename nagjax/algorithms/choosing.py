@@ -1,9 +1,12 @@
 """Choosing a batch among candidates: what several algorithms share."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from nagjax.spaces.base import SearchSpace
+from nagjax.types import Algorithm
 from nagjax.types import Archs
 
 
@@ -95,7 +98,9 @@ def new_places(
   return places, jnp.minimum(total, size)
 
 
-def rounds_with_slack(num_initial: int, batch_size: int, budget: int) -> int:
+def num_rounds(config: Any, algorithm: Algorithm, budget: int) -> int:
   """Rounds that a budget needs, and a few for repeats."""
-  needed = -(-max(budget - num_initial, 1) // batch_size)
+  del config
+  rest = max(budget - algorithm.num_initial, 1)
+  needed = -(-rest // algorithm.batch_size)
   return needed + 2 + needed // 10

@@ -30,8 +30,8 @@ import jax.numpy as jnp
 
 from nagjax.algorithms import acquisition as acquisition_lib
 from nagjax.algorithms import archive as archive_lib
-from nagjax.algorithms import choosing
 from nagjax.algorithms.archive import Info as Info
+from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.diffusion import guidance
 from nagjax.diffusion import samplers
 from nagjax.generation import pretrained_scores
@@ -397,15 +397,14 @@ def params(
     ValueError: if they cannot be used.
   """
   del config
-  return pretrained_scores.load_trained_score(space, directory).params
-
-
-def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """What the budget needs, and a few rounds for repeats."""
-  del algorithm
-  return choosing.rounds_with_slack(
-    config.num_initial, config.batch_size, budget
-  )
+  trained = pretrained_scores.load_trained_score(space, directory)
+  if trained.config != score_models.Config():
+    raise ValueError(
+      f"The search reads score models of the default options, but "
+      f"{pretrained_scores.file_name(space)} has {trained.config}; pass "
+      "score_config to `diffusionnag` in Python, or train another."
+    )
+  return trained.params
 
 
 def preset(benchmark_name: str, budget: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from nagjax import networks
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
 from nagjax.algorithms.archive import Info as Info
+from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.predictors import ensembles
 from nagjax.predictors import fitting
 from nagjax.relaxation import gumbel as gumbel_lib
@@ -267,14 +268,6 @@ def preset(benchmark_name: str, budget: int) -> dict[str, int]:
   default = Config()
   least = default.num_initial + default.batch_size
   return {"archive_size": max(budget + default.batch_size, least)}
-
-
-def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """What the budget needs, and a few rounds for repeats."""
-  del algorithm
-  return choosing.rounds_with_slack(
-    config.num_initial, config.batch_size, budget
-  )
 
 
 def _fit_config(config: Config) -> fitting.Config:

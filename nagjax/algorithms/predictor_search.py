@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from nagjax.algorithms import choosing
 from nagjax.algorithms.archive import Info as Info
+from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.evolution.fitness import normal_scores
 from nagjax.networks.base import Network
 from nagjax.predictors import fitting
@@ -200,11 +201,3 @@ def preset(config: Config, budget: int) -> dict[str, int]:
   """The archive holds what the budget can buy."""
   least = max(config.num_initial, config.num_parents)
   return {"archive_size": max(budget, least)}
-
-
-def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """What the budget needs, and a few rounds for repeats."""
-  del algorithm
-  return choosing.rounds_with_slack(
-    config.num_initial, config.batch_size, budget
-  )

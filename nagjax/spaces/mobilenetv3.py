@@ -53,6 +53,7 @@ GRAPH_LABELS = ("input", *(f"{k}-{e}" for k, e in TYPES), "output")
 THRESHOLD = 0.5
 """DiffusionNAG's least value of an entry that counts as one."""
 
+_CHAIN = np.eye(NUM_LAYERS, k=1, dtype=np.float32)
 _CARDINALITIES = (NONE, NONE, NONE + 1, NONE + 1) * NUM_STAGES
 # Layers 3 and 4: neither, the third, both. A stage is two types and one of
 # these, so uniform draws of the three are uniform over the stages.
@@ -87,8 +88,8 @@ def mobilenetv3() -> base.SearchSpace:
     num_architectures=(len(TYPES) ** 2 * len(_TAILS)) ** NUM_STAGES,
     sample_fn=sample,
     feature_graph=base.FeatureGraph(
-      adjacency=np.eye(NUM_LAYERS, k=1, dtype=np.float32),
-      published_adjacency=np.eye(NUM_LAYERS, k=1, dtype=np.float32),
+      adjacency=_CHAIN,
+      published_adjacency=_CHAIN,
       positions=POSITIONS,
     ),
   )
@@ -378,7 +379,7 @@ def chain_adjacency() -> jax.Array:
 
   It is the same for all architectures and leads through absent layers.
   """
-  return jnp.eye(NUM_LAYERS, k=1, dtype=jnp.float32)
+  return jnp.asarray(_CHAIN)
 
 
 def to_graph(archs: Archs) -> Graph:
