@@ -10,6 +10,9 @@ Formats, what `--source` names, and the file that a benchmark looks for:
   naslib               NASLib's pickles of NAS-Bench-201 (*); nb201.npz
   hw-nas-bench         HW-NAS-Bench-v1_0.pickle, costs of cifar10 or of another
                        --data_set; nb201_hw_nas_bench.npz
+  robustness           the directory with meta.json and cifar10/ of Jung et al.,
+                       accuracies of cifar10 or of another --data_set;
+                       nb201_robustness_cifar10.npz
   help                 HELP's latency/<device>.pt (*); nb201_latency.npz
   latbench             LatBench's <device>.pkl (*); nb201_latency.npz
   nasbench101          nasbench_only108.tfrecord; nb101.npz
@@ -70,6 +73,7 @@ from nagjax.convert import naslib_nasbench101_pickle
 from nagjax.convert import naslib_pickles
 from nagjax.convert import nats_bench_directory
 from nagjax.convert import nlp_log_files
+from nagjax.convert import robustness_directory
 from nagjax.convert import write_records
 from nagjax.convert import write_table
 
@@ -207,6 +211,9 @@ FORMATS = {
   "hw-nas-bench": Format(
     hw_nas_bench_pickle, options=("data_set", "allow_missing")
   ),
+  "robustness": Format(
+    robustness_directory, options=("data_set", "allow_missing")
+  ),
   "help": Format(help_latencies, True, _ORDERED, needs=("order",)),
   "latbench": Format(latbench_pickles, True, _ORDERED),
   "nasbench101": Format(nasbench101_tfrecord),
@@ -286,7 +293,8 @@ def _define_flags() -> flags.FlagValues:
   flags.DEFINE_string(
     "data_set",
     None,
-    "hw-nas-bench: cifar10 (unless given), cifar100 or ImageNet16-120.",
+    "hw-nas-bench, robustness: cifar10 (unless given), cifar100 or"
+    " ImageNet16-120.",
     flag_values=values,
   )
   flags.DEFINE_string(

@@ -45,8 +45,11 @@ from nagjax import files
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import diffusionnag_pool
+from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
+from nagjax.generation import pretrained_scores
+from nagjax.generation import score_models
 from nagjax.problem import Problem
 from nagjax.types import Archs
 from nagjax.types import Evaluation
@@ -59,8 +62,8 @@ SOURCES = ("guided", "sorted", "unguided", "random", "training")
 """Pools that are made for every seed."""
 POOR_SHARE = 0.9
 """Share of a benchmark that is poor."""
-_UNGUIDED = 4
-"""Unguided architectures for one of the sorted pool."""
+_UNGUIDED = 10
+"""Unguided architectures for one of the sorted pool, as published."""
 
 
 class Pool(NamedTuple):
@@ -82,6 +85,7 @@ class Plan(NamedTuple):
     problem: what guides.
     config: of the search whose parts generate.
     params: of the score model.
+    score_config: its options.
     columns: whose means are printed besides.
     allowed: `int32[A, L]` what training sets are drawn from; None for all.
   """
@@ -89,6 +93,7 @@ class Plan(NamedTuple):
   problem: Problem
   config: diffusionnag.Config
   params: Params
+  score_config: score_models.Config
   columns: list[str]
   allowed: np.ndarray | None
 
@@ -166,8 +171,8 @@ def make_pools(
   space, config, num = problem.space, plan.config, plan.config.num_candidates
   names = ("train", "init", "fit", "guided", "unguided", "random")
   keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
-  algorithm = diffusionnag.diffusionnag(space, config)
-  parts = diffusionnag.make_parts(space, config)
+  algorithm = diffusionnag.diffusionnag(space, config, plan.score_config)
+  parts = diffusionnag.make_parts(space, config, plan.score_config)
   training = _training_set(keys["train"], plan, problem)
   answer = problem.evaluate(training)
   everything = jnp.ones(len(training), bool)
@@ -215,20 +220,27 @@ def oracle(plan: Plan, num: int) -> Pool | None:
   archs = plan.problem.benchmark.architectures()
   if archs is None:
     return None
-  test = np.asarray(jax.jit(Problem.test)(plan.problem, archs))
+  test = np.asarray(_test(plan.problem, archs))
   best = np.argsort(-np.nan_to_num(test, nan=-np.inf))[:num]
   return Pool(jnp.asarray(archs[best]), jnp.ones(len(best), bool))
 
 
 def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
-  """Numbers of a pool: of its valid architectures but `valid` itself."""
+  """Numbers of a pool: of its valid architectures but `valid` itself.
+
+  Raises:
+    UsageError: if none is valid.
+  """
   problem = plan.problem
   valid = np.asarray(pool.valid)
+  if not valid.any():
+    raise common.UsageError(
+      f"None of {len(valid)} generated architectures is valid: train the score "
+      "model of the space for longer, or lower guidance."
+    )
   archs = np.asarray(pool.archs)[valid]
-  test = np.asarray(jax.jit(Problem.test)(problem, jnp.asarray(archs)))
-  columns = jax.jit(lambda b, a: {**b.query(a), **b.report(a)})(
-    problem.benchmark, jnp.asarray(archs)
-  )
+  test = np.asarray(_test(problem, jnp.asarray(archs)))
+  columns = _columns(problem.benchmark, jnp.asarray(archs))
   return {
     "valid": float(valid.mean()),
     "distinct": len(np.unique(archs, axis=0)),
@@ -242,6 +254,20 @@ def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
       for name in plan.columns
     },
   }
+
+
+@jax.jit
+def _test(problem: Problem, archs: Archs) -> jax.Array:
+  """The reader's metric; the objective where there is none."""
+  if problem.benchmark.test is None:
+    return problem.evaluate(archs).objective
+  return problem.test(archs)
+
+
+@jax.jit
+def _columns(benchmark: Benchmark, archs: Archs) -> dict[str, jax.Array]:
+  """What a search may read and what is for the reader."""
+  return {**benchmark.query(archs), **benchmark.report(archs)}
 
 
 def describe(rows: dict[str, list[dict[str, float]]]) -> list[str]:
@@ -279,8 +305,8 @@ def make_plan(values: flags.FlagValues) -> Plan:
       name, _, value = text.partition("=")
       value = registry.parse_option(type(config), "diffusionnag", name, value)
       config = dataclasses.replace(config, **{name: value})
-    params = diffusionnag.params(
-      benchmark.space, config, data_directory(values.data_dir)
+    trained = pretrained_scores.load_trained_score(
+      benchmark.space, data_directory(values.data_dir)
     )
     allowed = _poor(problem) if values.train_on == "poor" else None
     one = jnp.zeros((1, benchmark.space.num_variables), jnp.int32)
@@ -290,7 +316,9 @@ def make_plan(values: flags.FlagValues) -> Plan:
         f"--columns must name some of {', '.join(sorted(known))}, got "
         f"{','.join(values.columns)}."
       )
-  return Plan(problem, config, params, values.columns, allowed)
+  return Plan(
+    problem, config, trained.params, trained.config, values.columns, allowed
+  )
 
 
 def _training_set(key: Key, plan: Plan, problem: Problem) -> Archs:

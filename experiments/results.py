@@ -235,7 +235,15 @@ def summarise(
     "device": record.device,
     "prior": record.prior,
     "seed_ranges": record.seed_ranges,
+    "feasible_share_mean": _feasible_share(trace),
   }
+
+
+def _feasible_share(trace: Trace) -> float:
+  """Mean over seeds of the share of paid queries that meet every limit."""
+  num_paid = trace.paid.sum(axis=(1, 2))
+  num_feasible = (trace.paid & trace.feasible).sum(axis=(1, 2))
+  return float((num_feasible / np.maximum(num_paid, 1)).mean())
 
 
 def queries_to_optimum(past: History, optimum: Optimum) -> np.ndarray:

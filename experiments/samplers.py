@@ -13,11 +13,16 @@ random weights, whose speed alone means anything.
 
 With --benchmark the true objectives of what the samplers give are compared with
 those of the first one: the p-value of the two-sample Kolmogorov-Smirnov test.
+Where every vector is an architecture, the frequencies of the options of every
+variable are tested against uniform ones; the least p-value is printed, times
+their number (Bonferroni).
 
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
 from collections.abc import Sequence
+import dataclasses
+import math
 import time
 from typing import Any
 
@@ -28,6 +33,7 @@ from scipy import stats
 
 from experiments import common
 from nagjax import registry
+from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
 from nagjax.generation import pretrained_scores
 from nagjax.generation import sampling
@@ -65,13 +71,20 @@ def _run(argv: Sequence[str]) -> None:
     else:
       space = registry.make_space(values.space)
     model, params = make_model(space, values.model, values.data_dir)
+    has_corrector = space.name != "mobilenetv3"
+    configs = [
+      dataclasses.replace(config, corrector=has_corrector) for config in configs
+    ]
   device = common.describe_devices(jax.devices())
   print(f"{device}, {values.num} samples, {values.model} model")
   first = None
   for config in configs:
     generated, line = measure(model, params, values.num, config)
+    archs = generated.archs[np.asarray(generated.valid)]
+    if values.model == "shipped" and len(archs):
+      distinct = len(np.unique(archs, axis=0))
+      line += f", {distinct} distinct{uniformity(space, np.asarray(archs))}"
     if problem is not None:
-      archs = generated.archs[np.asarray(generated.valid)]
       objective = np.asarray(jax.jit(Problem.evaluate)(problem, archs)[0])
       line += f", mean objective {objective.mean():.2f}"
       if first is None:
@@ -114,12 +127,31 @@ def measure(
   )
 
 
+def uniformity(space: SearchSpace, archs: np.ndarray) -> str:
+  """Whether options are as frequent as in uniform architectures; "" elsewhere.
+
+  Args:
+    space: the space.
+    archs: `int[N, L]` samples.
+  """
+  if space.num_architectures != math.prod(space.cardinalities):
+    return ""
+  p_values = [
+    stats.chisquare(np.bincount(column, minlength=cardinality)).pvalue
+    for column, cardinality in zip(archs.T, space.cardinalities, strict=True)
+  ]
+  least = min(1.0, len(p_values) * min(p_values))
+  return f", options uniform: p = {least:.2f}"
+
+
 def make_model(
   space: SearchSpace, name: str, data_dir: str | None
 ) -> tuple[score_models.ScoreModel, Params]:
   """A model and weights: those that ship, or random ones of the paper's."""
   if name == "shipped":
-    trained = pretrained_scores.load_trained_score(space, data_dir)
+    trained = pretrained_scores.load_trained_score(
+      space, data_directory(data_dir)
+    )
     return score_models.score_model(space, trained.config), trained.params
   model = score_models.score_model(space, score_models.published(space.name))
   return model, jax.jit(model.init)(jax.random.key(0))
@@ -138,7 +170,6 @@ def read_sampler(text: str, values: flags.FlagValues) -> sampling.Config:
     sampler=name,
     num_steps=int(steps),
     batch_size=values.batch_size,
-    corrector=values.space != "mobilenetv3",
   )
 
 

@@ -64,7 +64,9 @@ def main(argv: Sequence[str]) -> int:
   Returns:
     The exit code.
   """
-  return common.run_main(lambda: _run(argv), written="no summary")
+  return common.run_main(
+    lambda: _run(argv), FloatingPointError, written="no summary"
+  )
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -184,8 +186,11 @@ def _place(plan: planning.Plan, entry: planning.Entry) -> str:
     "prior": _describe_prior(plan.prior),
     "versions": common.versions(),
   }
-  text = json.dumps(asked, sort_keys=True).encode()
-  digest = hashlib.sha256(text).hexdigest()[:16]
+  digested = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
+  # The same names may hold other weights or another table by now.
+  for leaf in jax.tree.leaves((entry.search.params, plan.problem)):
+    digested.update(np.asarray(leaf).tobytes())
+  digest = digested.hexdigest()[:16]
   return "-".join(filter(None, (entry.algorithm, entry.variant, digest)))
 
 

@@ -48,7 +48,7 @@ from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Params
 
-NUM_INSTANCES = {"nasbench201": 200_000}
+NUM_INSTANCES = {"darts": 96_000, "nasbench201": 200_000}
 """Targets unless --num_instances says otherwise."""
 OTHERWISE = 400_000
 

@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
   """
   return common.run_main(
     lambda: _run(argv),
+    FloatingPointError,
     written="no file, but the state after the last chunk",
   )
 

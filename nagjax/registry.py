@@ -17,6 +17,7 @@ import jax
 
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import robustness
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
@@ -160,7 +161,8 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
     return synthetic.synthetic()
   if table == "nasbench201" and data_set:
     accuracies = tabular.load_nasbench201(data_set, directory=data_dir)
-    return hardware.with_hardware(accuracies, data_dir)
+    with_costs = hardware.with_hardware(accuracies, data_dir)
+    return robustness.with_robustness(with_costs, data_dir)
   if name == nasbench101.NAME:
     return nasbench101.load_nasbench101(directory=data_dir)
   if name in surrogate.KNOWN:
@@ -215,14 +217,21 @@ def make_search(
     chosen["num_constraints"] = num_constraints
   chosen.update(entry.options)
   for option, value in (options or {}).items():
+    if option == "num_constraints":
+      raise ValueError(
+        "num_constraints follows the problem's constraints; it is no option."
+      )
     chosen[option] = parse_option(module.Config, name, option, value)
   config = module.Config(**chosen)
   builder: Callable[..., Algorithm] = getattr(module, entry.builder)
-  space = benchmark.space
-  algorithm = builder(space, config)
+  space, directory = benchmark.space, data_directory(data_dir)
   params: Params = ()
   if hasattr(module, "params"):
-    params = module.params(space, config, data_directory(data_dir))
+    params = module.params(space, config, directory)
+  arguments: dict[str, Any] = {}
+  if hasattr(module, "arguments"):
+    arguments = module.arguments(space, directory)
+  algorithm = builder(space, config, **arguments)
   rounds = getattr(module, "num_rounds", _default_rounds)
   on_host = getattr(module, "on_host", None)
   return Search(

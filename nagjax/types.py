@@ -77,6 +77,8 @@ class Algorithm(NamedTuple):
     num_initial: uniformly random architectures that the driver evaluates and
       tells first; 0 if `init` makes its own population.
     batch_size: number of proposals of every `ask`.
+    check: called on the host with a state now and then, or with many (leading
+      axes); raises if the search must not go on. None if every state may.
   """
 
   init: Callable[[Key, Params], State]
@@ -84,6 +86,7 @@ class Algorithm(NamedTuple):
   tell: Callable[[State, Proposal, Evaluation, Params], tuple[State, Info]]
   num_initial: int
   batch_size: int
+  check: Callable[[State], None] | None = None
 
 
 class Graph(NamedTuple):

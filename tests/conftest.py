@@ -4,10 +4,17 @@ import os
 import pathlib
 import tempfile
 
+import chex
 import jax
+import pytest
 
 _USER = getattr(os, "getuid", int)()
 _CACHE = pathlib.Path(tempfile.gettempdir(), f"nagjax-test-cache-{_USER}")
+
+# Linux lets a process map 65,530 regions of memory, and kills it in some
+# allocation when they are used up. A compiled program takes about fifteen.
+_MAPPED = pathlib.Path("/proc/self/maps")
+_MANY_MAPPED = 20_000
 
 # The devices share one thread pool and wait in it for parts of their own work:
 # without spare threads, as many devices as threads can deadlock.
@@ -29,6 +36,16 @@ def pytest_configure(config):
     config.addinivalue_line(
       "filterwarnings", f"ignore:Error {what} persistent compilation cache"
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+  """Drops the compiled programs of a worker that holds many of them."""
+  yield
+  if _MAPPED.exists() and _MAPPED.read_bytes().count(b"\n") > _MANY_MAPPED:
+    jax.clear_caches()
+    # What is compiled again is traced again.
+    chex.clear_trace_counter()
 
 
 def pytest_collection_modifyitems(items):

@@ -15,6 +15,8 @@ from jax.typing import ArrayLike
 
 from nagjax.types import Key
 
+_FAR = -6.0
+"""Deviations below the best from where the expansion holds."""
 EXPLORATION = 0.5
 """Published deviations that the upper confidence bound adds."""
 
@@ -34,11 +36,20 @@ def moments(predictions: jax.Array) -> tuple[jax.Array, jax.Array]:
 def expected_improvement(
   mean: jax.Array, deviation: jax.Array, best: ArrayLike
 ) -> jax.Array:
-  """`E[max(y - best, 0)]` of `y ~ N(mean, deviation^2)`."""
+  """`log E[max(y - best, 0)]` of `y ~ N(mean, deviation^2)`.
+
+  The logarithm, so that far candidates still differ. Where the terms of `pdf(z)
+  + z cdf(z)` cancel, it is that of its expansion `pdf(z) / z^2 (1 - 3 / z^2 +
+  15 / z^4 - 105 / z^6)`.
+  """
   deviation = jnp.maximum(deviation, 1e-9)
-  gain = mean - best
-  z = gain / deviation
-  return gain * stats.norm.cdf(z) + deviation * stats.norm.pdf(z)
+  z = (mean - best) / deviation
+  far = jnp.minimum(z, _FAR) ** -2
+  log_far = jnp.log(far) + jnp.log1p(far * (far * (15 - 105 * far) - 3))
+  near = jnp.maximum(z, _FAR)
+  log_near = jnp.log(near * stats.norm.cdf(near) + stats.norm.pdf(near))
+  tail = stats.norm.logpdf(z) + log_far
+  return jnp.log(deviation) + jnp.where(z < _FAR, tail, log_near)
 
 
 def probability_of_improvement(

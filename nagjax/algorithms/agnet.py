@@ -22,10 +22,11 @@ latent vector is decoded several times, more and more boldly.
 Boosted trees may stand for the networks; such a search runs on the host, see
 `agnet_boosted`.
 
-Constraints are further heads of the surrogate. Architectures are ranked by the
-scalarised objective, in which what is not feasible comes last (equation 5), or,
-with `joint`, by the sum of their ranks by objective and by violations (equation
-6).
+Constraints are further heads of the surrogate. For the retraining architectures
+are ranked by the scalarised objective, in which what is not feasible comes last
+(equation 5), or, with `joint`, by the sum of their ranks by objective and by
+violations (equation 4). What is generated is selected by the predicted
+objective, less a penalty for predicted violations, either way.
 """
 
 import os
@@ -92,7 +93,9 @@ def agnet(space: SearchSpace, config: Config | None = None) -> Algorithm:
   def init(key: Key, params: Params) -> State:
     return State(
       archive_lib.empty(space, config.archive_size, config.num_constraints),
-      ensembles.init(key, surrogate, config.num_members, _fit_config(config)),
+      ensembles.init(
+        key, surrogate, config.num_members, agnet_steps.fit_config(config)
+      ),
       retraining.start(params, agnet_steps.train_config(config)),
     )
 
@@ -162,7 +165,7 @@ def fit(
     graphs,
     ensembles.targets(archive.target, archive.violations, archive.used),
     jnp.maximum(archive.num, 1),
-    _fit_config(config),
+    agnet_steps.fit_config(config),
   )
 
 
@@ -229,11 +232,3 @@ def preset(benchmark_name: str, budget: int) -> dict[str, int]:
   default = Config()
   least = default.num_initial + default.batch_size
   return {"archive_size": max(budget + default.batch_size, least)}
-
-
-def _fit_config(config: Config) -> fitting.Config:
-  return fitting.Config(
-    num_steps=config.fit_steps,
-    batch_size=config.fit_batch_size,
-    learning_rate=config.fit_learning_rate,
-  )

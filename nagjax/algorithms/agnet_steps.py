@@ -6,6 +6,7 @@ Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734. See
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
+from nagjax.predictors import fitting
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabelledGraphs
 from nagjax.spaces.base import SearchSpace
@@ -58,12 +60,12 @@ class Config:
       them; the first has none.
     boldness: largest optimism of a slot, in deviations of the surrogates.
     penalty: of a predicted violation.
-    joint: rank by objective and violations together.
+    joint: rank by objective and violations together; needs constraints.
     num_constraints: heads of the surrogate besides the objective.
   """
 
   num_initial: int = 16
-  batch_size: int = 8
+  batch_size: int = 5
   archive_size: int = 320
   surrogate: str = "gcn"
   hidden_size: int = 32
@@ -109,6 +111,18 @@ class Config:
       )
     if not 0 <= self.caution <= 1:
       raise ValueError(f"caution must be in [0, 1], got {self.caution}.")
+    for name in ("weight_power", "guidance", "boldness", "penalty"):
+      value = getattr(self, name)
+      if not 0 <= value < math.inf:
+        raise ValueError(
+          f"{name} must be finite and not negative, got {value}."
+        )
+    if self.joint and not self.num_constraints:
+      raise ValueError(
+        "joint ranks by objective and constraints, and there is no constraint; "
+        "add one or leave joint out."
+      )
+    train_config(self), fit_config(self)
 
 
 def on_host(config: Config) -> bool:
@@ -155,7 +169,7 @@ def ranked(archive: archive_lib.Archive, config: Config) -> jax.Array:
   """By what the architectures of an archive are ranked, `f32[M]`, maximised.
 
   With `joint` and constraints: the negative sum of the ranks by objective and
-  by violations, and what is not feasible comes last (equation 6).
+  by violations, and what is not feasible comes last (equation 4).
   """
   if not config.joint or not config.num_constraints:
     return archive.objective
@@ -287,6 +301,15 @@ def require_layout(space: SearchSpace) -> GraphLayout:
 def train_config(config: Config) -> retraining.Config:
   """How the generator is trained."""
   return retraining.Config(learning_rate=config.train_learning_rate)
+
+
+def fit_config(config: Config) -> fitting.Config:
+  """How a surrogate is fitted."""
+  return fitting.Config(
+    num_steps=config.fit_steps,
+    batch_size=config.fit_batch_size,
+    learning_rate=config.fit_learning_rate,
+  )
 
 
 def _ranks(values: jax.Array) -> jax.Array:

@@ -71,6 +71,8 @@ class Config:
       evaluated so far.
     train_batch_size: graphs of a minibatch.
     train_learning_rate: of the generator.
+    num_constraints: of the problem; must be 0, as nothing but objectives is
+      ranked.
   """
 
   num_evaluations: int = 208
@@ -80,12 +82,20 @@ class Config:
   train_steps: int = 13
   train_batch_size: int = 16
   train_learning_rate: float = 1e-3
+  num_constraints: int = 0
 
   def __post_init__(self):
+    if self.num_constraints:
+      raise ValueError(
+        "The training-free search ranks objectives only, got "
+        f"{self.num_constraints} constraints; leave them out."
+      )
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if field.type in ("int", int) and value < 1:
-        raise ValueError(f"{field.name} must be at least 1, got {value}.")
+      if field.type in ("int", int) and field.name != "num_constraints":
+        if value < 1:
+          raise ValueError(f"{field.name} must be at least 1, got {value}.")
+    _train_config(self)
 
 
 class State(NamedTuple):

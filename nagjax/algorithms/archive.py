@@ -67,16 +67,16 @@ def add(
 ) -> Archive:
   """Adds what was evaluated and is not there yet.
 
-  Failed architectures are remembered as the worst. Of more than half an archive
-  at once, such as prior data, the best half an archive enters. What does not
-  fit is forgotten.
+  Failed architectures are remembered as the worst. Of more than an archive
+  holds at once, such as prior data, the best half an archive enters, so that
+  there is room for what follows. What does not fit is forgotten.
   """
   size, num_constraints = archive.violations.shape
   archs, objective = proposal.archs, evaluation.objective
   violations = evaluation.violations[:, :num_constraints]
   target = evaluation.objectives[:, 0] if num_constraints else objective
   known = proposal.valid & (evaluation.status != Status.DENIED)
-  if archs.shape[0] > size // 2:
+  if archs.shape[0] > size:
     best = jax.lax.top_k(jnp.where(known, objective, -jnp.inf), size // 2)[1]
     archs, objective, known = archs[best], objective[best], known[best]
     target, violations = target[best], violations[best]

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nagjax.algorithms import acquisition as acquisition_lib
 from nagjax.algorithms import archive as archive_lib
@@ -50,8 +51,12 @@ from nagjax.types import Key
 from nagjax.types import Params
 from nagjax.types import Proposal
 
-GUIDES = ("gcn", "transformer")
+GUIDES = ("auto", "gcn", "transformer")
 CANDIDATES = ("guided", "unguided", "mutation", "random")
+"""Guided and unguided samples of the score model, mutants of the incumbent, as
+published, and random architectures."""
+_NUM_PARENTS = 8
+"""Evaluations whose mutants teach the guide."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +73,15 @@ class Config:
     hidden_size: width of the ensemble's graph convolutions.
     num_members: of the ensemble.
     fit_steps, fit_batch_size, fit_learning_rate: of every fit of a member.
-    guide: the network that guides, `gcn` or `transformer`.
+    guide: the network that guides: `gcn`, `transformer`, which knows positions,
+      or `auto`, which is a `gcn` where rows form a graph but a chain.
     guide_size: its width.
     guide_steps, guide_learning_rate: of its every fit.
     num_taught: architectures that it learns from; half of them are random, half
       are mutants of the best.
     good_share: share of them that is "good".
-    guidance: factor of its gradient; at 1 the sampler is that of the good.
+    guidance: factor of its gradient; at 1 the sampler is that of the good, but
+      for the mutants that it learns from.
     sample_steps: of the few-step sampler.
     penalty: of a predicted violation.
     num_constraints: heads of the ensemble besides the objective.
@@ -91,7 +98,7 @@ class Config:
   fit_steps: int = 60
   fit_batch_size: int = 32
   fit_learning_rate: float = 3e-3
-  guide: str = "gcn"
+  guide: str = "auto"
   guide_size: int = 48
   guide_steps: int = 60
   guide_learning_rate: float = 3e-3
@@ -167,8 +174,8 @@ def diffusionnag(
   """Builds the search; its params are weights of the space's score model.
 
   A proposal that finds no unseen candidate is uniformly random. After a sampler
-  has met what is not finite, every proposal is invalid, and `State.bad_step`
-  says at which step that was.
+  has met what is not finite, every proposal is invalid, `State.bad_step` says
+  at which step that was, and a sweep ends with a FloatingPointError.
 
   Args:
     space: the space.
@@ -219,7 +226,10 @@ def diffusionnag(
     best = jnp.max(archive.objective)
     return state._replace(archive=archive), Info(best, archive.num)
 
-  return Algorithm(init, ask, tell, config.num_initial, batch_size)
+  def check(state: State) -> None:
+    samplers.check_finite(jnp.max(state.bad_step))
+
+  return Algorithm(init, ask, tell, config.num_initial, batch_size, check)
 
 
 def make_parts(
@@ -236,12 +246,17 @@ def make_parts(
     hidden_size=config.hidden_size,
     num_constraints=config.num_constraints,
   )
-  graph = space.feature_graph
-  if config.guide == "gcn" and graph is not None:
+  graph, num_rows = space.feature_graph, model.shape[0]
+  name = config.guide
+  if name == "auto":
+    chain = np.eye(num_rows, k=1)
+    is_chain = graph is None or np.array_equal(graph.adjacency, chain)
+    name = "transformer" if is_chain else "gcn"
+  if name == "gcn" and graph is not None:
     adjacency = jnp.asarray(graph.adjacency)
   else:
-    adjacency = jnp.ones((model.shape[0], model.shape[0]))
-  guide = getattr(guides, f"{config.guide}_guide")(
+    adjacency = jnp.ones((num_rows, num_rows))
+  guide = getattr(guides, f"{name}_guide")(
     *model.shape, hidden_size=config.guide_size
   )
   return Parts(space, config, model, member, guide, adjacency)
@@ -271,7 +286,7 @@ def propose(
   if config.candidates == "random":
     return space.sample(key, num), everything, state
   if config.candidates == "mutation":
-    return mutants(key, state, space, num), everything, state
+    return mutants(key, state, space, num, 1), everything, state
   teach_key, guide_key, sample_key = jax.random.split(key, 3)
   score_fn = parts.model.score_fn(params)
   if config.candidates == "guided":
@@ -312,9 +327,8 @@ def propose(
 def lessons(key: Key, state: State, parts: Parts) -> tuple[Archs, jax.Array]:
   """Architectures and whether the ensemble calls them good, `f32[num_taught]`.
 
-  Good is the best `good_share` of the random ones by the ensemble's mean; the
-  mutants of the best evaluations are judged by the same bar, so that the rare
-  is seen.
+  Good is the best `good_share` of all of them by the ensemble's mean. Half are
+  mutants of the best evaluations, so that the rare is seen.
   """
   space, config = parts.space, parts.config
   random_key, mutant_key = jax.random.split(key)
@@ -322,7 +336,7 @@ def lessons(key: Key, state: State, parts: Parts) -> tuple[Archs, jax.Array]:
   archs = jnp.concatenate(
     [
       space.sample(random_key, config.num_taught - half),
-      mutants(mutant_key, state, space, half),
+      mutants(mutant_key, state, space, half, _NUM_PARENTS),
     ]
   )
   mean = jnp.mean(promises(state.members, archs, parts), axis=0)
@@ -339,12 +353,15 @@ def promises(members: fitting.Fitted, archs: Archs, parts: Parts) -> jax.Array:
   return heads[..., 0] - parts.config.penalty * excess
 
 
-def mutants(key: Key, state: State, space: SearchSpace, num: int) -> Archs:
+def mutants(
+  key: Key, state: State, space: SearchSpace, num: int, num_parents: int
+) -> Archs:
   """Single mutations of the best evaluations in turn, `int32[num, L]`.
 
   Random architectures where nothing has been evaluated.
   """
-  best, parents = jax.lax.top_k(state.archive.objective, 8)
+  num_parents = min(num_parents, state.archive.objective.shape[0])
+  best, parents = jax.lax.top_k(state.archive.objective, num_parents)
   alive = jnp.maximum(jnp.sum(jnp.isfinite(best)), 1)
   mutate_key, random_key = jax.random.split(key)
   turn = parents[jnp.arange(num) % alive]
@@ -397,14 +414,15 @@ def params(
     ValueError: if they cannot be used.
   """
   del config
+  return pretrained_scores.load_trained_score(space, directory).params
+
+
+def arguments(
+  space: SearchSpace, directory: str | os.PathLike[str] | None = None
+) -> dict[str, Any]:
+  """Arguments of the builder that the weights of `params` decide."""
   trained = pretrained_scores.load_trained_score(space, directory)
-  if trained.config != score_models.Config():
-    raise ValueError(
-      f"The search reads score models of the default options, but "
-      f"{pretrained_scores.file_name(space)} has {trained.config}; pass "
-      "score_config to `diffusionnag` in Python, or train another."
-    )
-  return trained.params
+  return {"score_config": trained.config}
 
 
 def preset(benchmark_name: str, budget: int) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import dataclasses
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms.diffusionnag import Info as Info
 from nagjax.algorithms.diffusionnag import State as State
+from nagjax.algorithms.diffusionnag import arguments as arguments
 from nagjax.algorithms.diffusionnag import params as params
+from nagjax.generation import score_models
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 
@@ -45,15 +47,27 @@ class Config(diffusionnag.Config):
 
 
 def diffusionnag_pool(
-  space: SearchSpace, config: Config | None = None
+  space: SearchSpace,
+  config: Config | None = None,
+  score_config: score_models.Config | None = None,
 ) -> Algorithm:
   """Builds the search; see `diffusionnag.diffusionnag`."""
-  return diffusionnag.diffusionnag(space, config or Config())
+  return diffusionnag.diffusionnag(space, config or Config(), score_config)
 
 
 def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """The one round."""
-  del config, algorithm, budget
+  """The one round.
+
+  Raises:
+    ValueError: if training set and pool do not make up the budget.
+  """
+  del algorithm
+  if config.num_initial + config.batch_size < budget:
+    raise ValueError(
+      "num_initial + batch_size must make up the budget, "
+      f"{budget}, as there is one round; got {config.num_initial} + "
+      f"{config.batch_size}."
+    )
   return 1
 
 

@@ -3,6 +3,7 @@
 from nagjax.benchmarks import encodings
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import robustness
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
@@ -11,6 +12,7 @@ from nagjax.benchmarks import trees
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.benchmarks.hardware import with_hardware
+from nagjax.benchmarks.robustness import with_robustness
 from nagjax.benchmarks.tabular import Tabular
 from nagjax.benchmarks.tabular import search_on_test_accuracy
 
@@ -21,6 +23,7 @@ __all__ = [
   "encodings",
   "hardware",
   "nasbench101",
+  "robustness",
   "search_on_test_accuracy",
   "surrogate",
   "synthetic",
@@ -28,4 +31,5 @@ __all__ = [
   "trained",
   "trees",
   "with_hardware",
+  "with_robustness",
 ]

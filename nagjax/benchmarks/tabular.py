@@ -13,8 +13,10 @@ belongs to the prefix only: `cifar10_valid_val` is CIFAR-10). Missing values are
 NaN and count as failed evaluations.
 """
 
+from collections.abc import Callable
 import dataclasses
 import io
+import math
 import os
 import pathlib
 import zipfile
@@ -26,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.benchmarks import base
+from nagjax.files import read_arrays
 from nagjax.spaces import nasbench201 as nasbench201_space
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
@@ -182,6 +185,52 @@ def order_by_index(space: SearchSpace, ops: np.ndarray) -> np.ndarray:
     f"must hold each of the {shape[0]} cells once; its ops of shape "
     f"{ops.shape} do not."
   )
+
+
+def joined_columns(
+  path: pathlib.Path,
+  space: SearchSpace,
+  wanted_fn: Callable[[str], bool],
+  *,
+  maximum: float = math.inf,
+) -> dict[str, np.ndarray]:
+  """Columns of a file that lies beside a table, in the order of the index.
+
+  Args:
+    path: a `.npz` file whose `ops` names the cells, in any order.
+    space: the space of the table.
+    wanted_fn: tells by its name whether an array is such a column.
+    maximum: the largest value; the smallest is 0, and NaN is not known.
+
+  Returns:
+    For each name `f32[num_architectures]`.
+
+  Raises:
+    ValueError: if the file is damaged, or is none of these cells.
+  """
+  arrays = read_arrays(path)
+  if "ops" not in arrays:
+    raise ValueError(f"{path} names its cells by no ops; convert it again.")
+  try:
+    order = order_by_index(space, arrays["ops"])
+  except ValueError as error:
+    raise ValueError(f"{path} {error}") from error
+  limits = "of 0 or more" if maximum == math.inf else f"in [0, {maximum:g}]"
+  columns = {}
+  for name, column in arrays.items():
+    if wanted_fn(name):
+      is_number = column.dtype.kind in "fiu"
+      if (
+        column.shape != order.shape
+        or not is_number
+        or np.any((column < 0) | (column > maximum))
+      ):
+        raise ValueError(
+          f"{path}: column {name} must hold {len(order)} numbers {limits}, got"
+          f" others, or {column.dtype}{list(column.shape)}."
+        )
+      columns[name] = column[order].astype(np.float32)
+  return columns
 
 
 def _gather(

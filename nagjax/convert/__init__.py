@@ -23,6 +23,7 @@ from nagjax.convert.nats_bench import nats_bench_directory
 from nagjax.convert.nlp_logs import nlp_log_files
 from nagjax.convert.nlp_logs import write_records
 from nagjax.convert.pickles import ConversionError
+from nagjax.convert.robustness import robustness_directory
 
 __all__ = [
   "ConversionError",
@@ -41,6 +42,7 @@ __all__ = [
   "naslib_pickles",
   "nats_bench_directory",
   "nlp_log_files",
+  "robustness_directory",
   "write_records",
   "write_table",
 ]

@@ -25,6 +25,8 @@ from nagjax.types import Key
 
 PREDICTORS = ("euler_maruyama", "reverse_diffusion", "none")
 CORRECTORS = ("langevin", "none")
+_FARTHEST = 1e4
+"""Deviations of the prior that no sample of a working sampler reaches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Sampled(NamedTuple):
   Attributes:
     x: `f32[B, n, F]` samples.
     bad_step: `int32[]` the first step, from 0, at which a sample was not
-      finite; -1 if none was. See `check_finite`.
+      finite or beyond all noise; -1 if none was. See `check_finite`.
   """
 
   x: jax.Array
@@ -81,8 +83,9 @@ def check_finite(bad_step: jax.Array) -> None:
   step = int(bad_step)
   if step >= 0:
     raise FloatingPointError(
-      f"Step {step} of the sampler gave samples that are not finite: the "
-      "weights are damaged, or the guidance is too strong."
+      f"Step {step} of the sampler gave samples that are not finite, or far "
+      "beyond all noise: the weights are damaged, or the guidance is too "
+      "strong."
     )
 
 
@@ -143,7 +146,7 @@ def predictor_corrector(
   def tracked(carry, inputs):
     x, _ = carry
     x, mean = step(x, inputs)
-    return (x, mean), _all_finite(mean)
+    return (x, mean), _all_sound(mean, sde)
 
   (x, mean), finite = jax.lax.scan(tracked, (start, start), (times, xs))
   return Sampled(mean if config.denoise else x, _first_bad(finite))
@@ -225,7 +228,7 @@ def probability_flow(
     first = slope(x, t)
     second = slope(x + (then - t) * first, then)
     x = x + (then - t) * 0.5 * (first + second)
-    return x, _all_finite(x)
+    return x, _all_sound(x, sde)
 
   x, finite = jax.lax.scan(step, start, (times[:-1], times[1:]))
   return Sampled(x, _first_bad(finite))
@@ -268,7 +271,7 @@ def few_step(
       sde.std(then) / sde.std(t) * x
       - sde.mean(then) * jnp.expm1(-gap) * forecast
     )
-    return (x, clean), _all_finite(x)
+    return (x, clean), _all_sound(x, sde)
 
   # The first step knows no other clean mean.
   weights = jnp.full(num_steps - 1, 0.5).at[0].set(0.0)
@@ -278,7 +281,7 @@ def few_step(
     (times[:-1], times[1:], gaps, weights),
   )
   x = clean_at(x, times[-1])
-  return Sampled(x, _first_bad(jnp.append(finite, _all_finite(x))))
+  return Sampled(x, _first_bad(jnp.append(finite, _all_sound(x, sde))))
 
 
 def ddim_step(
@@ -338,10 +341,11 @@ def _mean_norm(x: jax.Array) -> jax.Array:
   return jnp.mean(jnp.sqrt(jnp.sum(x**2, axis=tuple(range(1, x.ndim)))))
 
 
-def _all_finite(x: jax.Array) -> jax.Array:
-  return jnp.all(jnp.isfinite(x))
+def _all_sound(x: jax.Array, sde: Sde) -> jax.Array:
+  """Whether samples are finite, and not far beyond all noise."""
+  return jnp.all(jnp.abs(x) < _FARTHEST * sde.prior_std)
 
 
 def _first_bad(finite: jax.Array) -> jax.Array:
-  """Number of the first step that was not finite, or -1."""
+  """Number of the first step that was not sound, or -1."""
   return jnp.where(jnp.all(finite), -1, jnp.argmin(finite)).astype(jnp.int32)

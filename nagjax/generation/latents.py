@@ -22,13 +22,19 @@ def uniform_latents(uniform: jax.Array) -> jax.Array:
 def quantile_latents(uniform: jax.Array, *, num_points: int = 10) -> jax.Array:
   """The paper's form: each component is a point of a regular grid, `f32[...]`.
 
-  The grid has `num_points` equal steps between the quantiles that enclose 99 %
-  of the standard normal distribution; the paper does not say how many.
+  The paper has "a grid, containing the 99%-quantiles". Read here as equally
+  spaced points between the quantiles that enclose 99 % of the standard normal
+  distribution; it does not say how many.
 
   Args:
     uniform: uniform draws in [0, 1), `f32[...]`.
-    num_points: points of the grid, at least 2.
+    num_points: points of the grid.
+
+  Raises:
+    ValueError: if there are not two.
   """
+  if num_points < 2:
+    raise ValueError(f"num_points must be at least 2, got {num_points}.")
   bound = jax.scipy.special.ndtri((1 + COVERAGE) / 2)
   point = jnp.minimum(jnp.floor(uniform * num_points), num_points - 1)
   return bound * (2 * point / (num_points - 1) - 1)

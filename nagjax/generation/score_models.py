@@ -148,6 +148,9 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
   shape, positions = _rows(space)
   mask = jnp.asarray(_mask(space, config.mask), jnp.float32)
   occurs = jnp.asarray(_occurs(space))
+  if not config.position_code:
+    # Which row may be what would tell the rows apart.
+    occurs = jnp.broadcast_to(jnp.any(occurs, axis=0), occurs.shape)
   equation = sde_lib.make(config.sde, config.sde_low, config.sde_high)
   network = score_lib.score(
     *shape, positions if config.position_code else None, _network_config(config)

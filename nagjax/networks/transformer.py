@@ -147,7 +147,7 @@ def sinusoids(values: jax.Array, width: int) -> jax.Array:
   """
   half = width // 2
   values = jnp.asarray(values)
-  values = values[..., None]
+  values = values.astype(jnp.result_type(values, jnp.float32))[..., None]
   rates = _LONGEST ** (-np.arange(half) / (half - 1))
   angles = values * _last(jnp.asarray(rates, values.dtype), values)
   return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

@@ -115,6 +115,7 @@ def run_on_host(
   Raises:
     ValueError: if the budget is below the initial design, `directory` holds
       another search, or evaluations have other shapes than documented.
+    Exception: what `algorithm.check` raises.
   """
   needed = 1 if prior is not None else max(1, algorithm.num_initial)
   if budget < needed:
@@ -147,6 +148,8 @@ def run_on_host(
   while rounds_done < num_rounds and clerk.charged < budget:
     ask_key = jax.random.fold_in(search_key, rounds_done)
     proposal, asked = ask(ask_key, state, params)
+    if algorithm.check is not None:
+      algorithm.check(asked)
     evaluation, rows = clerk.evaluate(proposal)
     state, _ = tell(asked, proposal, evaluation, params)
     rounds.append(rows)

@@ -94,6 +94,10 @@ def sweep(
 
   Returns:
     Trace and measurements.
+
+  Raises:
+    ValueError: if the budget is below the initial design, or there is no key.
+    Exception: what `algorithm.check` raises.
   """
   driver.validate_budget(algorithm, problem, budget=budget, prior=prior)
   num_seeds = keys.shape[0]
@@ -131,6 +135,8 @@ def sweep(
       state, trace = compiled.advance(state, problem, chunk_params)
       parts.append(jax.device_get(trace))
       done += per_call
+      if algorithm.check is not None:
+        algorithm.check(state.algorithm)
       charged = np.asarray(parts[-1].charged)[:, -1]
       if on_progress is not None:
         spent = max(float(charged.mean()) / budget, done / num_rounds)

@@ -5,6 +5,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import special
 from scipy import stats
 
 from nagjax.algorithms import acquisition
@@ -33,7 +34,7 @@ class AcquisitionTest(parameterized.TestCase):
       "pi": normal.logsf(BEST),
       "ei": gain * normal.sf(BEST) + DEVIATION**2 * normal.pdf(BEST),
     }[name]
-    found = values(name)
+    found = np.exp(values(name)) if name == "ei" else values(name)
     self.assertEqual(found.shape, (3, 7))
     for row in found:
       np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
@@ -43,16 +44,35 @@ class AcquisitionTest(parameterized.TestCase):
     rng = np.random.default_rng(1)
     draws = rng.normal(MEAN, DEVIATION, (200_000, 7))
     gains = np.maximum(draws - BEST, 0)
-    found = acquisition.expected_improvement(
-      jnp.float32(MEAN), jnp.float32(DEVIATION), BEST
+    found = np.exp(
+      acquisition.expected_improvement(
+        jnp.float32(MEAN), jnp.float32(DEVIATION), BEST
+      )
     )
     error = gains.std(0) / 200_000**0.5
     self.assertTrue(np.all(np.abs(found - gains.mean(0)) < 5 * error))
 
+  def test_far_expected_improvement(self):
+    """Oracle: `log(pdf + z cdf)` by scipy in double precision, whose terms do
+    not cancel above -30 deviations if the tail is that of Mills' ratio."""
+    z = np.asarray([-30.0, -12.0, -6.01, -5.99, -5.0, -3.0, 0.0, 4.0])
+    mills = np.sqrt(np.pi / 2) * special.erfcx(-z / np.sqrt(2))
+    expected = stats.norm.logpdf(z) + np.log1p(z * mills)
+    found = acquisition.expected_improvement(
+      jnp.float32(0.1 * z), jnp.float32(0.1), 0.0
+    )
+    np.testing.assert_allclose(found, expected + np.log(0.1), rtol=3e-4)
+    far = acquisition.expected_improvement(
+      jnp.float32([-2, -3, -1.5]), jnp.float32(0.05), 0.0
+    )
+    self.assertEqual(np.argsort(far).tolist(), [1, 0, 2])
+
   def test_members_that_agree(self):
     """Oracle: the limit: the gain itself, and certainty."""
     same = np.broadcast_to(np.float32([0.1, 0.3, 0.8]), (4, 3))
-    np.testing.assert_allclose(values("ei", same)[0], [0, 0, 0.5], atol=1e-6)
+    np.testing.assert_allclose(
+      np.exp(values("ei", same)[0]), [0, 0, 0.5], atol=1e-6
+    )
     found = values("pi", same)[0]
     self.assertFalse(np.any(np.isnan(found)))
     self.assertLess(found[0], -1e6)

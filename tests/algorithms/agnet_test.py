@@ -9,11 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import generation
 from nagjax import problem as problem_lib
 from nagjax.algorithms import agnet
+from nagjax.algorithms import agnet_steps
 from nagjax.algorithms import archive as archive_lib
 from nagjax.benchmarks import synthetic
 from nagjax.generation import retraining
+from nagjax.networks import generator
+from nagjax.predictors import ensembles
 from nagjax.spaces import darts
 from nagjax.spaces import nasbench101
 from nagjax.spaces import nasbench201
@@ -182,20 +186,78 @@ class RetrainingTest(absltest.TestCase):
       )
     )(jax.random.key(1), state)
     self.assertGreater(share(retrained), 0.3)
+    # What it decodes most is known: it must not be a candidate.
+    candidates, allowed = jax.jit(
+      functools.partial(agnet_steps.candidates, config=FOCUSED, space=SPACE)
+    )(jax.random.key(3), state.archive, retrained.params, weights(SPACE))
+    free = rows(np.asarray(candidates)[np.asarray(allowed)])
+    self.assertLen(set(free), len(free))
+    self.assertFalse(set(free) & set(rows(archs)))
+
+  def test_the_generator_follows_the_surrogate(self):
+    """Oracle: what the surrogate says of the generator's graphs rises with
+    guidance, beyond what training without it gives."""
+    config = dataclasses.replace(FOCUSED, train_steps=40, weight_power=0.0)
+    init, _, tell = compiled(SPACE, TINY)
+    archs = jnp.asarray(SPACE.all_architectures()[5000:5040:4])
+    state, _ = tell(init(jax.random.key(0)), proposal(archs), evaluation(archs))
+    written = LAYOUT.encode(state.archive.archs)
+    surrogate = agnet.make_surrogate(LAYOUT, TINY)
+    latents = jax.random.normal(
+      jax.random.key(2), (32, 1, generator.LATENT_SIZE)
+    )
+
+    def promised(guidance):
+      trained = agnet.retrain(
+        jax.random.key(1),
+        state,
+        written,
+        dataclasses.replace(config, guidance=guidance),
+        LAYOUT,
+      )
+      scores = retraining.generate(
+        retraining.make_generator(LAYOUT), trained.params, latents
+      )
+      graphs = generation.relaxed_graphs(scores)
+      return ensembles.predict(surrogate, state.members, graphs)[0].mean()
+
+    without, guided = (
+      float(jax.jit(promised, static_argnums=0)(g)) for g in (0.0, 300.0)
+    )
+    self.assertGreater(guided, without + 0.02)
+
+  def test_caution(self):
+    """Oracle: at 1 the last decode is the pretrained generator's, the first is
+    not touched."""
+    config = dataclasses.replace(TINY, caution=1.0, num_decodes=2)
+    before = weights(SPACE)
+    now = jax.tree.map(lambda leaf: leaf + 0.01, before)
+    generate = jax.jit(
+      functools.partial(agnet.generate, config=config, layout=LAYOUT)
+    )
+    key = jax.random.key(0)
+    mixed, old, new = (
+      np.asarray(generate(key, *pair)[0]).reshape(-1, 2, 6)
+      for pair in ((now, before), (before, before), (now, now))
+    )
+    np.testing.assert_array_equal(mixed[:, 1], old[:, 1])
+    np.testing.assert_array_equal(mixed[:, 0], new[:, 0])
+    self.assertFalse(np.array_equal(new, old))
 
   def test_ranked(self):
-    """Oracle: equation 6 by hand: ranks add up, infeasible ones come last."""
+    """Oracle: equation 4 by hand: ranks add up, infeasible ones come last, and
+    what is not in use after them."""
     config = dataclasses.replace(TINY, joint=True, num_constraints=1)
     archive = archive_lib.Archive(
-      archs=jnp.zeros((4, 6), jnp.int32),
-      target=jnp.asarray([90.0, 80.0, 70.0, 95.0]),
-      objective=jnp.asarray([90.0, 80.0, 70.0, -1.0]),
-      violations=jnp.asarray([[-0.1], [-0.4], [-0.5], [0.3]]),
+      archs=jnp.zeros((5, 6), jnp.int32),
+      target=jnp.asarray([90.0, 80.0, 70.0, 95.0, -jnp.inf]),
+      objective=jnp.asarray([90.0, 80.0, 70.0, -1.0, -jnp.inf]),
+      violations=jnp.asarray([[-0.1], [-0.5], [-0.4], [0.3], [0.0]]),
       num=jnp.int32(4),
     )
-    # Ranks by accuracy 1, 2, 3, 0; by violation 2, 1, 0, 3.
+    # Ranks by accuracy 1, 2, 3, 0, 4; by violation 2, 0, 1, 4, 3.
     np.testing.assert_array_equal(
-      agnet.ranked(archive, config), [-3.0, -3.0, -3.0, -3.0 - 8.0]
+      agnet.ranked(archive, config)[:4], [-3.0, -2.0, -4.0, -4.0 - 10.0]
     )
     np.testing.assert_array_equal(
       agnet.ranked(archive, dataclasses.replace(config, joint=False)),
@@ -211,10 +273,18 @@ class ConfigTest(parameterized.TestCase):
     ("archive_size", 9),
     ("num_latents", 0),
     ("caution", 1.5),
+    ("guidance", float("nan")),
+    ("weight_power", -1.0),
+    ("penalty", float("inf")),
+    ("joint", True),
+    ("train_learning_rate", 0.0),
+    ("fit_learning_rate", -1.0),
   )
   def test_bad_values(self, option, value):
     """Oracle: the documented error, which names the option."""
-    with self.assertRaisesRegex(ValueError, option):
+    with self.assertRaisesRegex(
+      ValueError, option.removeprefix("train_").removeprefix("fit_")
+    ):
       dataclasses.replace(TINY, **{option: value})
 
 

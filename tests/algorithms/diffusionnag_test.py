@@ -119,8 +119,55 @@ class DiffusionNagTest(parameterized.TestCase):
     )
     self.assertEqual(int(state.bad_step), 0)
     self.assertFalse(np.asarray(proposal.valid).any())
+    with self.assertRaisesRegex(FloatingPointError, "Step 0"):
+      algorithm.check(jax.tree.map(lambda leaf: leaf[None], state))
+    algorithm.check(state_after())
 
-  @parameterized.parameters((300, 200, 100), (30, 20, 10), (1, 1, 1))
+  def test_absurd_guidance(self):
+    """Oracle: samples beyond all noise are no samples, though finite."""
+    _, parts, weights = made()
+    parts = parts._replace(
+      config=diffusionnag.dataclasses.replace(CONFIG, guidance=1e25)
+    )
+    state = state_after()
+    after = jax.jit(
+      lambda key: diffusionnag.propose(key, state, weights, parts)[2]
+    )(jax.random.key(0))
+    self.assertGreaterEqual(int(after.bad_step), 0)
+
+  def test_mutants_of_the_incumbent(self):
+    """Oracle: the best of a training set differs in one operation from each."""
+    benchmark, parts, weights = made()
+    parts = parts._replace(
+      config=diffusionnag.dataclasses.replace(CONFIG, candidates="mutation")
+    )
+    archs, valid, _ = diffusionnag.propose(
+      jax.random.key(0), state_after(), weights, parts
+    )
+    archive = state_after().archive
+    best = np.asarray(archive.archs)[np.argmax(np.asarray(archive.objective))]
+    self.assertTrue(np.asarray(valid).all())
+    self.assertTrue(np.all(np.sum(np.asarray(archs) != best, axis=1) == 1))
+
+  @parameterized.parameters(
+    ("nasbench201", "gcn"), ("mobilenetv3", "transformer"), ("darts", None)
+  )
+  def test_guides_know_where_a_row_is(self, name, expected):
+    """Oracle: a cell's graph tells its rows apart; a chain needs positions, so
+    what the guide says changes when rows are reversed."""
+    space = nagjax.make_space(name)
+    parts = diffusionnag.make_parts(space, CONFIG)
+    weights = parts.guide.init(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (1, *parts.model.shape))
+    both = [
+      parts.guide.apply(weights, rows, jnp.ones(1), parts.adjacency)
+      for rows in (x, x[:, ::-1])
+    ]
+    self.assertNotAlmostEqual(float(both[0][0]), float(both[1][0]), places=4)
+    is_graph = not np.asarray(parts.adjacency).all()
+    self.assertEqual(is_graph, expected == "gcn")
+
+  @parameterized.parameters((300, 200, 100), (30, 20, 10), (4, 2, 2), (1, 1, 1))
   def test_pool_spends_the_budget_in_one_round(self, budget, initial, rest):
     """Oracle: a training set of 200 or two thirds; the rest is one batch."""
     benchmark, _, _ = made()
@@ -131,6 +178,31 @@ class DiffusionNagTest(parameterized.TestCase):
     self.assertEqual(found.algorithm.num_initial, initial)
     self.assertEqual(found.algorithm.batch_size, rest)
     self.assertEqual(found.num_rounds, 1)
+    with self.assertRaisesRegex(ValueError, "make up the budget, 999"):
+      diffusionnag_pool.num_rounds(found.config, found.algorithm, 999)
+
+  def test_a_pool_of_a_tiny_budget(self):
+    """Oracle: the budget, all of it charged."""
+    benchmark, _, _ = made()
+    options = dict(
+      num_candidates=8,
+      num_taught=16,
+      fit_steps=2,
+      guide_steps=2,
+      sample_steps=3,
+    )
+    found = nagjax.make_search(
+      "diffusionnag", benchmark, budget=4, variant="pool", options=options
+    )
+    trace, _ = nagjax.run(
+      jax.random.key(0),
+      found.algorithm,
+      nagjax.Problem(benchmark),
+      found.params,
+      budget=4,
+      num_rounds=found.num_rounds,
+    )
+    self.assertEqual(int(trace.charged[-1]), 4)
 
   @parameterized.parameters(
     dict(candidates="magic"),

@@ -119,6 +119,42 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       with np.load(self.output, allow_pickle=False) as arrays:
         self.assertEqual(np.nanmax(arrays["fpga_mj"]), energy)
 
+  def test_robustness(self):
+    """Oracle: the written fraction in percent, of the chosen data set."""
+    source = self.directory / "robustness"
+    for data_set, value in (("cifar10", 0.25), ("cifar100", 0.5)):
+      folder = source / data_set
+      folder.mkdir(parents=True)
+      content = {data_set: {"clean": {"accuracy": {"3": value}}}}
+      (folder / "clean_accuracy.json").write_text(json.dumps(content))
+    attacks = ("fgsm@Linf", "pgd@Linf", "aa_apgd-ce@Linf", "aa_square@Linf")
+    string = upstream.official_strings()[3]
+    meta = {
+      "ids": {"3": {"nb201-string": string, "isomorph": "3"}},
+      "epsilons": {attack: [1.0] for attack in attacks},
+    }
+    (source / "meta.json").write_text(json.dumps(meta))
+    for data_set, name, value in (
+      (None, "cifar10_clean", 25.0),
+      ("cifar100", "cifar100_clean", 50.0),
+    ):
+      code, out, err = self._run(
+        format="robustness", source=source, data_set=data_set, overwrite="true"
+      )
+      self.assertEqual((code, err), (0, ""))
+      self.assertIn(f"{name} (percent): 15,624 missing", out)
+      with np.load(self.output, allow_pickle=False) as arrays:
+        self.assertEqual(np.nanmax(arrays[name]), value)
+    self.output.unlink()
+    self._assert_refused(
+      self._run(format="robustness", source=source, allow_missing=None),
+      source / "cifar10",
+      "19 missing, the first is fgsm@Linf_accuracy.json",
+    )
+    self._assert_refused(
+      self._run(format="robustness", source=source, data_set="svhn"), "'svhn'"
+    )
+
   def test_nasbench101(self):
     """Oracle: three graphs and their hashes."""
     path = tfrecord_files.write(

@@ -109,7 +109,7 @@ class SearchErrorsTest(SearchCase):
     same = "--set=agnet.surrogate=mlp"
     for more, joint in (((), False), ((same, "--joint"), True)):
       values = planning.define_flags()
-      values(["search", *flags, *more])
+      values(["search", *flags, "--constraint=params_m<=1", *more])
       config = planning.make_plan(values).entries[0].search.config
       self.assertEqual((config.surrogate, config.joint), ("mlp", joint))
 
@@ -117,6 +117,13 @@ class SearchErrorsTest(SearchCase):
     (("--surrogate=svm",), "surrogate", "xgb_rank"),
     (("--surrogate=mlp", "--set=agnet.surrogate=gcn"), "surrogate", "gcn"),
     (("--joint", "--set=agnet.joint=false"), "--joint", "contradict"),
+    (("--joint",), "joint", "no constraint"),
+    (("--set=agnet.num_constraints=2",), "num_constraints", "no option"),
+    (
+      ("--variant=training_free", "--constraint=params_m<=1"),
+      "objectives only",
+      "leave them out",
+    ),
   )
   def test_flags_that_contradict(self, flags, *parts):
     """Oracle: exit code 2, one line naming both, nothing created."""

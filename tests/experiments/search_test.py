@@ -207,6 +207,10 @@ class SearchTest(SearchCase):
     seeds = replay(arrays_of(self.workdir), valid_accuracy(optimum), 0.35)
     found = [seed for seed in seeds if np.isfinite(seed[0])]
     self.assertAlmostEqual(entry["feasible_rate"], len(found) / 4)
+    with np.load(self.workdir / "trace.npz") as trace:
+      paid, feasible = trace["paid"], trace["feasible"]
+    shares = [np.mean(f[p]) for f, p in zip(feasible, paid, strict=True)]
+    self.assertAlmostEqual(entry["feasible_share_mean"], np.mean(shares), 6)
     self.assertAlmostEqual(
       entry["best_objective_mean"], np.mean([seed[0] for seed in found]), 4
     )

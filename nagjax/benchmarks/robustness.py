@@ -1,0 +1,85 @@
+"""Robust accuracies of NAS-Bench-201 cells, joined to a table as columns.
+
+Every `nb201_robustness*.npz` of the data directory is read:
+
+  ops                      `int[15625, 6]` the cells, any order
+  <prefix>_<column>        `f32[15625]` accuracy, percent
+
+with a prefix for each data set, such as `cifar100` or `imagenet16_120`; a
+benchmark has the columns of its own data set, without the prefix. Their names
+are in `nagjax.convert.robustness`, which writes such files. Where two files
+have one name, the file that comes first in the order of names wins.
+
+A search may read them, so `--objective=glass_blur_sev3` works. They were
+measured on test images, and there are no others: such a search shows what can
+be found for an objective, not how that generalises. `clean` is a test accuracy
+as any other, and for the reader only.
+
+Jung, Lukasik and Keuper, "Neural Architecture Design and Robustness: A
+Dataset", ICLR 2023, https://openreview.net/forum?id=p8coElqiSDw
+"""
+
+import os
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax.benchmarks import base
+from nagjax.benchmarks import tabular
+
+PATTERN = "nb201_robustness*.npz"
+CLEAN = "clean"
+UNIT = "%"
+
+
+def with_robustness(
+  benchmark: tabular.Tabular,
+  directory: str | os.PathLike[str] | None = None,
+) -> tabular.Tabular:
+  """Adds robust accuracies to the columns that a search may read.
+
+  Args:
+    benchmark: a table of NAS-Bench-201 cells, `nasbench201/<data set>`.
+    directory: where the files of the module are; see `data_directory`.
+
+  Returns:
+    The benchmark with the columns and their units; unchanged if no file has
+    any of its data set.
+
+  Raises:
+    ValueError: if a file is damaged, or is none of these cells.
+  """
+  root = pathlib.Path(directory) if directory else base.data_directory()
+  start = prefix(benchmark.name.partition("/")[2])
+  columns: dict[str, np.ndarray] = {}
+  for path in sorted(root.glob(PATTERN)):
+    read = tabular.joined_columns(
+      path,
+      benchmark.space,
+      lambda name: name.startswith(start),
+      maximum=100.0,
+    )
+    columns = {**{n.removeprefix(start): c for n, c in read.items()}, **columns}
+  arrays = {name: jnp.asarray(columns[name]) for name in sorted(columns)}
+  return benchmark.replace(  # type: ignore[attr-defined]
+    queried={
+      **benchmark.queried,
+      **{name: array for name, array in arrays.items() if name != CLEAN},
+    },
+    reported={
+      **benchmark.reported,
+      **{name: array for name, array in arrays.items() if name == CLEAN},
+    },
+    units=(*benchmark.units, *((name, UNIT) for name in arrays)),
+  )
+
+
+def prefix(data_set: str) -> str:
+  """What the columns of a data set begin with in a file.
+
+  Example:
+    >>> prefix("ImageNet16-120")
+    'imagenet16_120_'
+  """
+  return data_set.lower().replace("-", "_") + "_"
