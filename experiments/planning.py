@@ -128,6 +128,12 @@ def make_plan(values: flags.FlagValues) -> Plan:
       f"{','.join(names)!r}."
     )
   variants = _variants(names, values.variant)
+  if values.joint is not None or values.surrogate is not None:
+    if variants.get("agnet"):
+      raise common.UsageError(
+        "--joint and --surrogate are options of AG-Net's own search, not of "
+        f"--variant={values.variant}."
+      )
   options = common.read_options(_settings(values), names)
   problem = make_problem(values.benchmark, values.data_dir, values.constraint)
   prior = None

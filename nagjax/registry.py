@@ -255,6 +255,14 @@ def _require(name: str, known: list[str], what: str) -> None:
     raise ValueError(f"{what} must be one of {names}, got {name!r}.")
 
 
+_KINDS = {
+  bool: "true or false",
+  float: "a number",
+  int: "a whole number",
+}
+"""What a value of an option can be read as; any text is text."""
+
+
 def parse_option(config: type, name: str, option: str, value: Any) -> Any:
   """Turns the text of an option into the type of its Config field.
 
@@ -288,7 +296,7 @@ def parse_option(config: type, name: str, option: str, value: Any) -> Any:
       return kind(value)
   except (KeyError, ValueError):
     raise ValueError(
-      f"{name}.{option} must be of type {kind.__name__}, got {value!r}."
+      f"{name}.{option} must be {_KINDS[kind]}, got {value!r}."
     ) from None
   raise ValueError(
     f"{name}.{option} is a function; set it in Python, not as text."

@@ -96,10 +96,10 @@ class OptionsTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ({"populationsize": "3"}, "population_size.*'populationsize'"),
-    ({"population_size": "many"}, "population_size must be of type int"),
-    ({"population_size": "1.5"}, "population_size must be of type int"),
-    ({"noise_scale": "x"}, "noise_scale must be of type float"),
-    ({"guides": "maybe"}, "guides must be of type bool"),
+    ({"population_size": "many"}, "population_size must be a whole number"),
+    ({"population_size": "1.5"}, "population_size must be a whole number"),
+    ({"noise_scale": "x"}, "noise_scale must be a number"),
+    ({"guides": "maybe"}, "guides must be true or false"),
     ({"density_fn": "energy"}, "function"),
     ({"population_size": "1"}, "at least 2"),
   )

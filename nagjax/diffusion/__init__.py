@@ -1,6 +1,17 @@
-"""Diffusion mathematics on arrays: schedules and reverse steps."""
+"""Diffusion mathematics on arrays: equations, schedules, samplers, guidance."""
 
+from nagjax.diffusion import guidance
+from nagjax.diffusion import samplers
 from nagjax.diffusion import schedules
+from nagjax.diffusion import score_matching
+from nagjax.diffusion import sde
 from nagjax.diffusion.samplers import ddim_step
 
-__all__ = ["ddim_step", "schedules"]
+__all__ = [
+  "ddim_step",
+  "guidance",
+  "samplers",
+  "schedules",
+  "score_matching",
+  "sde",
+]

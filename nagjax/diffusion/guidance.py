@@ -17,8 +17,11 @@ ScoreFn = Callable[[jax.Array, jax.Array], jax.Array]
 ValueFn = Callable[[jax.Array, jax.Array], jax.Array]
 """`(x f32[B, n, F], t f32[B]) -> f32[B]`, differentiable, row by row."""
 
-PUBLISHED_SCALE = 10_000.0
-"""Of NAS-Bench-201, falling by 300 from round to round."""
+_PUBLISHED_SCALES = {
+  "mobilenetv3": (100_000.0, 500.0, 199),
+  "nasbench201": (10_000.0, 300.0, 33),
+}
+"""First scale, its fall from round to round, and how often it falls."""
 
 
 def guided(
@@ -62,6 +65,26 @@ def log_likelihood(
 def log_odds(value_fn: ValueFn) -> ValueFn:
   """`log sigmoid(f(x, t))`: the likelihood of "good" of a classifier."""
   return lambda x, t: jax.nn.log_sigmoid(value_fn(x, t))
+
+
+def published_scale(space_name: str, round_number: int) -> float:
+  """The program's factor of a prediction's gradient.
+
+  The program samples batch after batch until enough distinct architectures are
+  there, and lowers the factor for each.
+
+  Args:
+    space_name: `nasbench201` or `mobilenetv3`.
+    round_number: of the batch, from 0; the last factor stays.
+
+  Raises:
+    ValueError: if nothing was published for the space.
+  """
+  if space_name not in _PUBLISHED_SCALES:
+    known = ", ".join(sorted(_PUBLISHED_SCALES))
+    raise ValueError(f"space_name must be one of {known}, got {space_name!r}.")
+  first, fall, most = _PUBLISHED_SCALES[space_name]
+  return first - fall * min(round_number, most)
 
 
 def _norm(x: jax.Array) -> jax.Array:

@@ -153,6 +153,32 @@ def value_fn(
   return value
 
 
+def published_value_fn(
+  network: NoisyPredictor,
+  weights: Weights,
+  adjacency: jax.Array,
+  sde: Sde,
+  code: jax.Array | None = None,
+) -> ValueFn:
+  """What a published predictor says: it reads the noisy sample and its noise.
+
+  With `guidance.guided` and `guidance.published_scale` the program's guidance.
+
+  Args:
+    network: of `networks.noisy`.
+    weights: such as `convert.diffusionnag.surrogate_params(...).predictor`.
+    adjacency: `f32[n, n]`.
+    sde: the equation.
+    code: of the data set, see `networks.set_encoder`; None if there is only
+      one.
+  """
+
+  def value(x: jax.Array, t: jax.Array) -> jax.Array:
+    return network.apply(weights, x, sde.condition(t), adjacency, code=code)
+
+  return value
+
+
 def _optimiser(config: Config) -> optax.GradientTransformation:
   return optax.chain(
     optax.clip_by_global_norm(config.clip_norm),

@@ -64,6 +64,20 @@ class GuidanceTest(parameterized.TestCase):
     expected = ((target - f) / std**2)[:, None, None] * gradient()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
+  @parameterized.parameters(
+    ("nasbench201", 0, 10_000.0),
+    ("nasbench201", 3, 9_100.0),
+    ("nasbench201", 50, 100.0),
+    ("mobilenetv3", 1, 99_500.0),
+    ("mobilenetv3", 500, 500.0),
+  )
+  def test_published_scale(self, space, number, expected):
+    """Oracle: the facts: 10,000 less 300 a round, 100,000 less 500, a list of
+    200."""
+    self.assertEqual(guidance.published_scale(space, number), expected)
+    with self.assertRaisesRegex(ValueError, "nasbench201"):
+      guidance.published_scale("darts", number)
+
   def test_log_odds(self):
     """Oracle: log(1 / (1 + exp(-f))), and its gradient (1 - sigmoid) df."""
     values = guidance.log_odds(value)

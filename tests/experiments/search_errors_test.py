@@ -44,7 +44,7 @@ class SearchErrorsTest(SearchCase):
     ("--set=random", "looks like", "'random'"),
     ("--set=bananas.x=1", "bananas", "--algorithm"),
     ("--set=random.size=1", "'size'", "batch_size"),
-    ("--set=random.batch_size=x", "type int", "'x'"),
+    ("--set=random.batch_size=x", "whole number", "'x'"),
     ("--set=random.batch_size=0", "at least 1"),
     ("--surrogate=xgb", "--surrogate", "agnet", "--algorithm=random,"),
     ("--nojoint", "--joint", "agnet", "--algorithm=random,"),
@@ -118,6 +118,7 @@ class SearchErrorsTest(SearchCase):
     (("--surrogate=mlp", "--set=agnet.surrogate=gcn"), "surrogate", "gcn"),
     (("--joint", "--set=agnet.joint=false"), "--joint", "contradict"),
     (("--joint",), "joint", "no constraint"),
+    (("--surrogate=mlp", "--variant=training_free"), "--surrogate", "variant"),
     (("--set=agnet.num_constraints=2",), "num_constraints", "no option"),
     (
       ("--variant=training_free", "--constraint=params_m<=1"),

@@ -169,7 +169,7 @@ class RefusedTest(parameterized.TestCase):
     ("--sampler=other", "sampler"),
     ("--preset=other", "preset"),
     ("--set=colour=red", "colour"),
-    ("--set=width=wide", "width must be of type int"),
+    ("--set=width=wide", "width must be a whole number"),
     ("--set=width=7", "width"),
     ("--set=mask=floyd", "mask must be one of"),
     ("word", "flag"),

@@ -57,6 +57,22 @@ def predictions(weights, t, num=400):
 
 
 class NoisyTest(parameterized.TestCase):
+  def test_published_predictors_read_the_sample_and_its_deviation(self):
+    """Oracle: a network that says what it reads: VE's condition is
+    `0.1 * 50^t`."""
+    network = NoisyPredictor(
+      lambda key: (),
+      lambda params, x, condition, adjacency, *, code=None, dropout_key=None: (
+        x[:, 0, 0] + 100 * condition + 1000 * code[0] + adjacency[0, 1]
+      ),
+    )
+    value = noisy.published_value_fn(
+      network, (), ADJACENCY, EQUATION, jnp.ones(1)
+    )
+    x, t = data(3)[0], jnp.asarray([0.0, 0.5, 1.0])
+    expected = x[:, 0, 0] + 100 * 0.1 * 50**t + 1001
+    np.testing.assert_allclose(value(x, t), expected, rtol=1e-5)
+
   def test_classification(self):
     """Oracle: the rule; nothing but its share of 1/4 where noise hides it."""
     weights = learnt("classification").weights
