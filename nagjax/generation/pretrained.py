@@ -5,7 +5,6 @@ space, its layout and notes on how the weights came about.
 """
 
 import os
-import pathlib
 from typing import Any
 from typing import NamedTuple
 
@@ -58,19 +57,14 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> Pretrained:
       space or layout.
   """
   layout = require_layout(space)
-  try:
-    arrays, header = weights.read(path)
-    for key, wanted in _identity(space).items():
-      if header[key] != wanted:
-        raise ValueError(f"its {key} is {header[key]!r}, not {wanted!r}")
-    params = weights.restore(arrays, _like(layout))
-    notes = dict(header["notes"])
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-      f"{path} holds no generator of {space.name} ({error}); make one by "
-      f"`{command(space)}`."
-    ) from error
-  return Pretrained(params, notes)
+  params, header = weights.load(
+    path,
+    _identity(space),
+    lambda header: _like(layout),
+    what=f"generator of {space.name}",
+    command=command(space),
+  )
+  return Pretrained(params, header["notes"])
 
 
 def load_pretrained(
@@ -105,10 +99,8 @@ def command(
     space: the space.
     directory: where the file belongs; the user's choice if None.
   """
-  output = pathlib.Path(directory or "DATA_DIR", file_name(space))
-  return (
-    f"python -m experiments.train_generator --space={space.name} "
-    f"--output={output}"
+  return weights.command_of(
+    "train_generator", space.name, file_name(space), directory
   )
 
 

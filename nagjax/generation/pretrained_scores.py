@@ -6,7 +6,6 @@ came about.
 
 import dataclasses
 import os
-import pathlib
 from typing import Any
 from typing import NamedTuple
 
@@ -53,8 +52,7 @@ def save(
     weights.by_name(_like(space, trained.config)),
   )
   header = {
-    "kind": KIND,
-    "space": space.name,
+    **_identity(space),
     "config": dataclasses.asdict(trained.config),
     "notes": trained.notes,
   }
@@ -68,19 +66,14 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> TrainedScore:
     ValueError: if the file is missing, damaged, something else, or of another
       space.
   """
-  try:
-    arrays, header = weights.read(path)
-    for key, wanted in (("kind", KIND), ("space", space.name)):
-      if header[key] != wanted:
-        raise ValueError(f"its {key} is {header[key]!r}, not {wanted!r}")
-    config = Config(**header["config"])
-    params = weights.restore(arrays, _like(space, config))
-    return TrainedScore(config, params, dict(header["notes"]))
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-      f"{path} holds no score model of {space.name} ({error}); make one by "
-      f"`{command(space)}`."
-    ) from error
+  params, header = weights.load(
+    path,
+    _identity(space),
+    lambda header: _like(space, Config(**header["config"])),
+    what=f"score model of {space.name}",
+    command=command(space),
+  )
+  return TrainedScore(Config(**header["config"]), params, header["notes"])
 
 
 def load_trained_score(
@@ -115,10 +108,14 @@ def command(
     space: the space.
     directory: where the file belongs; the user's choice if None.
   """
-  output = pathlib.Path(directory or "DATA_DIR", file_name(space))
-  return (
-    f"python -m experiments.train_score --space={space.name} --output={output}"
+  return weights.command_of(
+    "train_score", space.name, file_name(space), directory
   )
+
+
+def _identity(space: SearchSpace) -> dict[str, Any]:
+  """What tells weights of one space from those of another."""
+  return {"kind": KIND, "space": space.name}
 
 
 def _like(space: SearchSpace, config: Config) -> Params:

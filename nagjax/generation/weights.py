@@ -4,6 +4,7 @@ A file is a `.npz` without pickles: one float32 array for each leaf of the
 weights, called by its place (`forward.0.message.weight`), and a JSON header.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import importlib.resources
@@ -49,6 +50,62 @@ def read(
   if not all(np.isfinite(array).all() for array in arrays.values()):
     raise ValueError(f"Some of the weights in {path} are not finite.")
   return arrays, header
+
+
+def load(
+  path: str | os.PathLike[str],
+  identity: dict[str, Any],
+  like_fn: Callable[[dict[str, Any]], Params],
+  *,
+  what: str,
+  command: str,
+) -> tuple[Params, dict[str, Any]]:
+  """Reads weights that must be those of something.
+
+  Args:
+    path: of the file.
+    identity: what the header must say, besides `notes`, a dictionary.
+    like_fn: makes a tree of the right shapes of the header.
+    what: of what the weights must be, for the error.
+    command: that makes them, for the error.
+
+  Returns:
+    Weights and header.
+
+  Raises:
+    ValueError: if the file is missing, damaged or something else.
+  """
+  try:
+    arrays, header = read(path)
+    for key, wanted in identity.items():
+      if header[key] != wanted:
+        raise ValueError(f"its {key} is {header[key]!r}, not {wanted!r}")
+    header["notes"] = dict(header["notes"])
+    return restore(arrays, like_fn(header)), header
+  except (KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f"{path} holds no {what} ({error}); make one by `{command}`."
+    ) from error
+
+
+def command_of(
+  binary: str,
+  space_name: str,
+  name: str,
+  directory: str | os.PathLike[str] | None,
+) -> str:
+  """The command that trains weights of a space and writes their file.
+
+  Args:
+    binary: of `experiments`.
+    space_name: of the space.
+    name: of the file.
+    directory: where the file belongs; the user's choice if None.
+  """
+  output = pathlib.Path(directory or "DATA_DIR", name)
+  return (
+    f"python -m experiments.{binary} --space={space_name} --output={output}"
+  )
 
 
 def restore(arrays: dict[str, np.ndarray], like: Params) -> Params:

@@ -20,7 +20,7 @@ from nagjax.generation import pretrained_scores
 SMALL = (
   "--num_steps=5 --batch_size=4 --checkpoint_every=2 --sample_steps=4 "
   "--set=num_layers=1 --set=width=8 --set=num_heads=2 --set=feed_forward=8 "
-  "--set=head_width=8 --set=position_code=false --training_share=0.5"
+  "--set=head_width=8 --set=tied_init=true --training_share=0.5"
 ).split()
 """Three chunks; the last one is filled up."""
 
@@ -74,8 +74,8 @@ class TrainTest(parameterized.TestCase):
     )
     self.assertEqual((config.num_layers, config.width), (1, 8))
     self.assertEqual(params.embedding.weight.shape, (7, 8))
-    self.assertFalse(config.position_code)
-    self.assertFalse(notes["model"]["position_code"])
+    self.assertTrue(config.tied_init)
+    self.assertTrue(notes["model"]["tied_init"])
     for name, value in (
       ("num_steps", 6),  # Up to whole chunks.
       ("batch_size", 4),
