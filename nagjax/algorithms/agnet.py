@@ -40,6 +40,7 @@ from nagjax import networks
 from nagjax.algorithms import agnet_boosted
 from nagjax.algorithms import agnet_steps
 from nagjax.algorithms import archive as archive_lib
+from nagjax.algorithms import options
 from nagjax.algorithms.agnet_steps import Config as Config
 from nagjax.algorithms.agnet_steps import generate as generate
 from nagjax.algorithms.agnet_steps import on_host as on_host
@@ -229,6 +230,4 @@ def params(
 def preset(benchmark_name: str, budget: int) -> dict[str, int]:
   """One setting for every benchmark; the archive need not exceed the budget."""
   del benchmark_name
-  default = Config()
-  least = default.num_initial + default.batch_size
-  return {"archive_size": max(budget + default.batch_size, least)}
+  return options.archive_preset(Config(), budget)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from nagjax import generation
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
+from nagjax.algorithms import options
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.predictors import fitting
@@ -88,22 +89,9 @@ class Config:
   num_constraints: int = 0
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if field.type in ("int", int) and field.name != "num_constraints":
-        if value < 1:
-          raise ValueError(f"{field.name} must be at least 1, got {value}.")
-    for name, known in (("surrogate", SURROGATES), ("latents", LATENTS)):
-      if getattr(self, name) not in known:
-        raise ValueError(
-          f"{name} must be one of {', '.join(known)}, got "
-          f"{getattr(self, name)!r}."
-        )
-    if self.archive_size < self.num_initial + self.batch_size:
-      raise ValueError(
-        "archive_size must hold num_initial + batch_size = "
-        f"{self.num_initial + self.batch_size}, got {self.archive_size}."
-      )
+    options.check_sizes(self)
+    options.check_choices(self, surrogate=SURROGATES, latents=LATENTS)
+    options.check_archive(self)
     if self.num_latents * self.num_decodes < self.batch_size:
       raise ValueError(
         "num_latents * num_decodes must be at least batch_size = "

@@ -34,6 +34,7 @@ import jax.numpy as jnp
 
 from nagjax import generation
 from nagjax.algorithms import choosing
+from nagjax.algorithms import options
 from nagjax.algorithms.agnet import params as params
 from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.generation import pretrained
@@ -90,11 +91,7 @@ class Config:
         "The training-free search ranks objectives only, got "
         f"{self.num_constraints} constraints; leave them out."
       )
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if field.type in ("int", int) and field.name != "num_constraints":
-        if value < 1:
-          raise ValueError(f"{field.name} must be at least 1, got {value}.")
+    options.check_sizes(self)
     _train_config(self)
 
 

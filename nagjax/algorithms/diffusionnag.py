@@ -31,6 +31,7 @@ import numpy as np
 
 from nagjax.algorithms import acquisition as acquisition_lib
 from nagjax.algorithms import archive as archive_lib
+from nagjax.algorithms import options
 from nagjax.algorithms.archive import Info as Info
 from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.diffusion import guidance
@@ -110,28 +111,16 @@ class Config:
   num_constraints: int = 0
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if field.type in ("int", int) and field.name != "num_constraints":
-        if value < 1:
-          raise ValueError(f"{field.name} must be at least 1, got {value}.")
-    for name, known in (
-      ("candidates", CANDIDATES),
-      ("guide", GUIDES),
-      ("acquisition", acquisition_lib.NAMES),
-    ):
-      if getattr(self, name) not in known:
-        raise ValueError(
-          f"{name} must be one of {', '.join(known)}, got "
-          f"{getattr(self, name)!r}."
-        )
+    options.check_sizes(self)
+    options.check_choices(
+      self,
+      candidates=CANDIDATES,
+      guide=GUIDES,
+      acquisition=acquisition_lib.NAMES,
+    )
     if not 0 < self.good_share < 1:
       raise ValueError(f"good_share must be in (0, 1), got {self.good_share}.")
-    if self.archive_size < self.num_initial + self.batch_size:
-      raise ValueError(
-        "archive_size must hold num_initial + batch_size = "
-        f"{self.num_initial + self.batch_size}, got {self.archive_size}."
-      )
+    options.check_archive(self)
     if self.num_candidates < self.batch_size:
       raise ValueError(
         f"num_candidates must be at least batch_size = {self.batch_size}, got "
@@ -428,9 +417,7 @@ def arguments(
 def preset(benchmark_name: str, budget: int) -> dict[str, Any]:
   """One setting for every benchmark; the archive need not exceed the budget."""
   del benchmark_name
-  default = Config()
-  least = default.num_initial + default.batch_size
-  return {"archive_size": max(budget + default.batch_size, least)}
+  return options.archive_preset(Config(), budget)
 
 
 def _fit_config(config: Config) -> fitting.Config:

@@ -32,6 +32,7 @@ import optax
 from nagjax import networks
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
+from nagjax.algorithms import options
 from nagjax.algorithms.archive import Info as Info
 from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.predictors import ensembles
@@ -101,20 +102,9 @@ class Config:
   num_constraints: int = 0
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if field.type in ("int", int) and field.name != "num_constraints":
-        if value < 1:
-          raise ValueError(f"{field.name} must be at least 1, got {value}.")
-    if self.proxy not in PROXIES:
-      raise ValueError(
-        f"proxy must be one of {', '.join(PROXIES)}, got {self.proxy!r}."
-      )
-    if self.archive_size < self.num_initial + self.batch_size:
-      raise ValueError(
-        "archive_size must hold num_initial + batch_size = "
-        f"{self.num_initial + self.batch_size}, got {self.archive_size}."
-      )
+    options.check_sizes(self)
+    options.check_choices(self, proxy=PROXIES)
+    options.check_archive(self)
     if self.num_groups * self.num_samples < self.batch_size:
       raise ValueError(
         "num_groups * num_samples must be at least batch_size = "
@@ -265,9 +255,7 @@ def generate(
 def preset(benchmark_name: str, budget: int) -> dict[str, int]:
   """One setting for every benchmark; the archive need not exceed the budget."""
   del benchmark_name
-  default = Config()
-  least = default.num_initial + default.batch_size
-  return {"archive_size": max(budget + default.batch_size, least)}
+  return options.archive_preset(Config(), budget)
 
 
 def _fit_config(config: Config) -> fitting.Config:

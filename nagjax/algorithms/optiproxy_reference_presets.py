@@ -7,6 +7,8 @@ Architecture Search". The example that the paper prints is no shipped setting.
 import dataclasses
 from typing import Any
 
+from nagjax.algorithms import options
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -68,15 +70,8 @@ class Config:
   num_tries: int = 30
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if field.type in ("int", int) and value < 1:
-        raise ValueError(f"{field.name} must be at least 1, got {value}.")
-    if self.archive_size < self.num_initial + self.batch_size:
-      raise ValueError(
-        "archive_size must hold num_initial + batch_size = "
-        f"{self.num_initial + self.batch_size}, got {self.archive_size}."
-      )
+    options.check_sizes(self)
+    options.check_archive(self)
     is_scale = self.std is None or self.std > 0
     if (self.mean is None) != (self.std is None) or not is_scale:
       raise ValueError(

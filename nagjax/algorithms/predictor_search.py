@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from nagjax.algorithms import choosing
+from nagjax.algorithms import options
 from nagjax.algorithms.archive import Info as Info
 from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.evolution.fitness import normal_scores
@@ -69,10 +70,7 @@ class Config:
   fit_learning_rate: float = 3e-3
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if field.type in ("int", int) and value < 1:
-        raise ValueError(f"{field.name} must be at least 1, got {value}.")
+    options.check_sizes(self)
     if self.fit_learning_rate <= 0:
       raise ValueError(
         f"fit_learning_rate must be positive, got {self.fit_learning_rate}."
