@@ -1,6 +1,7 @@
 """What `experiments.search` is asked: its flags, and the plan they make."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import math
 import textwrap
@@ -128,13 +129,7 @@ def make_plan(values: flags.FlagValues) -> Plan:
       f"{','.join(names)!r}."
     )
   variants = _variants(names, values.variant)
-  if values.joint is not None or values.surrogate is not None:
-    if variants.get("agnet"):
-      raise common.UsageError(
-        "--joint and --surrogate are options of AG-Net's own search, not of "
-        f"--variant={values.variant}."
-      )
-  options = common.read_options(_settings(values), names)
+  options = common.read_options(_settings(values, variants), names)
   problem = make_problem(values.benchmark, values.data_dir, values.constraint)
   prior = None
   if values.prior is not None:
@@ -173,7 +168,9 @@ def make_plan(values: flags.FlagValues) -> Plan:
   )
 
 
-def _settings(values: flags.FlagValues) -> list[str]:
+def _settings(
+  values: flags.FlagValues, variants: Mapping[str, str]
+) -> list[str]:
   """The values of --set, and those that flags of one algorithm stand for.
 
   Raises:
@@ -188,6 +185,11 @@ def _settings(values: flags.FlagValues) -> list[str]:
       raise common.UsageError(
         f"--{name} is an option of agnet, which is not in "
         f"--algorithm={','.join(values.algorithm)}."
+      )
+    if variants["agnet"]:
+      raise common.UsageError(
+        f"--{name} is an option of AG-Net's own search, not of "
+        f"--variant={variants['agnet']}."
       )
     for other in values.set:
       if other.startswith(option) and other.lower() != option + text:

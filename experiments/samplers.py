@@ -21,7 +21,6 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
 from collections.abc import Sequence
-import dataclasses
 import math
 import time
 from typing import Any
@@ -61,20 +60,18 @@ def _run(argv: Sequence[str]) -> None:
     return
   common.start_jax(values.compilation_cache_dir)
   with common.user_errors():
-    configs = [read_sampler(text, values) for text in values.samplers]
-    if not configs:
-      raise ValueError("--samplers must name one sampler at least.")
     problem = None
     if values.benchmark:
       benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
       problem, space = Problem(benchmark), benchmark.space
     else:
       space = registry.make_space(values.space)
-    model, params = make_model(space, values.model, values.data_dir)
-    has_corrector = space.name != "mobilenetv3"
     configs = [
-      dataclasses.replace(config, corrector=has_corrector) for config in configs
+      read_sampler(text, values.batch_size, space) for text in values.samplers
     ]
+    if not configs:
+      raise ValueError("--samplers must name one sampler at least.")
+    model, params = make_model(space, values.model, values.data_dir)
   device = common.describe_devices(jax.devices())
   print(f"{device}, {values.num} samples, {values.model} model")
   first = None
@@ -157,7 +154,9 @@ def make_model(
   return model, jax.jit(model.init)(jax.random.key(0))
 
 
-def read_sampler(text: str, values: flags.FlagValues) -> sampling.Config:
+def read_sampler(
+  text: str, batch_size: int, space: SearchSpace
+) -> sampling.Config:
   """Reads `few_step:30`.
 
   Raises:
@@ -169,7 +168,8 @@ def read_sampler(text: str, values: flags.FlagValues) -> sampling.Config:
   return sampling.Config(
     sampler=name,
     num_steps=int(steps),
-    batch_size=values.batch_size,
+    batch_size=batch_size,
+    corrector=sampling.has_corrector(space.name),
   )
 
 

@@ -126,7 +126,7 @@ def make_job(values: flags.FlagValues, space: SearchSpace) -> work.Job:
     sampling_config = sampling.Config(
       sampler=values.sampler,
       num_steps=values.sample_steps,
-      corrector=space.name != "mobilenetv3",
+      corrector=sampling.has_corrector(space.name),
     )
     targets = work.choose_targets(space, values.training_share, values.seed)
   settings = {

@@ -226,11 +226,11 @@ def make_search(
   builder: Callable[..., Algorithm] = getattr(module, entry.builder)
   space, directory = benchmark.space, data_directory(data_dir)
   params: Params = ()
-  if hasattr(module, "params"):
-    params = module.params(space, config, directory)
   arguments: dict[str, Any] = {}
-  if hasattr(module, "arguments"):
-    arguments = module.arguments(space, directory)
+  if hasattr(module, "weights"):
+    params, arguments = module.weights(space, directory)
+  elif hasattr(module, "params"):
+    params = module.params(space, config, directory)
   algorithm = builder(space, config, **arguments)
   rounds = getattr(module, "num_rounds", _default_rounds)
   on_host = getattr(module, "on_host", None)

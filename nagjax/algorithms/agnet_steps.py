@@ -110,7 +110,9 @@ class Config:
         "joint ranks by objective and constraints, and there is no constraint; "
         "add one or leave joint out."
       )
-    train_config(self), fit_config(self)
+    # They check their own options.
+    train_config(self)
+    fit_config(self)
 
 
 def on_host(config: Config) -> bool:

@@ -403,15 +403,15 @@ def params(
     ValueError: if they cannot be used.
   """
   del config
-  return pretrained_scores.load_trained_score(space, directory).params
+  return weights(space, directory)[0]
 
 
-def arguments(
+def weights(
   space: SearchSpace, directory: str | os.PathLike[str] | None = None
-) -> dict[str, Any]:
-  """Arguments of the builder that the weights of `params` decide."""
+) -> tuple[Params, dict[str, Any]]:
+  """`params`, and the builder's arguments that go with them."""
   trained = pretrained_scores.load_trained_score(space, directory)
-  return {"score_config": trained.config}
+  return trained.params, {"score_config": trained.config}
 
 
 def preset(benchmark_name: str, budget: int) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import dataclasses
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms.diffusionnag import Info as Info
 from nagjax.algorithms.diffusionnag import State as State
-from nagjax.algorithms.diffusionnag import arguments as arguments
 from nagjax.algorithms.diffusionnag import params as params
+from nagjax.algorithms.diffusionnag import weights as weights
 from nagjax.generation import score_models
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm

@@ -21,7 +21,9 @@ _PUBLISHED_SCALES = {
   "mobilenetv3": (100_000.0, 500.0, 199),
   "nasbench201": (10_000.0, 300.0, 33),
 }
-"""First scale, its fall from round to round, and how often it falls."""
+"""First scale, its fall from round to round, and how often it falls: by the
+program's list, or, where it has none, while the scale is positive (the program
+ends after 20 rounds)."""
 
 
 def guided(

@@ -50,6 +50,11 @@ class Config:
       )
 
 
+def has_corrector(space_name: str) -> bool:
+  """Whether the published sampler of a space corrects."""
+  return space_name != "mobilenetv3"
+
+
 class Generated(NamedTuple):
   """Architectures.
 

@@ -1,8 +1,6 @@
 """Tests of experiments.build_benchmark."""
 
-import contextlib
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -20,6 +18,7 @@ from experiments import build_benchmark
 from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.spaces import nasbench201
+from tests.experiments import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(tempfile.gettempdir(), "nagjax-test-build-cache")
@@ -46,11 +45,7 @@ def flags_of(folder, name):
 
 
 def run(*argv):
-  """Exit code, stdout and stderr of a run in this process."""
-  out, err = io.StringIO(), io.StringIO()
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    code = build_benchmark.main(["build_benchmark", *argv])
-  return code, out.getvalue(), err.getvalue()
+  return runs.run_binary(build_benchmark, *argv)
 
 
 class BuildTest(absltest.TestCase):

@@ -1,8 +1,5 @@
 """Tests of experiments.concentration."""
 
-import contextlib
-import io
-
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -13,6 +10,7 @@ from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import agnet
 from nagjax.problem import Problem
+from tests.experiments import runs
 
 SMALL = {
   "batch_size": 4,
@@ -26,11 +24,7 @@ BUDGET = 16
 
 
 def run(*argv):
-  """Exit code, stdout and stderr of a run in this process."""
-  out, err = io.StringIO(), io.StringIO()
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    code = concentration.main(["program", "--benchmark=synthetic", *argv])
-  return code, out.getvalue(), err.getvalue()
+  return runs.run_binary(concentration, "--benchmark=synthetic", *argv)
 
 
 class ConcentrationTest(parameterized.TestCase):
@@ -79,7 +73,7 @@ class ConcentrationTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(
-    ("--budget=31", "two rounds"),
+    ("--budget=25", "two rounds, 26 queries"),
     ("--set=agnet.surrogate=xgb", "surrogate"),
     ("--set=ednag.guidance=1", "ednag"),
     ("--benchmark=nowhere", "nowhere"),

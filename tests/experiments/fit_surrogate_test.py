@@ -23,6 +23,7 @@ from nagjax.benchmarks import surrogate
 from nagjax.spaces import darts
 from nagjax.spaces import nasbench201
 from tests import data
+from tests.experiments import runs
 
 LIBRARIES = ("xgboost", "lightgbm")
 
@@ -39,11 +40,7 @@ def anything_installed():
 
 
 def run(*argv):
-  """Exit code, stdout and stderr of a run in this process."""
-  out, err = io.StringIO(), io.StringIO()
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    code = fit_surrogate.main(["fit_surrogate", *argv])
-  return code, out.getvalue(), err.getvalue()
+  return runs.run_binary(fit_surrogate, *argv)
 
 
 def representatives():

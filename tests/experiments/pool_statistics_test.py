@@ -1,7 +1,5 @@
 """Tests of experiments.pool_statistics and experiments.compare."""
 
-import contextlib
-import io
 import json
 import pathlib
 import tempfile
@@ -13,19 +11,13 @@ import numpy as np
 from experiments import compare
 from experiments import pool_statistics
 from experiments import search
+from tests.experiments import runs
 
+run = runs.run_binary
 SMALL = (
   "--num_seeds=2 --num_train=20 --num_generated=12 --set=fit_steps=3 "
   "--set=guide_steps=3 --set=num_taught=40 --set=sample_steps=4"
 ).split()
-
-
-def run(binary, *argv):
-  """Exit code, stdout and stderr of a run in this process."""
-  out, err = io.StringIO(), io.StringIO()
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    code = binary.main(["program", *map(str, argv)])
-  return code, out.getvalue(), err.getvalue()
 
 
 class PoolStatisticsTest(parameterized.TestCase):

@@ -27,12 +27,17 @@ MEASURED += ("peak_memory_mb",)
 FILES = ("summary.json", "trace.npz", "architectures.csv", "curve.png")
 
 
-def run(*arguments):
-  """Exit code and what was printed."""
+def run_binary(binary, *arguments):
+  """Exit code, stdout and stderr of a binary's run in this process."""
   out, err = io.StringIO(), io.StringIO()
   with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    code = search.main(["search", *map(str, arguments)])
+    code = binary.main(["program", *map(str, arguments)])
   return code, out.getvalue(), err.getvalue()
+
+
+def run(*arguments):
+  """Exit code, stdout and stderr of a search."""
+  return run_binary(search, *arguments)
 
 
 def summary_of(directory):

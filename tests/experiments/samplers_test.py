@@ -1,7 +1,5 @@
 """Tests of experiments.samplers, and of what the shipped weights sample."""
 
-import contextlib
-import io
 import re
 
 from absl.testing import absltest
@@ -11,14 +9,11 @@ import pytest
 
 from experiments import samplers
 from nagjax import registry
+from tests.experiments import runs
 
 
 def run(*argv):
-  """Exit code, stdout and stderr of a run in this process."""
-  out, err = io.StringIO(), io.StringIO()
-  with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    code = samplers.main(["program", *argv])
-  return code, out.getvalue(), err.getvalue()
+  return runs.run_binary(samplers, *argv)
 
 
 class SamplersTest(parameterized.TestCase):

@@ -22,6 +22,7 @@ from experiments import train_generator
 from nagjax import registry
 from nagjax.generation import pretrained
 from nagjax.spaces import nasbench_nlp
+from tests.experiments import runs
 from tests.networks import agnet_program
 
 SMALL = (
@@ -31,15 +32,8 @@ SMALL = (
 
 
 def run(*argv):
-  """Exit code, stdout and stderr of a run in this process."""
-  out, err = io.StringIO(), io.StringIO()
-  with (
-    mock.patch.object(pretraining, "TRIAL", 20),
-    contextlib.redirect_stdout(out),
-    contextlib.redirect_stderr(err),
-  ):
-    code = train_generator.main(["train_generator", *map(str, argv)])
-  return code, out.getvalue(), err.getvalue()
+  with mock.patch.object(pretraining, "TRIAL", 20):
+    return runs.run_binary(train_generator, *argv)
 
 
 def flags_of(folder, name):

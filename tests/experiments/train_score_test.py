@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import io
 import os
 import pathlib
 import tempfile
@@ -16,6 +15,7 @@ from experiments import score_training
 from experiments import train_score
 from nagjax import registry
 from nagjax.generation import pretrained_scores
+from tests.experiments import runs
 
 SMALL = (
   "--num_steps=5 --batch_size=4 --checkpoint_every=2 --sample_steps=4 "
@@ -26,15 +26,8 @@ SMALL = (
 
 
 def run(*argv):
-  """Exit code, stdout and stderr of a run in this process."""
-  out, err = io.StringIO(), io.StringIO()
-  with (
-    mock.patch.object(score_training, "TRIAL", 60),
-    contextlib.redirect_stdout(out),
-    contextlib.redirect_stderr(err),
-  ):
-    code = train_score.main(["train_score", *map(str, argv)])
-  return code, out.getvalue(), err.getvalue()
+  with mock.patch.object(score_training, "TRIAL", 60):
+    return runs.run_binary(train_score, *argv)
 
 
 def flags_of(folder, name):
