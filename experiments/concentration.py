@@ -61,16 +61,17 @@ def _run(argv: Sequence[str]) -> None:
     return
   common.start_jax(values.compilation_cache_dir)
   with common.user_errors():
+    options = common.read_options(values.set, ["agnet"])["agnet"]
+    if options.get("surrogate") in agnet_steps.BOOSTED:
+      raise ValueError("Boosted trees are not measured; leave out surrogate.")
     benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
     chosen = registry.make_search(
       "agnet",
       benchmark,
       budget=values.budget,
-      options=common.read_options(values.set, ["agnet"])["agnet"],
+      options=options,
       data_dir=values.data_dir,
     )
-    if chosen.on_host:
-      raise ValueError("Boosted trees are not measured; leave out surrogate.")
     num_rounds = rounds(chosen.config, values.budget)
   keys = jax.random.split(jax.random.key(0), values.num_seeds)
   first, last = measure(
