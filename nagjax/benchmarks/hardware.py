@@ -25,12 +25,7 @@ Tu et al., "NAS-Bench-360", NeurIPS 2022, https://arxiv.org/abs/2110.05668
 """
 
 import os
-import pathlib
 
-import jax.numpy as jnp
-import numpy as np
-
-from nagjax.benchmarks import base
 from nagjax.benchmarks import tabular
 
 PATTERNS = ("nb201_hw*.npz", "nb201_latency*.npz")
@@ -54,21 +49,12 @@ def with_hardware(
   Raises:
     ValueError: if a file is damaged, or is none of these cells.
   """
-  root = pathlib.Path(directory) if directory else base.data_directory()
-  costs: dict[str, np.ndarray] = {}
-  for path in sorted(path for p in PATTERNS for path in root.glob(p)):
-    read = tabular.joined_columns(
-      path, benchmark.space, lambda name: name.endswith(tuple(UNITS))
-    )
-    costs = {**read, **costs}
-  names = sorted(costs)
-  return benchmark.replace(  # type: ignore[attr-defined]
-    queried={
-      **benchmark.queried,
-      **{name: jnp.asarray(costs[name]) for name in names},
-    },
-    units=(
-      *benchmark.units,
-      *((n, UNITS["_" + n.rpartition("_")[2]]) for n in names),
-    ),
+  costs = tabular.columns_beside(
+    PATTERNS,
+    benchmark.space,
+    lambda name: name.endswith(tuple(UNITS)),
+    directory=directory,
+  )
+  return tabular.join(
+    benchmark, costs, lambda name: UNITS["_" + name.rpartition("_")[2]]
   )

@@ -20,15 +20,10 @@ Dataset", ICLR 2023, https://openreview.net/forum?id=p8coElqiSDw
 """
 
 import os
-import pathlib
 
-import jax.numpy as jnp
-import numpy as np
-
-from nagjax.benchmarks import base
 from nagjax.benchmarks import tabular
 
-PATTERN = "nb201_robustness*.npz"
+PATTERNS = ("nb201_robustness*.npz",)
 CLEAN = "clean"
 UNIT = "%"
 
@@ -50,28 +45,19 @@ def with_robustness(
   Raises:
     ValueError: if a file is damaged, or is none of these cells.
   """
-  root = pathlib.Path(directory) if directory else base.data_directory()
   start = prefix(benchmark.name.partition("/")[2])
-  columns: dict[str, np.ndarray] = {}
-  for path in sorted(root.glob(PATTERN)):
-    read = tabular.joined_columns(
-      path,
-      benchmark.space,
-      lambda name: name.startswith(start),
-      maximum=100.0,
-    )
-    columns = {**{n.removeprefix(start): c for n, c in read.items()}, **columns}
-  arrays = {name: jnp.asarray(columns[name]) for name in sorted(columns)}
-  return benchmark.replace(  # type: ignore[attr-defined]
-    queried={
-      **benchmark.queried,
-      **{name: array for name, array in arrays.items() if name != CLEAN},
-    },
-    reported={
-      **benchmark.reported,
-      **{name: array for name, array in arrays.items() if name == CLEAN},
-    },
-    units=(*benchmark.units, *((name, UNIT) for name in arrays)),
+  columns = tabular.columns_beside(
+    PATTERNS,
+    benchmark.space,
+    lambda name: name.startswith(start),
+    maximum=100.0,
+    directory=directory,
+  )
+  return tabular.join(
+    benchmark,
+    {name.removeprefix(start): column for name, column in columns.items()},
+    lambda _: UNIT,
+    reported=(CLEAN,),
   )
 
 

@@ -14,6 +14,9 @@ NaN and count as failed evaluations.
 """
 
 from collections.abc import Callable
+from collections.abc import Container
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import io
 import math
@@ -187,27 +190,72 @@ def order_by_index(space: SearchSpace, ops: np.ndarray) -> np.ndarray:
   )
 
 
-def joined_columns(
-  path: pathlib.Path,
+def columns_beside(
+  patterns: Sequence[str],
   space: SearchSpace,
   wanted_fn: Callable[[str], bool],
   *,
   maximum: float = math.inf,
+  directory: str | os.PathLike[str] | None = None,
 ) -> dict[str, np.ndarray]:
-  """Columns of a file that lies beside a table, in the order of the index.
+  """Columns of the files that lie beside a table, in the order of the index.
 
   Args:
-    path: a `.npz` file whose `ops` names the cells, in any order.
+    patterns: of the files' names. Each is a `.npz` whose `ops` names the cells,
+      in any order. Where two files have a column, that of the file which comes
+      first in the order of names wins.
     space: the space of the table.
     wanted_fn: tells by its name whether an array is such a column.
     maximum: the largest value; the smallest is 0, and NaN is not known.
+    directory: where the files are; see `data_directory`.
 
   Returns:
-    For each name `f32[num_architectures]`.
+    For each name, in their order, `f32[num_architectures]`.
 
   Raises:
-    ValueError: if the file is damaged, or is none of these cells.
+    ValueError: if a file is damaged, or is none of these cells.
   """
+  root = pathlib.Path(directory) if directory else base.data_directory()
+  columns: dict[str, np.ndarray] = {}
+  for path in sorted(path for p in patterns for path in root.glob(p)):
+    columns = {**_columns_of(path, space, wanted_fn, maximum), **columns}
+  return {name: columns[name] for name in sorted(columns)}
+
+
+def join(
+  benchmark: Tabular,
+  columns: Mapping[str, np.ndarray],
+  unit_fn: Callable[[str], str],
+  *,
+  reported: Container[str] = (),
+) -> Tabular:
+  """Adds columns to a table.
+
+  Args:
+    benchmark: the table.
+    columns: for each name `[num_rows]`, in the order of the index.
+    unit_fn: gives the unit of a name.
+    reported: names that only the reader sees; a search may read the others.
+  """
+  arrays = {name: jnp.asarray(column) for name, column in columns.items()}
+  shown = {name: array for name, array in arrays.items() if name in reported}
+  return benchmark.replace(  # type: ignore[attr-defined]
+    queried={
+      **benchmark.queried,
+      **{name: array for name, array in arrays.items() if name not in shown},
+    },
+    reported={**benchmark.reported, **shown},
+    units=(*benchmark.units, *((name, unit_fn(name)) for name in arrays)),
+  )
+
+
+def _columns_of(
+  path: pathlib.Path,
+  space: SearchSpace,
+  wanted_fn: Callable[[str], bool],
+  maximum: float,
+) -> dict[str, np.ndarray]:
+  """The wanted columns of one file."""
   arrays = read_arrays(path)
   if "ops" not in arrays:
     raise ValueError(f"{path} names its cells by no ops; convert it again.")

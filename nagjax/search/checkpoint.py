@@ -39,20 +39,23 @@ def load(path: str | os.PathLike[str], template: Any) -> Any:
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it does not hold what the template describes.
+    ValueError: if it is damaged, or does not hold what the template describes.
   """
   path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(f"{path} is not there.")
+  arrays = files.read_arrays(path)
   leaves, structure = jax.tree.flatten(template)
-  with np.load(path, allow_pickle=False) as file:
-    if len(file.files) != len(leaves):
-      raise ValueError(
-        f"{path} must hold {len(leaves)} arrays, got {len(file.files)}: it was "
-        "saved by another algorithm, configuration or version."
-      )
-    restored = [
-      _restore(path, f"leaf_{i:04d}", file[f"leaf_{i:04d}"], leaf)
-      for i, leaf in enumerate(leaves)
-    ]
+  names = [f"leaf_{i:04d}" for i in range(len(leaves))]
+  if sorted(arrays) != names:
+    raise ValueError(
+      f"{path} must hold {len(names)} arrays, got {len(arrays)}: it was saved "
+      "by another algorithm, configuration or version."
+    )
+  restored = [
+    _restore(path, name, arrays[name], leaf)
+    for name, leaf in zip(names, leaves, strict=True)
+  ]
   return jax.tree.unflatten(structure, restored)
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax.problem import feasible_first
 from nagjax.search import checkpoint
 from nagjax.search.driver import Trace
@@ -114,7 +115,8 @@ def run_on_host(
 
   Raises:
     ValueError: if the budget is below the initial design, `directory` holds
-      another search, or evaluations have other shapes than documented.
+      another search or a damaged one, or evaluations have other shapes than
+      documented.
     Exception: what `algorithm.check` raises.
   """
   needed = 1 if prior is not None else max(1, algorithm.num_initial)
@@ -309,8 +311,8 @@ class _Saved:
 
   def load(self, state, num_constraints: int):
     """Reads a search; arrays that grow take their shape from the file."""
-    with np.load(self._path, allow_pickle=False) as file:
-      arrays = [file[name] for name in sorted(file.files)]
+    saved = files.read_arrays(self._path)
+    arrays = [saved[name] for name in sorted(saved)]
     num = len(jax.tree.leaves(state))
     grown = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays[1 + num :]]
     template = (self._key, state, *grown)

@@ -229,6 +229,13 @@ class LoopTest(HostTestCase):
     with self.assertRaisesRegex(ValueError, "another"):
       registered.run_on_host("local_search", "", directory=self.folder)
 
+  def test_a_damaged_directory_is_refused(self):
+    """Oracle: the documented ValueError, which names the file."""
+    pathlib.Path(self.folder).mkdir()
+    pathlib.Path(self.folder, "search.npz").write_bytes(b"half")
+    with self.assertRaisesRegex(ValueError, "search.npz: not a readable"):
+      registered.run_on_host("random", "", directory=self.folder)
+
   def test_a_failure_is_remembered_across_a_restart(self):
     """Oracle: NaN in the ledger; the row is not bought again."""
     (failing,) = np.flatnonzero(
