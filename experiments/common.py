@@ -308,10 +308,14 @@ def peak_memory_mb(devices: Sequence[jax.Device]) -> float | None:
   return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def versions() -> dict[str, str]:
-  """Returns the versions that a result depends on."""
+def versions(*more: str) -> dict[str, str]:
+  """Returns the versions that a result depends on.
+
+  Args:
+    *more: further libraries that made it.
+  """
   found = {"python": platform.python_version()}
-  for name in ("nagjax", "jax", "jaxlib", "numpy"):
+  for name in ("nagjax", "jax", "jaxlib", "numpy", *more):
     try:
       found[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

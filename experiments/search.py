@@ -169,11 +169,16 @@ def run_plan(
         compile_seconds=sweep.compile_seconds,
         run_seconds=sweep.run_seconds,
         peak_memory_mb=common.peak_memory_mb(devices),
-        versions=common.versions(),
+        versions=_versions(entry),
         device=common.describe_devices(devices),
       )
       runs.append((record, results.tidy(sweep.trace)))
   return runs
+
+
+def _versions(entry: planning.Entry) -> dict[str, str]:
+  """Of what an algorithm's results depend on: on the host, boosted trees."""
+  return common.versions(*(["xgboost"] if entry.search.on_host else []))
 
 
 def _place(plan: planning.Plan, entry: planning.Entry) -> str:
@@ -184,7 +189,7 @@ def _place(plan: planning.Plan, entry: planning.Entry) -> str:
     "budget": entry.budget,
     "config": common.describe_config(entry.search.config),
     "prior": _describe_prior(plan.prior),
-    "versions": common.versions(),
+    "versions": _versions(entry),
   }
   digested = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
   # The same names may hold other weights or another table by now.

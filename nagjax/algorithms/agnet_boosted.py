@@ -35,6 +35,7 @@ from nagjax.algorithms import agnet_steps
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms.agnet_steps import Config
 from nagjax.algorithms.archive import Info
+from nagjax.generation import pretrained
 from nagjax.generation import retraining
 from nagjax.predictors import boosted
 from nagjax.predictors import ensembles
@@ -73,7 +74,7 @@ def agnet_boosted(space: SearchSpace, config: Config) -> Algorithm:
     ValueError: if the space has no layout of graphs, or XGBoost is missing.
   """
   boosted.require()
-  layout = agnet_steps.require_layout(space)
+  layout = pretrained.require_layout(space)
   network = retraining.make_generator(layout)
   train_config = agnet_steps.train_config(config)
 

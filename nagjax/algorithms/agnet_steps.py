@@ -237,7 +237,7 @@ def candidates(
     config: options.
     space: the space.
   """
-  layout = require_layout(space)
+  layout = pretrained.require_layout(space)
   archs, valid = generate(key, params, pretrained, config, layout)
   allowed = archive_lib.unseen(
     archive, space, archs, valid & space.is_valid(archs)
@@ -273,19 +273,6 @@ def pick(
   random = space.sample(key, config.batch_size)
   archs = jnp.where(found[:, None], archs[chosen], random)
   return Proposal(archs, space.is_valid(archs))
-
-
-def require_layout(space: SearchSpace) -> GraphLayout:
-  """The layout of a space that has one.
-
-  Raises:
-    ValueError: if it has none.
-  """
-  if space.layout is None:
-    raise ValueError(
-      f"AG-Net needs a space with a layout of graphs; {space.name} has none."
-    )
-  return space.layout
 
 
 def train_config(config: Config) -> retraining.Config:

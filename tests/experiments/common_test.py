@@ -15,6 +15,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import optax
 
 from experiments import common
 from nagjax.search import Progress
@@ -157,6 +158,9 @@ class MachineTest(parameterized.TestCase):
     self.assertEqual(found["jax"], jax.__version__)
     self.assertEqual(found["numpy"], np.__version__)
     self.assertContainsSubset({"python", "nagjax", "jaxlib"}, found)
+    self.assertEqual(
+      common.versions("optax"), found | {"optax": optax.__version__}
+    )
 
 
 @dataclasses.dataclass(frozen=True)
