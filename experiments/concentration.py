@@ -26,8 +26,8 @@ from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import agnet
 from nagjax.algorithms import agnet_steps
-from nagjax.generation import pretrained
 from nagjax.problem import Problem
+from nagjax.spaces.base import require_layout
 from nagjax.types import Key
 from nagjax.types import Params
 
@@ -119,7 +119,7 @@ def measure(
     num_rounds: the number of the last round.
   """
   config, params = chosen.config, chosen.params
-  layout = pretrained.require_layout(problem.space)
+  layout = require_layout(problem.space)
 
   def decode(key: Key, state: search.SearchState) -> tuple[jax.Array, ...]:
     archs, valid = agnet.generate(

@@ -12,12 +12,12 @@ import numpy as np
 from experiments import common
 from nagjax import files
 from nagjax import generation
-from nagjax.generation import pretrained
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.search import Progress
 from nagjax.search import checkpoint
 from nagjax.spaces import SearchSpace
+from nagjax.spaces.base import require_layout
 from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Params
@@ -99,7 +99,7 @@ def train(job: Job) -> tuple[Params, dict[str, Any]]:
     UsageError: if the state cannot be read, or the training diverges.
   """
   path = job.workdir / STATE
-  layout = pretrained.require_layout(job.space)
+  layout = require_layout(job.space)
   network = retraining.make_generator(layout)
 
   def first() -> State:
@@ -169,7 +169,7 @@ def decode_many(
   Returns:
     `f32[num]` losses, `bool[num]` validity, `uint32[num, 2]` keys.
   """
-  layout = pretrained.require_layout(space)
+  layout = require_layout(space)
   network = retraining.make_generator(layout)
 
   def one(key: Key) -> Outcome:

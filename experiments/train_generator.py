@@ -44,6 +44,7 @@ from nagjax.generation import pretrained
 from nagjax.generation import retraining
 from nagjax.spaces import SearchSpace
 from nagjax.spaces import nasbench_nlp
+from nagjax.spaces.base import require_layout
 from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Params
@@ -77,7 +78,7 @@ def _run(argv: Sequence[str]) -> None:
   common.start_jax(values.compilation_cache_dir)
   with common.user_errors("--space: "):
     space = registry.make_space(values.space)
-    pretrained.require_layout(space)
+    require_layout(space)
   output = _check_output(values, space)
   sample_fn, archs = _targets(values, space)
   train_key, report_key = jax.random.split(jax.random.key(values.seed))
@@ -195,7 +196,7 @@ def from_checkpoint(
     UsageError: if it is that of another space.
   """
   params = agnet.generator_file(path)
-  num_graphs = pretrained.require_layout(space).num_graphs
+  num_graphs = require_layout(space).num_graphs
   params = jax.tree.map(lambda leaf: jnp.stack([leaf] * num_graphs), params)
   with common.user_errors("--from_checkpoint: "):
     pretrained.check_params(params, space)

@@ -47,7 +47,6 @@ from nagjax.algorithms.agnet_steps import on_host as on_host
 from nagjax.algorithms.agnet_steps import ranked as ranked
 from nagjax.algorithms.archive import Info as Info
 from nagjax.algorithms.choosing import num_rounds as num_rounds
-from nagjax.generation import pretrained
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.predictors import ensembles
@@ -55,6 +54,7 @@ from nagjax.predictors import fitting
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabelledGraphs
 from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.base import require_layout
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
 from nagjax.types import Graph
@@ -89,7 +89,7 @@ def agnet(space: SearchSpace, config: Config | None = None) -> Algorithm:
   config = config or Config()
   if on_host(config):
     return agnet_boosted.agnet_boosted(space, config)
-  layout = pretrained.require_layout(space)
+  layout = require_layout(space)
   surrogate = make_surrogate(layout, config)
 
   def init(key: Key, params: Params) -> State:

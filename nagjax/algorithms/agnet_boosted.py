@@ -35,13 +35,13 @@ from nagjax.algorithms import agnet_steps
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms.agnet_steps import Config
 from nagjax.algorithms.archive import Info
-from nagjax.generation import pretrained
 from nagjax.generation import retraining
 from nagjax.predictors import boosted
 from nagjax.predictors import ensembles
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabelledGraphs
 from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.base import require_layout
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
 from nagjax.types import Key
@@ -74,7 +74,7 @@ def agnet_boosted(space: SearchSpace, config: Config) -> Algorithm:
     ValueError: if the space has no layout of graphs, or XGBoost is missing.
   """
   boosted.require()
-  layout = pretrained.require_layout(space)
+  layout = require_layout(space)
   network = retraining.make_generator(layout)
   train_config = agnet_steps.train_config(config)
 

@@ -21,6 +21,7 @@ from nagjax.predictors import fitting
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabelledGraphs
 from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.base import require_layout
 from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Params
@@ -237,7 +238,7 @@ def candidates(
     config: options.
     space: the space.
   """
-  layout = pretrained.require_layout(space)
+  layout = require_layout(space)
   archs, valid = generate(key, params, pretrained, config, layout)
   allowed = archive_lib.unseen(
     archive, space, archs, valid & space.is_valid(archs)

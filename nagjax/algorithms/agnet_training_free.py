@@ -37,12 +37,12 @@ from nagjax.algorithms import choosing
 from nagjax.algorithms import options
 from nagjax.algorithms.agnet import params as params
 from nagjax.algorithms.choosing import num_rounds as num_rounds
-from nagjax.generation import pretrained
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabelledGraphs
 from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.base import require_layout
 from nagjax.types import Algorithm
 from nagjax.types import Archs
 from nagjax.types import Evaluation
@@ -136,7 +136,7 @@ def agnet_training_free(
       problem has too few objectives.
   """
   config = config or Config()
-  layout = pretrained.require_layout(space)
+  layout = require_layout(space)
   size = config.num_evaluations
 
   def init(key: Key, params: Params) -> State:

@@ -15,6 +15,7 @@ from nagjax.generation import weights
 from nagjax.networks.generator import Params
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.base import require_layout
 
 KIND = "nagjax graph generator"
 
@@ -115,17 +116,6 @@ def check_params(params: Params, space: SearchSpace) -> None:
     weights.check_shapes(weights.by_name(params), expected)
   except ValueError as error:
     raise ValueError(f"In a generator of {space.name}, {error}.") from error
-
-
-def require_layout(space: SearchSpace) -> GraphLayout:
-  """The layout of a space that has one.
-
-  Raises:
-    ValueError: if it has none.
-  """
-  if space.layout is None:
-    raise ValueError(f"{space.name} has no layout of graphs to generate.")
-  return space.layout
 
 
 def _identity(space: SearchSpace) -> dict[str, Any]:

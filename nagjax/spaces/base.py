@@ -325,6 +325,17 @@ class SearchSpace:
       )
 
 
+def require_layout(space: SearchSpace) -> GraphLayout:
+  """The layout of a space that has one.
+
+  Raises:
+    ValueError: if it has none.
+  """
+  if space.layout is None:
+    raise ValueError(f"{space.name} has no layout of graphs to generate.")
+  return space.layout
+
+
 def in_range(cardinalities: tuple[int, ...], archs: Archs) -> jax.Array:
   """Whether every variable has one of its options, `bool[...]`."""
   num = _along_last(cardinalities, archs.ndim)
