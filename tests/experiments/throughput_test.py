@@ -1,0 +1,115 @@
+"""Tests of experiments.throughput: what it measures is counted, not timed."""
+
+import json
+import pathlib
+import tempfile
+from unittest import mock
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from experiments import common
+from experiments import throughput
+from tests.experiments import runs
+
+
+def run(*argv):
+  return runs.run_binary(throughput, *argv)
+
+
+class ThroughputTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    folder = self.enterContext(tempfile.TemporaryDirectory())
+    self.workdir = pathlib.Path(folder, "new")
+
+  def test_one_sweep_in_a_process_of_its_own(self):
+    """Oracle: 3 searches of 12 queries; rates and times agree."""
+    code, out, err = run(
+      "--algorithm=random",
+      "--budget=12",
+      "--seeds=3",
+      "--populations=",
+      f"--workdir={self.workdir}",
+    )
+    self.assertEqual((code, err), (0, ""))
+    self.assertRegex(out, r"3 seeds .* searches/s, [\d.]+ CPU s each\n")
+    (row,) = json.loads((self.workdir / "throughput.json").read_text())
+    self.assertEqual((row["kind"], row["size"]), ("seeds", 3))
+    self.assertAlmostEqual(row["searches_per_second"] * row["run_seconds"], 3)
+    self.assertGreaterEqual(row["queries_per_second"] * row["run_seconds"], 36)
+    self.assertIsNone(row["times_official"])
+    self.assertEqual(row["versions"], common.versions())
+    png = (self.workdir / "throughput.png").read_bytes()
+    self.assertEqual(png[:8], b"\x89PNG\r\n\x1a\n")
+
+  @parameterized.parameters(
+    ("seeds", "searches_per_second", 5),
+    ("population", "queries_per_second", 40),
+    ("generate", "searches_per_second", 2),
+  )
+  def test_rates(self, kind, rate, amount):
+    """Oracle: what was done, by hand: rate times seconds."""
+    task = {"kind": kind, "size": amount}
+    flags = ["--algorithm=optiproxy", "--budget=40"]
+    if kind == "seeds":
+      flags = ["--algorithm=local_search", "--budget=20"]
+    code, out, err = run(*flags, f"--measure={json.dumps(task)}")
+    self.assertEqual((code, err), (0, ""))
+    row = json.loads(out)
+    self.assertAlmostEqual(row[rate] * row["run_seconds"], amount, places=3)
+    self.assertGreater(row["compile_seconds"], 0)
+
+  def test_against_the_published_program(self):
+    """Oracle: 1.65 s a search, by hand."""
+    task = json.dumps({"kind": "seeds", "size": 2})
+    with mock.patch.dict(
+      throughput.OFFICIAL_SECONDS, {("random", "", 10): 1.65}
+    ):
+      for budget in (10, 11):
+        _, out, _ = run(
+          "--algorithm=random", f"--budget={budget}", f"--measure={task}"
+        )
+        row = json.loads(out)
+        if budget == 10:
+          self.assertAlmostEqual(
+            row["times_official"], 1.65 * row["searches_per_second"]
+          )
+        else:
+          self.assertIsNone(row["times_official"])
+
+  @parameterized.parameters(
+    ("--algorithm=nothing", "'nothing'"),
+    ("--variant=nothing", "'nothing'"),
+    ("--benchmark=nowhere", "'nowhere'"),
+    ("--seeds=1,x", "--seeds takes positive numbers"),
+    ("--benchmark=zerocost/regions@darts", "set --budget"),
+    ("more", "'more'"),
+  )
+  def test_what_the_user_can_mend(self, flag, words):
+    """Oracle: exit code 2, one line with the words, nothing created."""
+    code, out, err = run(flag, f"--workdir={self.workdir}")
+    self.assertEqual((code, out), (2, ""))
+    self.assertIn(words, err)
+    self.assertLen(err.strip().splitlines(), 1)
+    self.assertFalse(self.workdir.exists())
+
+  def test_old_results_stay(self):
+    """Oracle: the file as it was."""
+    self.workdir.mkdir()
+    target = self.workdir / "throughput.json"
+    target.write_text("[]")
+    code, _, err = run(f"--workdir={self.workdir}")
+    self.assertEqual(code, 2)
+    self.assertIn("--overwrite", err)
+    self.assertEqual(target.read_text(), "[]")
+
+  def test_help(self):
+    """Oracle: exit code 0, the flags by name."""
+    code, out, _ = run("--help")
+    self.assertEqual(code, 0)
+    self.assertIn("--batch_size_seeds", out)
+
+
+if __name__ == "__main__":
+  absltest.main()
