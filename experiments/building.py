@@ -59,9 +59,19 @@ class Job(NamedTuple):
 
 
 def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
-  """Trains what is not in the workdir yet, one file a chunk."""
+  """Trains what is not in the workdir yet, one file a chunk.
+
+  Raises:
+    UsageError: if a chunk that is there is damaged, or another's.
+  """
   chunks = _chunks(job)
-  todo = [number for number in chunks if not _chunk_path(job, number).exists()]
+  todo = []
+  with common.user_errors():
+    for number in chunks:
+      if _chunk_path(job, number).exists():
+        _read_chunk(job, number)
+      else:
+        todo.append(number)
   if not todo:
     return
   program, cells_by_index = None, job.space.all_architectures()
@@ -94,7 +104,7 @@ def assemble(job: Job) -> dict[str, np.ndarray]:
   Returns:
     The arrays of a table, see `nagjax.benchmarks.trained`.
   """
-  parts = [files.read_arrays(_chunk_path(job, n)) for n in _chunks(job)]
+  parts = [_read_chunk(job, number) for number in _chunks(job)]
   joined = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
   order = np.argsort(joined["index"])
   joined = {name: column[order] for name, column in joined.items()}
@@ -120,7 +130,19 @@ def assemble(job: Job) -> dict[str, np.ndarray]:
   }
 
 
-def write_manifest(job: Job, argv: Sequence[str]) -> None:
+def write_table(
+  job: Job, arrays: dict[str, np.ndarray], argv: Sequence[str]
+) -> None:
+  """Writes the table, its manifest and its timings.
+
+  The table appears last: as long as it is not there, the same command goes on.
+  """
+  with files.atomic_path(job.output) as path:
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    _write_manifest(job, argv, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _write_manifest(job: Job, argv: Sequence[str], digest: str) -> None:
   """Writes how the table came about, and the seconds of every chunk."""
   timings = [
     json.loads(_timing_path(job, number).read_text()) for number in _chunks(job)
@@ -137,7 +159,7 @@ def write_manifest(job: Job, argv: Sequence[str]) -> None:
     "first_date": min(t["date"] for t in timings),
     "last_date": max(t["date"] for t in timings),
     "training_seconds": sum(t["seconds"] for t in timings),
-    "sha256": hashlib.sha256(job.output.read_bytes()).hexdigest(),
+    "sha256": digest,
   }
   with files.atomic_path(job.output.with_suffix(".manifest.json")) as path:
     path.write_text(json.dumps(manifest, indent=2) + "\n")
@@ -188,7 +210,7 @@ def claim(workdir: pathlib.Path, settings: dict[str, Any]) -> None:
   """Makes the workdir this run's, or checks that it is.
 
   Raises:
-    ValueError: if it holds the chunks of other settings.
+    ValueError: if it holds the chunks of other settings, or of unknown ones.
   """
   path = workdir / SETTINGS
   text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
@@ -196,11 +218,39 @@ def claim(workdir: pathlib.Path, settings: dict[str, Any]) -> None:
     if path.read_text() != text:
       raise ValueError(
         f"{workdir} holds chunks of other settings, see {path}; choose another "
-        "--workdir or delete it."
+        "--workdir, or delete that directory."
       )
     return
+  if any(workdir.glob("chunk_*")):
+    raise ValueError(
+      f"{workdir} holds chunks, and no {SETTINGS} that tells of what; choose "
+      "another --workdir, or delete that directory."
+    )
   with files.atomic_path(path) as temporary:
     temporary.write_text(text)
+
+
+def _read_chunk(job: Job, number: int) -> dict[str, np.ndarray]:
+  """Reads a chunk.
+
+  Raises:
+    ValueError: if it is damaged, or of other cells or seeds.
+  """
+  path = _chunk_path(job, number)
+  indices = _chunks(job)[number]
+  try:
+    arrays = files.read_arrays(path)
+    shape = (len(indices), job.num_seeds)
+    names = ("failed", *trained.METRICS)
+    if not np.array_equal(arrays["index"], indices) or any(
+      arrays[name].shape != shape for name in names
+    ):
+      raise ValueError(f"{path} is of other cells or seeds.")
+  except (KeyError, ValueError) as error:
+    raise ValueError(
+      f"{error} Delete {path.name}: the same command makes it again."
+    ) from error
+  return arrays
 
 
 def _chunk_path(job: Job, number: int) -> pathlib.Path:

@@ -37,8 +37,8 @@ _PRIOR = (
 _CACHE = "Where compiled programs are kept between runs."
 _BUDGET = (
   "Distinct rows that one search may read, initial design and prior included;"
-  f" by default {DEFAULT_BUDGET}, or all rows for a variant, which ends by"
-  " itself."
+  f" by default {DEFAULT_BUDGET}, or all rows for --variant=reference, which"
+  " ends by itself."
 )
 _BATCH = "Searches at a time; bounds the memory and changes no result."
 _PRESET = "Network and recipe of --train_top."
@@ -244,19 +244,33 @@ def print_names(data_dir: str | None) -> None:
   """Prints all names and options."""
   with common.user_errors("--data_dir: "):
     benchmarks = registry.benchmark_names(data_dir)
+    searches = _every_search(data_dir)
   print(f"Spaces: {', '.join(registry.space_names())}")
   print(f"Benchmarks, with files from {data_directory(data_dir)}:")
   for name in benchmarks:
     print(f"  {name}")
   print("Algorithms, and what --set changes:")
+  for title, config in searches:
+    print(f"  {title}")
+    options = common.describe_config(config).items()
+    text = ", ".join(f"{option}={value}" for option, value in options)
+    if text:
+      print(textwrap.indent(textwrap.fill(text, 74), " " * 6))
+
+
+def _every_search(data_dir: str | None) -> list[tuple[str, Any]]:
+  """Algorithms and their variants, with the Config of each on `synthetic`."""
   benchmark = registry.make_benchmark("synthetic")
+  searches = []
   for name in registry.algorithm_names():
     for variant in registry.variant_names(name):
       found = registry.make_search(
-        name, benchmark, budget=DEFAULT_BUDGET, variant=variant
+        name,
+        benchmark,
+        budget=DEFAULT_BUDGET,
+        variant=variant,
+        data_dir=data_dir,
       )
-      print(f"  {name}{f' --variant={variant}' if variant else ''}")
-      options = common.describe_config(found.config).items()
-      text = ", ".join(f"{option}={value}" for option, value in options)
-      if text:
-        print(textwrap.indent(textwrap.fill(text, 74), " " * 6))
+      title = f"{name} --variant={variant}" if variant else name
+      searches.append((title, found.config))
+  return searches

@@ -24,7 +24,9 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 import functools
 import hashlib
 import json
@@ -44,6 +46,7 @@ from experiments import results
 from experiments import train_top
 from nagjax import search as search_lib
 from nagjax.problem import Problem
+from nagjax.search import checkpoint
 
 _MERGE_FLAGS = (
   "merge workdir overwrite data_dir compilation_cache_dir"
@@ -64,18 +67,28 @@ def main(argv: Sequence[str]) -> int:
   Returns:
     The exit code.
   """
-  return common.run_main(
-    lambda: _run(argv), FloatingPointError, written="no summary"
+  trainings: list[Callable[[], None]] = []
+  code = common.run_main(
+    lambda: trainings.extend(_run(argv)),
+    FloatingPointError,
+    checkpoint.CheckpointError,
+    written="no summary",
   )
+  for train in trainings:
+    code = common.run_main(
+      train, written="the search, and no table of trained cells"
+    )
+  return code
 
 
-def _run(argv: Sequence[str]) -> None:
+def _run(argv: Sequence[str]) -> list[Callable[[], None]]:
+  """Runs the searches, and returns what trains their best, if that is asked."""
   values = planning.define_flags()
   if common.read_flags(values, argv, __doc__):
-    return
+    return []
   if values.list:
     planning.print_names(values.data_dir)
-    return
+    return []
   common.require_extra("rich", "matplotlib")
   devices = common.start_jax(values.compilation_cache_dir)
   workdir = pathlib.Path(values.workdir)
@@ -87,6 +100,7 @@ def _run(argv: Sequence[str]) -> None:
   )
   names = [*results.FILES, train_top.TRAINED]
   prepare = functools.partial(common.prepare_workdir, workdir, names)
+  unfinished: list[str] = []
   if values.merge:
     problem, runs = _merge(values)
     task = make_task(problem.space)
@@ -97,12 +111,19 @@ def _run(argv: Sequence[str]) -> None:
     task = make_task(problem.space)
     prepare(overwrite=values.overwrite)
     runs = run_plan(plan, devices, workdir)
+    unfinished += [_place(plan, e) for e in plan.entries if e.search.on_host]
+  train_top.remove(workdir)
   founds = _write(workdir, problem, runs)
-  # Kept until now: what was written cannot be lost any more.
-  shutil.rmtree(workdir / UNFINISHED, ignore_errors=True)
-  if task is not None:
-    archs = train_top.best_distinct(founds, problem.space)
-    train_top.train_top(task, problem.space, archs, workdir)
+  # Kept until now: what was written cannot be lost any more. What else is there
+  # belongs to other searches.
+  for place in unfinished:
+    shutil.rmtree(workdir / UNFINISHED / place, ignore_errors=True)
+  with contextlib.suppress(OSError):
+    (workdir / UNFINISHED).rmdir()
+  if task is None:
+    return []
+  archs = train_top.best_distinct(founds, problem.space)
+  return [lambda: train_top.train_top(task, problem.space, archs, workdir)]
 
 
 def run_plan(

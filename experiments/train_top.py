@@ -23,7 +23,8 @@ from nagjax.candidates import train
 from nagjax.spaces import SearchSpace
 
 TRAINED = "trained.csv"
-VALID_SHARE = TEST_SHARE = 0.2
+NETWORK = "network_{}.npz"
+"""A network by its rank, from 1."""
 SEEDS = (777, 888, 999)
 """Those of NAS-Bench-201."""
 
@@ -99,8 +100,7 @@ def make_task(
     raise common.UsageError("--train_top needs --images=digits or a .npz file.")
   recipe, num_channels, num_cells = PRESETS[preset]
   labelled = build_benchmark.read_images(images)
-  total = len(labelled.y)
-  num_valid, num_test = round(VALID_SHARE * total), round(TEST_SHARE * total)
+  num_train, num_valid = images_lib.default_sizes(len(labelled.y))
   height, width, channels = labelled.x.shape[1:]
   with common.user_errors("--images: "):
     config = cells.Config(
@@ -112,7 +112,7 @@ def make_task(
     prepared = images_lib.split(
       jax.random.key(0),
       labelled,
-      num_train=total - num_valid - num_test,
+      num_train=num_train,
       num_valid=num_valid,
       recipe=recipe,
       num_views=0,
@@ -120,17 +120,34 @@ def make_task(
   return Task(prepared, config, recipe, num)
 
 
+def remove(workdir: pathlib.Path) -> None:
+  """Removes what an earlier training wrote: it is not of this search."""
+  for path in (workdir / TRAINED, *workdir.glob(NETWORK.format("*"))):
+    path.unlink(missing_ok=True)
+
+
 def train_top(
   task: Task, space: SearchSpace, archs: np.ndarray, workdir: pathlib.Path
 ) -> None:
   """Trains the first cells, saves the networks, prints and writes a table.
+
+  Trainings that diverge are counted and left out; a cell of which all do has no
+  accuracy and no network.
 
   Args:
     task: how.
     space: of the search.
     archs: `int32[n, L]` distinct cells, the best first.
     workdir: for `network_1.npz` and so on, and `trained.csv`.
+
+  Raises:
+    UsageError: if there is no cell.
   """
+  if not len(archs):
+    raise common.UsageError(
+      "--train_top: the search found nothing feasible to train; its results "
+      f"are in {workdir}."
+    )
   split = task.images.split
 
   @jax.jit
@@ -142,41 +159,74 @@ def train_top(
   for rank, arch in enumerate(archs[: task.num], 1):
     name = space.to_string(arch.tolist())
     print(f"Training {rank} of {min(task.num, len(archs))}: {name}", flush=True)
-    runs = [
-      jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch)))
+    runs = {
+      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch)))
       for seed in SEEDS
-    ]
-    accuracy = np.asarray([metrics.accuracy for _, metrics in runs])
-    interval = statistics.mean_interval(accuracy)
-    network = store.Trained(
-      architecture=name,
-      config=task.config,
-      model=runs[0][0],
-      mean=jnp.asarray(task.images.mean),
-      deviation=jnp.asarray(task.images.deviation),
-      notes={
-        "seed": SEEDS[0],
-        "test_accuracy": float(accuracy[0]),
-        "recipe": dataclasses.asdict(task.recipe),
-      },
-    )
-    store.save(workdir / f"network_{rank}.npz", network)
+    }
+    good = {
+      seed: (model, float(metrics.accuracy))
+      for seed, (model, metrics) in runs.items()
+      if np.isfinite(metrics.cross_entropy)
+    }
     rows.append(
       {
         "rank": rank,
         "architecture": name,
-        "test_accuracy_mean": float(accuracy.mean()),
-        "test_accuracy_low": float(interval.low),
-        "test_accuracy_high": float(interval.high),
-        "num_seeds": len(SEEDS),
-        "network": f"network_{rank}.npz",
+        **_accuracy([accuracy for _, accuracy in good.values()]),
+        "num_seeds": len(good),
+        "num_failed": len(SEEDS) - len(good),
+        "network": NETWORK.format(rank) if good else "",
       }
     )
-    print(
-      f"  test accuracy {accuracy.mean():.2f} %, 95 % interval "
-      f"{interval.low:.2f} to {interval.high:.2f}, {len(SEEDS)} seeds"
+    if not good:
+      print(f"  all {len(SEEDS)} trainings diverged")
+      continue
+    seed, (model, accuracy) = next(iter(good.items()))
+    network = store.Trained(
+      architecture=name,
+      config=task.config,
+      model=model,
+      mean=jnp.asarray(task.images.mean),
+      deviation=jnp.asarray(task.images.deviation),
+      notes={
+        "seed": seed,
+        "test_accuracy": accuracy,
+        "recipe": dataclasses.asdict(task.recipe),
+      },
     )
+    store.save(workdir / NETWORK.format(rank), network)
+    print(_line(rows[-1]))
   _write(workdir / TRAINED, rows)
+
+
+def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
+  """Mean and 95 % interval; "" for what is not known."""
+  mean: float | str = ""
+  low: float | str = ""
+  high: float | str = ""
+  if accuracies:
+    mean = float(np.mean(accuracies))
+  if len(accuracies) > 1:
+    interval = statistics.mean_interval(np.asarray(accuracies))
+    low, high = float(interval.low), float(interval.high)
+  return {
+    "test_accuracy_mean": mean,
+    "test_accuracy_low": low,
+    "test_accuracy_high": high,
+  }
+
+
+def _line(row: dict[str, Any]) -> str:
+  text = f"  test accuracy {row['test_accuracy_mean']:.2f} %"
+  if row["num_seeds"] > 1:
+    text += (
+      f", 95 % interval {row['test_accuracy_low']:.2f} to "
+      f"{row['test_accuracy_high']:.2f}"
+    )
+  text += f", {row['num_seeds']} seeds"
+  if row["num_failed"]:
+    text += f", {row['num_failed']} more diverged"
+  return text
 
 
 def _write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -296,7 +296,8 @@ def reliability(values: ArrayLike) -> float:
     values: `[N, S]`, one column a repeat, at least two.
 
   Returns:
-    NaN if there are under two things or a repeat is constant.
+    NaN if there are under two things or a repeat is constant; `r` itself if it
+    is not positive, as there is nothing to step up.
   """
   array = np.asarray(values, np.float64)
   _check(array.ndim == 2 and array.shape[1] > 1, "[N, S > 1]", array.shape)
@@ -308,6 +309,8 @@ def reliability(values: ArrayLike) -> float:
       for j in range(i)
     ]
   )
+  if single <= 0:
+    return float(single)
   return float(num * single / (1 + (num - 1) * single))
 
 

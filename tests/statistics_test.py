@@ -580,6 +580,11 @@ class ReliabilityTest(absltest.TestCase):
     found = statistics.reliability(first)
     self.assertAlmostEqual(found, expected.spearman, delta=0.03)
 
+  def test_repeats_that_contradict(self):
+    """Oracle: opposite ranks correlate by -1."""
+    up = np.arange(5.0)
+    self.assertEqual(statistics.reliability(np.stack([up, -up], axis=1)), -1.0)
+
   def test_equal_repeats_and_a_single_one(self):
     """Oracle: 1; the message."""
     self.assertAlmostEqual(

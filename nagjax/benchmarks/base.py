@@ -60,14 +60,17 @@ class Benchmark(Protocol):
     ...
 
 
-def data_directory(explicit: str | None = None) -> pathlib.Path:
+def data_directory(
+  explicit: str | os.PathLike[str] | None = None,
+) -> pathlib.Path:
   """Returns the directory of benchmark files.
 
   Args:
     explicit: a directory that wins over the environment, as from `--data_dir`.
 
   Returns:
-    `explicit`, else `NAGJAX_DATA_DIR`, else `~/.cache/nagjax`.
+    `explicit`, else `NAGJAX_DATA_DIR`, else `~/.cache/nagjax`; a leading `~` is
+    the user's home.
   """
   chosen = explicit or os.environ.get(DATA_DIRECTORY_VARIABLE)
   return pathlib.Path(chosen or "~/.cache/nagjax").expanduser()

@@ -15,7 +15,6 @@ read: the objective is then called `mean_test_accuracy`, wherever it is shown.
 """
 
 import os
-import pathlib
 
 from flax import struct
 import jax
@@ -116,7 +115,7 @@ def load_nasbench101(
     ValueError: if it is damaged, has impossible values, or does not hold each
       of the 423,624 graphs once.
   """
-  root = pathlib.Path(directory) if directory else base.data_directory()
+  root = base.data_directory(directory)
   path = root / FILE
   if not path.is_file():
     raise FileNotFoundError(

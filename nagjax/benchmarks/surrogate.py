@@ -250,14 +250,14 @@ def load_known(
     )
   file, space = KNOWN[name]
   module = importlib.import_module(f"nagjax.spaces.{space}")
-  root = pathlib.Path(directory) if directory else base.data_directory()
+  root = base.data_directory(directory)
   factory: Callable[[], SearchSpace] = getattr(module, space)
   return load_surrogate(root / file, name=name, space=factory())
 
 
 def known_names(directory: str | os.PathLike[str] | None = None) -> list[str]:
   """Names of the `KNOWN` surrogates whose file is in the data directory."""
-  root = pathlib.Path(directory) if directory else base.data_directory()
+  root = base.data_directory(directory)
   return sorted(
     name for name, (file, _) in KNOWN.items() if (root / file).is_file()
   )

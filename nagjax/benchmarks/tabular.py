@@ -126,7 +126,7 @@ def load_nasbench201(
     FileNotFoundError: if there is no such file.
     ValueError: if it is damaged, or has no such data set.
   """
-  root = pathlib.Path(directory) if directory else base.data_directory()
+  root = base.data_directory(directory)
   path = root / NASBENCH201_FILE
   with _open(path, origin="NAS-Bench-201 or NATS-Bench") as file:
     prefix = _prefix(path, file.files, data_set)
@@ -160,7 +160,7 @@ def nasbench201_data_sets(
   directory: str | os.PathLike[str] | None = None,
 ) -> list[str]:
   """Names of the data sets of `nb201.npz`, or none if the file is absent."""
-  root = pathlib.Path(directory) if directory else base.data_directory()
+  root = base.data_directory(directory)
   path = root / NASBENCH201_FILE
   if not path.is_file():
     return []
@@ -215,7 +215,7 @@ def columns_beside(
   Raises:
     ValueError: if a file is damaged, or is none of these cells.
   """
-  root = pathlib.Path(directory) if directory else base.data_directory()
+  root = base.data_directory(directory)
   columns: dict[str, np.ndarray] = {}
   for path in sorted(path for p in patterns for path in root.glob(p)):
     columns = {**_columns_of(path, space, wanted_fn, maximum), **columns}

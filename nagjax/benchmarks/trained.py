@@ -20,6 +20,7 @@ like the accuracy, and repeats better from seed to seed, because it is smooth.
 """
 
 import functools
+import json
 import os
 import pathlib
 
@@ -47,17 +48,21 @@ PREFIX = "trained_"
 def load_trained(
   data_set: str, *, directory: str | os.PathLike[str] | None = None
 ) -> tabular.Tabular:
-  """Loads `trained_<data set>.npz` of the data directory; see `load`."""
-  root = pathlib.Path(directory) if directory else base.data_directory()
-  stem = data_set.replace("-", "_")
-  return load(root / f"{PREFIX}{stem}.npz", name=f"trained/{data_set}")
+  """Loads a table of the data directory by its name there; see `load`."""
+  root = base.data_directory(directory)
+  path = _tables(root).get(data_set, root / f"{PREFIX}{data_set}.npz")
+  return load(path, name=f"trained/{data_set}")
 
 
 def data_sets(directory: str | os.PathLike[str] | None = None) -> list[str]:
   """Names of the tables in the data directory."""
-  root = pathlib.Path(directory) if directory else base.data_directory()
-  stems = [path.stem for path in root.glob(f"{PREFIX}*.npz")]
-  return sorted(s.removeprefix(PREFIX).replace("_", "-") for s in stems)
+  return sorted(_tables(base.data_directory(directory)))
+
+
+def _tables(root: pathlib.Path) -> dict[str, pathlib.Path]:
+  """Tables by the names of their data sets, which have `-` for `_`."""
+  paths = sorted(root.glob(f"{PREFIX}*.npz"))
+  return {p.stem.removeprefix(PREFIX).replace("_", "-"): p for p in paths}
 
 
 def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
@@ -85,14 +90,16 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
   space = nasbench201.nasbench201()
   try:
     arrays = files.read_arrays(path)
+    kind = json.loads(str(arrays["header"]))["kind"]
+    if kind != KIND:
+      raise ValueError(f"its kind is {kind!r}")
     order = tabular.order_by_index(space, arrays["ops"])
     works = ~arrays["failed"][order]
     metrics = {
-      key: _mean(arrays[key][order].astype(np.float64), works)
-      for key in METRICS
+      key: mean_over_seeds(arrays[key][order], works) for key in METRICS
     }
     costs = {key: arrays[key][order] for key in ("params_m", "flops_m")}
-  except (ValueError, KeyError, IndexError) as error:
+  except (ValueError, KeyError, IndexError, TypeError) as error:
     raise ValueError(
       f"{path} is no table of experiments.build_benchmark ({error})."
     ) from error
@@ -114,10 +121,15 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
   )
 
 
-def _mean(values: np.ndarray, works: np.ndarray) -> np.ndarray:
-  """Mean over the seeds that work; NaN where none does."""
+def mean_over_seeds(values: np.ndarray, works: np.ndarray) -> np.ndarray:
+  """What a table serves, `f64[n]`: the mean over the seeds that work.
+
+  Args:
+    values: `[n, S]`.
+    works: `bool[n, S]`; NaN where none does.
+  """
   count = works.sum(axis=1)
-  total = np.where(works, values, 0.0).sum(axis=1)
+  total = np.where(works, values.astype(np.float64), 0.0).sum(axis=1)
   return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 

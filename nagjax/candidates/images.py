@@ -12,6 +12,9 @@ from nagjax import files
 from nagjax.candidates import train
 from nagjax.types import Key
 
+HELD_OUT_SHARE = 0.2
+"""Of all images, to choose by, and again to judge by."""
+
 
 class Labelled(NamedTuple):
   """Images on the host, `f32[n, H, W, C]`, and labels `int32[n]` from 0."""
@@ -76,8 +79,10 @@ def check(x: np.ndarray, y: np.ndarray) -> Labelled:
     )
   if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
     raise ValueError(f"x must be uint8 or float, got {x.dtype}.")
+  with np.errstate(over="ignore"):  # What float32 cannot hold is infinite.
+    x = x.astype(np.float32)
   if not np.isfinite(x).all():
-    raise ValueError("x must be finite, got NaN or infinite values.")
+    raise ValueError("x must be finite as float32, got NaN or infinite values.")
   if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
     raise ValueError(
       f"y must be {x.shape[0]} integers, one for each image, got {y.dtype} of "
@@ -95,7 +100,13 @@ def check(x: np.ndarray, y: np.ndarray) -> Labelled:
     )
   if x.max() == x.min():
     raise ValueError("x must not be constant.")
-  return Labelled(x.astype(np.float32), y.astype(np.int32))
+  return Labelled(x, y.astype(np.int32))
+
+
+def default_sizes(num: int) -> tuple[int, int]:
+  """Images to learn from and to choose by, of `num`; as many judge."""
+  held_out = round(HELD_OUT_SHARE * num)
+  return num - 2 * held_out, held_out
 
 
 def split(
@@ -137,7 +148,7 @@ def split(
   if len(np.unique(y[:num_train])) < images.num_classes:
     raise ValueError(
       f"Some of the {images.num_classes} classes have no image among the "
-      f"{num_train} to learn from; raise num_train."
+      f"{num_train} to learn from; more of them must be."
     )
   axes = (0, 1, 2)
   mean = x[:num_train].mean(axes, dtype=np.float64).astype(np.float32)

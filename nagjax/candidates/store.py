@@ -97,15 +97,15 @@ def load(path: str | os.PathLike[str]) -> Trained:
     leaves = [arrays[f"leaf_{number:03d}"] for number in range(len(expected))]
     if any(a.shape != b.shape for a, b in zip(leaves, expected, strict=True)):
       raise ValueError("its weights have other shapes than its network")
+    return Trained(
+      architecture=header["architecture"],
+      config=config,
+      model=jax.tree.unflatten(structure, map(jnp.asarray, leaves)),
+      mean=jnp.asarray(arrays["mean"]),
+      deviation=jnp.asarray(arrays["deviation"]),
+      notes=header["notes"],
+    )
   except (KeyError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} is no network that nagjax saved ({error})."
     ) from error
-  return Trained(
-    architecture=header["architecture"],
-    config=config,
-    model=jax.tree.unflatten(structure, map(jnp.asarray, leaves)),
-    mean=jnp.asarray(arrays["mean"]),
-    deviation=jnp.asarray(arrays["deviation"]),
-    notes=header["notes"],
-  )

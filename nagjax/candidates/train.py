@@ -7,6 +7,7 @@ by their architecture only.
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import jax
@@ -52,14 +53,14 @@ class Recipe:
         "num_epochs and batch_size must be at least 1, got "
         f"{self.num_epochs} and {self.batch_size}."
       )
-    if min(self.shift, self.clutter, self.noise) < 0:
+    for name in ("shift", "clutter", "noise", "momentum", "weight_decay"):
+      if not 0 <= getattr(self, name) < math.inf:
+        raise ValueError(
+          f"{name} must be finite and not negative, got {getattr(self, name)}."
+        )
+    if not 0 < self.learning_rate < math.inf:
       raise ValueError(
-        "shift, clutter and noise must not be negative, got "
-        f"{self.shift}, {self.clutter} and {self.noise}."
-      )
-    if self.learning_rate <= 0:
-      raise ValueError(
-        f"learning_rate must be positive, got {self.learning_rate}."
+        f"learning_rate must be finite and positive, got {self.learning_rate}."
       )
 
 

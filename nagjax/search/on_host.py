@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nagjax import files
 from nagjax.problem import feasible_first
 from nagjax.search import checkpoint
 from nagjax.search.driver import Trace
@@ -114,9 +113,10 @@ def run_on_host(
     Trace and ledger.
 
   Raises:
-    ValueError: if the budget is below the initial design, `directory` holds
-      another search or a damaged one, or evaluations have other shapes than
-      documented.
+    ValueError: if the budget is below the initial design, or evaluations have
+      other shapes than documented.
+    checkpoint.CheckpointError: if `directory` holds another search or a damaged
+      one.
     Exception: what `algorithm.check` raises.
   """
   needed = 1 if prior is not None else max(1, algorithm.num_initial)
@@ -311,8 +311,7 @@ class _Saved:
 
   def load(self, state, num_constraints: int):
     """Reads a search; arrays that grow take their shape from the file."""
-    saved = files.read_arrays(self._path)
-    arrays = [saved[name] for name in sorted(saved)]
+    arrays = checkpoint.read_leaves(self._path)
     num = len(jax.tree.leaves(state))
     grown = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays[1 + num :]]
     template = (self._key, state, *grown)
@@ -320,14 +319,14 @@ class _Saved:
     if not np.array_equal(
       jax.random.key_data(key), jax.random.key_data(self._key)
     ):
-      raise ValueError(
+      raise checkpoint.CheckpointError(
         f"{self._path} holds a search with another key; choose another "
         "directory or the same key."
       )
     width = len(HostLedger._fields)
     ledger = HostLedger(*map(np.asarray, rest[:width]))
     if ledger.violations.shape[1:] != (num_constraints,):
-      raise ValueError(
+      raise checkpoint.CheckpointError(
         f"{self._path} holds a search of another version, or with another "
         f"number of constraints than {num_constraints}; choose another "
         "directory."

@@ -1,5 +1,6 @@
 """Tests of nagjax.benchmarks.trained."""
 
+import json
 import pathlib
 import tempfile
 
@@ -24,6 +25,7 @@ def make_arrays():
     "failed": np.zeros((NUM, 2), bool),
     "params_m": rng.random(NUM),
     "flops_m": rng.random(NUM),
+    "header": np.asarray(json.dumps({"kind": trained.KIND})),
   }
 
 
@@ -65,6 +67,16 @@ class LoadTest(absltest.TestCase):
       seen["params_m"], arrays["params_m"][:5], rtol=1e-5
     )
 
+  def test_every_listed_name_can_be_loaded(self):
+    """Oracle: the names; - and _ in a file's name are one."""
+    folder = self.path.parent
+    np.savez(folder / "trained_my-own_photos.npz", **make_arrays())
+    self.assertEqual(trained.data_sets(folder), ["my-own-photos"])
+    table = trained.load_trained("my-own-photos", directory=folder)
+    self.assertEqual(table.name, "trained/my-own-photos")
+    with self.assertRaisesRegex(FileNotFoundError, "trained_x.npz"):
+      trained.load_trained("x", directory=folder)
+
   def test_missing_incomplete_and_foreign_files(self):
     """Oracle: the message."""
     with self.assertRaisesRegex(FileNotFoundError, "build_benchmark"):
@@ -75,6 +87,9 @@ class LoadTest(absltest.TestCase):
       trained.load(self.path, name="x")
     np.savez(self.path, ops=arrays["ops"])
     with self.assertRaisesRegex(ValueError, "no table"):
+      trained.load(self.path, name="x")
+    np.savez(self.path, **(arrays | {"header": json.dumps({"kind": "other"})}))
+    with self.assertRaisesRegex(ValueError, "its kind is 'other'"):
       trained.load(self.path, name="x")
     self.path.write_bytes(b"nothing")
     with self.assertRaisesRegex(ValueError, "not a readable"):

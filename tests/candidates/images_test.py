@@ -103,7 +103,7 @@ class SplitTest(absltest.TestCase):
     """Oracle: the message."""
     with self.assertRaisesRegex(ValueError, "must leave some of the 20"):
       self.make(num_train=16, num_valid=4)
-    with self.assertRaisesRegex(ValueError, "raise num_train"):
+    with self.assertRaisesRegex(ValueError, "no image among the 2"):
       self.make(num_train=2)
 
 

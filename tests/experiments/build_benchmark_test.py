@@ -4,17 +4,20 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
 from experiments import build_benchmark
+from experiments import building
 from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.spaces import nasbench201
@@ -64,7 +67,10 @@ class BuildTest(absltest.TestCase):
     """Oracle: the isomorphism classes, counts of candidates.cells, ranges."""
     self.assertEqual(self.code, 0)
     self.assertIn("5 trained, 0 trainings failed", self.out)
-    self.assertRegex(self.out, r"valid_accuracy: .*Spearman with synthetic ")
+    self.assertRegex(
+      self.out,
+      r"valid_accuracy: .*reliability \S+ \(.*Spearman with synthetic \S+ \(",
+    )
     with np.load(self.folder / "whole.npz", allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
     space = nasbench201.nasbench201()
@@ -127,6 +133,41 @@ class BuildTest(absltest.TestCase):
       (self.folder / "whole.npz").read_bytes(),
     )
 
+  def test_killed_before_the_manifest_it_goes_on(self):
+    """Oracle: no table appears before its manifest; the same command again."""
+    flags = flags_of(self.folder, "late")
+    with mock.patch.object(
+      building, "_write_manifest", side_effect=KeyboardInterrupt
+    ):
+      code, _, err = run(*flags)
+    self.assertEqual(code, 130)
+    self.assertIn("finished chunk", err)
+    self.assertFalse((self.folder / "late.npz").exists())
+    self.assertEqual(run(*flags)[0], 0)
+    self.assertEqual(
+      (self.folder / "late.npz").read_bytes(),
+      (self.folder / "whole.npz").read_bytes(),
+    )
+
+  def test_damaged_and_unknown_chunks_are_refused(self):
+    """Oracle: exit code 2 and one line that names the file."""
+    flags = flags_of(self.folder, "damaged")
+    shutil.copytree(self.folder / "whole", self.folder / "damaged")
+    chunk = self.folder / "damaged" / "chunk_00001.npz"
+    content = chunk.read_bytes()
+    other = (self.folder / "damaged" / "chunk_00000.npz").read_bytes()
+    for wrong, words in ((content[:99], "readable"), (other, "other cells")):
+      chunk.write_bytes(wrong)
+      code, _, err = run(*flags)
+      self.assertEqual((code, err.count("\n")), (2, 1), err)
+      self.assertIn(words, err)
+      self.assertIn("Delete chunk_00001.npz", err)
+    chunk.write_bytes(content)
+    (self.folder / "damaged" / building.SETTINGS).unlink()
+    code, _, err = run(*flags)
+    self.assertEqual((code, err.count("\n")), (2, 1), err)
+    self.assertIn("settings.json", err)
+
   def test_an_existing_table_and_foreign_chunks_are_refused(self):
     """Oracle: exit code 2 and one line."""
     code, _, err = run(*flags_of(self.folder, "whole"))
@@ -138,6 +179,25 @@ class BuildTest(absltest.TestCase):
     self.assertEqual(code, 2)
     self.assertIn("other settings", err)
     self.assertEqual(err.count("\n"), 1)
+
+
+class DescribeTest(absltest.TestCase):
+  def test_failed_trainings_and_copies(self):
+    """Oracle: by hand; a failed seed counts neither in means nor in ranks."""
+    num = 40
+    rng = np.random.default_rng(0)
+    truth = rng.permutation(num) / num
+    values = np.stack([truth, truth], axis=1)
+    failed = np.zeros((num, 2), bool)
+    failed[:3, 0] = True
+    values[:3, 0] = rng.random(3)
+    arrays = {name: values for name in trained.METRICS}
+    arrays |= {"isomorph": np.arange(num) // 2, "failed": failed}
+    lines = build_benchmark.describe(arrays)
+    self.assertIn("40 cells, 20 trained, 2 trainings failed", lines[0])
+    self.assertIn("reliability 1.00 (1.00)", lines[1])
+    low, middle, high = np.percentile(truth, [25, 50, 75])
+    self.assertIn(f"{low:.4g} / {middle:.4g} / {high:.4g}", lines[1])
 
 
 class RefusedTest(parameterized.TestCase):
@@ -162,6 +222,8 @@ class RefusedTest(parameterized.TestCase):
     ("--space=other", "space must be"),
     ("--output=table.csv", "npz"),
     ("--num_train=2000", "must leave"),
+    ("--noise=nan", "noise must be finite"),
+    ("--learning_rate=inf", "learning_rate must be finite"),
     ("--compare=nothing", "benchmark must be"),
     ("--compare=zerocost/params@nasbench201", "no test column"),
     ("word", "flag"),

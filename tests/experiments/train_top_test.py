@@ -8,10 +8,13 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import results
 from experiments import train_top
+from nagjax.candidates import cells
 from nagjax.candidates import store
 from nagjax.candidates import train
 from nagjax.spaces import nasbench201
@@ -35,7 +38,7 @@ def write_images(path):
 
 class TrainTopTest(absltest.TestCase):
   @mock.patch.object(train_top, "PRESETS", TINY)
-  def test_after_a_search_and_after_its_merge(self):
+  def test_after_a_merge(self):
     """Oracle: the best of architectures.csv; an easy task; saved networks."""
     folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
     x, y = write_images(folder / "images.npz")
@@ -69,6 +72,84 @@ class TrainTopTest(absltest.TestCase):
       self.assertEqual(network.architecture, row["architecture"])
       labels = np.asarray(store.predict(network, x)).argmax(-1)
       self.assertGreater(np.mean(labels == y), 0.9)
+
+  @mock.patch.object(train_top, "PRESETS", TINY)
+  def test_after_a_search_in_one_command(self):
+    """Oracle: as above; what an older training left goes."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    write_images(folder / "images.npz")
+    (folder / "network_7.npz").write_bytes(b"old")
+    code, out, err = runs.run(
+      "--algorithm=random",
+      "--num_seeds=2",
+      "--budget=20",
+      f"--workdir={folder}",
+      "--train_top=1",
+      f"--images={folder / 'images.npz'}",
+    )
+    self.assertEqual(code, 0, err)
+    self.assertLess(out.index("Wrote summary.json"), out.index("Training 1"))
+    networks = [path.name for path in folder.glob("network_*")]
+    self.assertEqual(networks, ["network_1.npz"])
+    with open(folder / "trained.csv", newline="") as file:
+      (row,) = csv.DictReader(file)
+    self.assertEqual((row["num_seeds"], row["num_failed"]), ("3", "0"))
+
+  def test_nothing_feasible(self):
+    """Oracle: exit code 2, one line; the search's results are there."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    write_images(folder / "images.npz")
+    code, _, err = runs.run(
+      "--algorithm=random",
+      "--num_seeds=1",
+      "--budget=10",
+      "--constraint=params_m<=0.001",
+      f"--workdir={folder}",
+      "--train_top=1",
+      f"--images={folder / 'images.npz'}",
+    )
+    self.assertEqual(code, 2)
+    self.assertIn("nothing feasible", err.splitlines()[-1])
+    self.assertTrue((folder / "summary.json").exists())
+
+  def test_divergence_is_recorded(self):
+    """Oracle: trainings made to fail; one of three, then all."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    write_images(folder / "images.npz")
+    space = nasbench201.nasbench201()
+    with mock.patch.object(train_top, "PRESETS", TINY):
+      task = train_top.make_task(space, 1, folder / "images.npz", "small")
+    for bad in ((777,), train_top.SEEDS):
+
+      def some_fail(key, arch, images, config, recipe, bad=bad):
+        del images, recipe
+        fails = jnp.any(
+          jnp.stack(
+            [
+              jnp.all(
+                jax.random.key_data(key)
+                == jax.random.key_data(jax.random.key(seed))
+              )
+              for seed in bad
+            ]
+          )
+        )
+        model = cells.init(key, arch, config)
+        return jax.tree.map(lambda a: jnp.where(fails, jnp.nan, a), model)
+
+      with mock.patch.object(train, "fit", some_fail):
+        train_top.remove(folder)
+        train_top.train_top(task, space, np.full((1, 6), 3, np.int32), folder)
+      with open(folder / "trained.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+      self.assertEqual(int(row["num_failed"]), len(bad))
+      if len(bad) < 3:
+        self.assertBetween(float(row["test_accuracy_mean"]), 0, 100)
+        network = store.load(folder / row["network"])
+        self.assertEqual(network.notes["seed"], 888)
+      else:
+        self.assertEqual((row["test_accuracy_mean"], row["network"]), ("", ""))
+        self.assertEmpty(list(folder.glob("network_*")))
 
 
 class BestDistinctTest(absltest.TestCase):
