@@ -88,32 +88,66 @@ class AssessTest(absltest.TestCase):
 
 
 class FitTest(absltest.TestCase):
-  def test_one_step_of_sgd(self):
-    """Oracle: w - lr (1 + momentum) (g + decay w), the first Nesterov step."""
-    recipe = dataclasses.replace(RECIPE, num_epochs=1, batch_size=64, noise=0.0)
+  def test_sgd_over_epochs(self):
+    """Oracle: Nesterov's momentum, decay and cosine in NumPy, step by step; the
+    last batch of an epoch is filled up from its beginning."""
+    recipe = dataclasses.replace(RECIPE, num_epochs=3, batch_size=32, noise=0.0)
     arch = jnp.asarray((1,) * 6)
     key = jax.random.key(3)
     model = train.fit(key, arch, SPLIT.train, CONFIG, recipe)
-    start = cells.init(jax.random.split(key)[0], arch, CONFIG)
 
-    def loss(params):
-      logits, _ = cells.apply(
-        start._replace(params=params),
-        arch,
-        SPLIT.train.x,
-        norm=train.Norm.BATCH,
-      )
-      rows = jnp.arange(len(SPLIT.train.y))
-      return -jnp.mean(jax.nn.log_softmax(logits)[rows, SPLIT.train.y])
+    @jax.jit
+    def gradient(params, rows):
+      def loss(params):
+        logits, _ = cells.apply(
+          cells.init(key, arch, CONFIG)._replace(params=params),
+          arch,
+          SPLIT.train.x[rows],
+          norm=train.Norm.BATCH,
+        )
+        labels = SPLIT.train.y[rows]
+        chosen = jax.nn.log_softmax(logits)[jnp.arange(len(rows)), labels]
+        return -jnp.mean(chosen)
 
-    gradient = jax.grad(loss)(start.params)
-    expected = jax.tree.map(
-      lambda w, g: w - 0.1 * 1.9 * (g + 5e-4 * w), start.params, gradient
-    )
-    for a, b in zip(
-      jax.tree.leaves(model.params), jax.tree.leaves(expected), strict=True
-    ):
-      np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+      return jax.grad(loss)(params)
+
+    init_key, epochs_key = jax.random.split(key)
+    start = cells.init(init_key, arch, CONFIG).params
+    leaves, structure = jax.tree.flatten(start)
+    weights = [np.asarray(leaf, np.float64) for leaf in leaves]
+    speed = [np.zeros_like(w) for w in weights]
+    for epoch, epoch_key in enumerate(jax.random.split(epochs_key, 3)):
+      rate = 0.1 * 0.5 * (1 + np.cos(np.pi * epoch / 3))
+      order = jax.random.permutation(jax.random.split(epoch_key)[0], 40)
+      for rows in (order[:32], jnp.concatenate([order[32:], order[:24]])):
+        params = jax.tree.unflatten(structure, map(jnp.float32, weights))
+        new = jax.tree.leaves(gradient(params, rows))
+        new = [
+          np.asarray(g) + 5e-4 * w for g, w in zip(new, weights, strict=True)
+        ]
+        speed = [0.9 * v + g for v, g in zip(speed, new, strict=True)]
+        weights = [
+          w - rate * (g + 0.9 * v)
+          for w, g, v in zip(weights, new, speed, strict=True)
+        ]
+    for a, b in zip(jax.tree.leaves(model.params), weights, strict=True):
+      np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+
+
+class RecipeTest(parameterized.TestCase):
+  @parameterized.parameters(
+    dict(num_epochs=0),
+    dict(learning_rate=0.0),
+    dict(learning_rate=float("nan")),
+    dict(clutter=float("nan")),
+    dict(noise=float("inf")),
+    dict(weight_decay=-1.0),
+    dict(momentum=float("nan")),
+  )
+  def test_refused(self, **options):
+    """Oracle: the ValueError, which names the option."""
+    with self.assertRaisesRegex(ValueError, next(iter(options))):
+      train.Recipe(**options)
 
 
 class AugmentTest(parameterized.TestCase):
@@ -131,6 +165,19 @@ class AugmentTest(parameterized.TestCase):
           possible.add(padded[i : i + 3, j : j + 4].tobytes())
     found = {np.ascontiguousarray(r[..., 0]).tobytes() for r in result}
     self.assertEqual(found, possible)
+
+  def test_clutter(self):
+    """Oracle: constant images; each gets the one before it, by its share."""
+    num = 400
+    x = jnp.arange(1.0, num + 1)[:, None, None, None] * jnp.ones((1, 2, 3, 1))
+    recipe = train.Recipe(shift=0, flips=False, clutter=0.8)
+    result = np.asarray(train.augment(jax.random.key(0), x, recipe))
+    np.testing.assert_array_equal(result, result[:, :1, :1] + 0 * result)
+    before = np.roll(np.arange(1, num + 1), 1)
+    share = (result[:, 0, 0, 0] - np.arange(1, num + 1)) / before
+    self.assertBetween(share.min(), 0, 0.02)
+    self.assertBetween(share.max(), 0.78, 0.8 + 1e-5)
+    self.assertAlmostEqual(share.mean(), 0.4, delta=0.04)
 
   def test_noise(self):
     """Oracle: mean and deviation of 20,000 draws."""
