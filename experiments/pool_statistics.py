@@ -7,7 +7,7 @@ Table 1 of DiffusionNAG (An et al., ICLR 2024): a predictor learns from
 experiment; then --num_generated architectures come from each of
 
   guided     the diffusion guided by the predictor;
-  sorted     the best predictions of four times as many unguided ones;
+  sorted     the best predictions of ten times as many unguided ones;
   unguided   the diffusion alone;
   random     uniform draws;
   training   what the predictor learnt from;
@@ -16,7 +16,7 @@ experiment; then --num_generated architectures come from each of
 Printed are means over seeds and their standard deviations: the share of valid
 architectures, the number of distinct ones, and of their test metric the mean,
 the first percentile, the smallest and the largest; the same numbers of every
-seed are in pool.json.
+seed are in WORKDIR/pool.json, where null is unknown.
 
 --train_on=poor leaves the best tenth of the benchmark out of the training set
 (figure 3), and prints in which share of the seeds the guided pool's best, and
@@ -28,9 +28,11 @@ small value of it (table 4); --columns=a,b prints the means of these, too.
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import json
+import math
 import pathlib
 from typing import Any
 from typing import NamedTuple
@@ -62,6 +64,9 @@ SOURCES = ("guided", "sorted", "unguided", "random", "training")
 """Pools that are made for every seed."""
 POOR_SHARE = 0.9
 """Share of a benchmark that is poor."""
+RECORD = "pool.json"
+_FIXED = ("candidates", "num_constraints")
+"""Options that follow from what is measured."""
 _UNGUIDED = 10
 """Unguided architectures for one of the sorted pool, as published."""
 
@@ -117,8 +122,7 @@ def _run(argv: Sequence[str]) -> None:
   common.start_jax(values.compilation_cache_dir)
   plan = make_plan(values)
   workdir = pathlib.Path(values.workdir)
-  with common.user_errors("--workdir: "):
-    workdir.mkdir(parents=True, exist_ok=True)
+  common.prepare_workdir(workdir, [RECORD], overwrite=values.overwrite)
   program = jax.jit(lambda key, problem: make_pools(key, plan, problem))
   keys = jax.random.split(jax.random.key(0), values.num_seeds)
   rows: dict[str, list[dict[str, float]]] = {name: [] for name in SOURCES}
@@ -139,8 +143,8 @@ def _run(argv: Sequence[str]) -> None:
     "versions": common.versions(),
     "rows": rows,
   }
-  with files.atomic_path(workdir / "pool.json") as temporary:
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
+  with files.atomic_path(workdir / RECORD) as temporary:
+    temporary.write_text(json.dumps(_plain(record), indent=2) + "\n")
   for line in describe(rows):
     print(line)
   if values.train_on == "poor":
@@ -152,6 +156,16 @@ def _run(argv: Sequence[str]) -> None:
         ]
       )
       print(f"{name} above that of the training set: {share:.2f} of the seeds")
+
+
+def _plain(value: Any) -> Any:
+  """JSON has no NaN: null."""
+  if isinstance(value, dict):
+    return {name: _plain(item) for name, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(item) for item in value]
+  unknown = isinstance(value, float) and not math.isfinite(value)
+  return None if unknown else value
 
 
 def make_pools(
@@ -228,8 +242,10 @@ def oracle(plan: Plan, num: int) -> Pool | None:
 def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
   """Numbers of a pool: of its valid architectures but `valid` itself.
 
+  What the benchmark does not know is left out.
+
   Raises:
-    UsageError: if none is valid.
+    UsageError: if none is valid, or none is known.
   """
   problem = plan.problem
   valid = np.asarray(pool.valid)
@@ -240,20 +256,31 @@ def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
     )
   archs = np.asarray(pool.archs)[valid]
   test = np.asarray(_test(problem, jnp.asarray(archs)))
+  known = test[~np.isnan(test)]
+  if not len(known):
+    raise common.UsageError("The benchmark knows no generated architecture.")
   columns = _columns(problem.benchmark, jnp.asarray(archs))
   return {
     "valid": float(valid.mean()),
     "distinct": len(np.unique(archs, axis=0)),
-    "mean": float(test.mean()),
-    "percentile_1": float(np.percentile(test, 1)),
-    "min": float(test.min()),
-    "median": float(np.median(test)),
-    "max": float(test.max()),
-    **{
-      name: float(np.nanmean(np.asarray(columns[name])))
-      for name in plan.columns
-    },
+    **{name: float(reduce(known)) for name, reduce in _REDUCTIONS.items()},
+    **{name: _mean(np.asarray(columns[name])) for name in plan.columns},
   }
+
+
+_REDUCTIONS: dict[str, Callable[[np.ndarray], Any]] = {
+  "mean": np.mean,
+  "percentile_1": lambda values: np.percentile(values, 1),
+  "min": np.min,
+  "median": np.median,
+  "max": np.max,
+}
+
+
+def _mean(values: np.ndarray) -> float:
+  """Of what is known; NaN if nothing is."""
+  known = values[~np.isnan(values)]
+  return float(known.mean()) if len(known) else math.nan
 
 
 @jax.jit
@@ -301,14 +328,21 @@ def make_plan(values: flags.FlagValues) -> Plan:
       num_candidates=values.num_generated,
       archive_size=2 * values.num_train,
     )
-    for text in values.set:
-      name, _, value = text.partition("=")
-      value = registry.parse_option(type(config), "diffusionnag", name, value)
+    options = common.read_options(values.set, ["diffusionnag"])
+    for name, text in options["diffusionnag"].items():
+      if name in _FIXED:
+        raise ValueError(f"{name} follows from what is measured; leave it out.")
+      value = registry.parse_option(type(config), "diffusionnag", name, text)
       config = dataclasses.replace(config, **{name: value})
     trained = pretrained_scores.load_trained_score(
       benchmark.space, data_directory(values.data_dir)
     )
     allowed = _poor(problem) if values.train_on == "poor" else None
+    if allowed is not None and len(allowed) < config.num_initial:
+      raise ValueError(
+        f"--num_train must be at most the {len(allowed)} poor architectures, "
+        f"got {config.num_initial}."
+      )
     one = jnp.zeros((1, benchmark.space.num_variables), jnp.int32)
     known = {*benchmark.query(one), *benchmark.report(one)}
     if set(values.columns) - known:
@@ -347,7 +381,13 @@ def _define_flags() -> flags.FlagValues:
     (flags.DEFINE_string, "objective", None, "Column that guides, or -column."),
     (flags.DEFINE_list, "columns", [], "Columns whose means are printed."),
     (flags.DEFINE_string, "workdir", "results/pool", "For pool.json."),
-    (flags.DEFINE_multi_string, "set", [], "An option, such as guidance=2."),
+    (flags.DEFINE_boolean, "overwrite", False, "Replace results there."),
+    (
+      flags.DEFINE_multi_string,
+      "set",
+      [],
+      "An option, as of experiments.search: diffusionnag.guidance=2.",
+    ),
     (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
     (flags.DEFINE_boolean, "help", False, "Print this text."),
   ]

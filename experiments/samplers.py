@@ -39,6 +39,7 @@ from nagjax.generation import sampling
 from nagjax.generation import score_models
 from nagjax.problem import Problem
 from nagjax.spaces import SearchSpace
+from nagjax.types import Key
 from nagjax.types import Params
 
 
@@ -75,13 +76,15 @@ def _run(argv: Sequence[str]) -> None:
   device = common.describe_devices(jax.devices())
   print(f"{device}, {values.num} samples, {values.model} model")
   first = None
-  for config in configs:
-    generated, line = measure(model, params, values.num, config)
+  for position, config in enumerate(configs):
+    # Every sampler has noise of its own: the comparison is of two samples.
+    key = jax.random.fold_in(jax.random.key(1), position)
+    generated, line = measure(key, model, params, values.num, config)
     archs = generated.archs[np.asarray(generated.valid)]
     if values.model == "shipped" and len(archs):
       distinct = len(np.unique(archs, axis=0))
       line += f", {distinct} distinct{uniformity(space, np.asarray(archs))}"
-    if problem is not None:
+    if problem is not None and len(archs):
       objective = np.asarray(jax.jit(Problem.evaluate)(problem, archs)[0])
       line += f", mean objective {objective.mean():.2f}"
       if first is None:
@@ -93,6 +96,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def measure(
+  key: Key,
   model: score_models.ScoreModel,
   params: Params,
   num: int,
@@ -100,19 +104,25 @@ def measure(
 ) -> tuple[sampling.Generated, str]:
   """Compiles a sampler, runs it twice, and tells how long the second took.
 
+  Args:
+    key: random key of the second run, consumed.
+    model: the score model.
+    params: its weights.
+    num: samples of a run.
+    config: the sampler.
+
   Raises:
     FloatingPointError: if the sampler meets what is not finite.
   """
   program = jax.jit(
     lambda key, params: sampling.generate(key, model, params, num, config)
   )
-  key = jax.random.key(0)
   began = time.perf_counter()
   compiled = program.lower(key, params).compile()
   compile_seconds = time.perf_counter() - began
-  jax.block_until_ready(compiled(key, params))
+  jax.block_until_ready(compiled(jax.random.key(0), params))
   began, cpu = time.perf_counter(), time.process_time()
-  generated = jax.block_until_ready(compiled(jax.random.key(1), params))
+  generated = jax.block_until_ready(compiled(key, params))
   seconds = time.perf_counter() - began
   cpu = time.process_time() - cpu
   samplers.check_finite(generated.bad_step)

@@ -3,14 +3,15 @@
   python -m experiments.throughput --benchmark=synthetic --seeds=1,64,1024
   python -m experiments.throughput --populations=30,1000,100000
   python -m experiments.throughput --benchmark=nasbench201/cifar10 \
-    --algorithm=optiproxy --budget=100 --seeds=1,64 --populations= --parts=64
+    --algorithm=optiproxy --budget=100 --seeds=1,64 --parts=64
 
 A sweep over the number of seeds of complete searches, by default the published
 EDNAG (30 individuals, 99 steps); one over the size of the population for one
 generation of it (denoise, decode, evaluate, select) in the form with linear
 memory; and the parts of one round of OptiProxy-NAS (fit the proxy, search and
 sample through it, all of `ask`), for so many searches side by side. Every line
-runs in a process of its own, so that the peak memory is its own. Writes
+runs in a process of its own, so that the peak memory is its own. A look-up is
+an evaluation that was asked for, be it charged, repeated or denied. Writes
 throughput.json, throughput.png and prints a table.
 """
 
@@ -47,7 +48,10 @@ of several figures; by our algorithm, its variant and its `--budget`."""
 PARTS = ("fit", "generate", "ask")
 
 _VARIANT = "Its variant; by default the published one of ednag, ours of others."
-_POPULATIONS = "Sizes of one generation; 100000 takes minutes on a CPU."
+_POPULATIONS = (
+  "Sizes of one generation of the published EDNAG, for --algorithm=ednag;"
+  " 100000 takes minutes on a CPU. By default 30, 1000 and 10000."
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -76,13 +80,7 @@ def _run(argv: list[str]) -> None:
     raise common.UsageError(
       f"{target} exists: choose another --workdir or pass --overwrite."
     )
-  tasks = [{"kind": "seeds", "size": n} for n in _sizes("seeds", values)]
-  tasks += [
-    {"kind": "population", "size": n} for n in _sizes("populations", values)
-  ]
-  tasks += [
-    {"kind": part, "size": n} for n in _sizes("parts", values) for part in PARTS
-  ]
+  tasks = _tasks(values)
   with common.user_errors():
     _plan(values)
   with common.user_errors("--workdir: "):
@@ -97,6 +95,34 @@ def _run(argv: list[str]) -> None:
   print(f"Wrote {target} and throughput.png.")
 
 
+def _tasks(values: flags.FlagValues) -> list[dict[str, Any]]:
+  """What is measured, one line of the table each.
+
+  Raises:
+    UsageError: if a size is none, or a part is of another algorithm.
+  """
+  name = values.algorithm
+  if values.populations is None:
+    populations = ["30", "1000", "10000"] if name == "ednag" else []
+  else:
+    populations = values.populations
+  sizes = {
+    "seeds": _sizes("seeds", values.seeds),
+    "populations": _sizes("populations", populations),
+    "parts": _sizes("parts", values.parts),
+  }
+  for flag, owner in (("populations", "ednag"), ("parts", "optiproxy")):
+    if sizes[flag] and name != owner:
+      raise common.UsageError(
+        f"--{flag} measures {owner}; leave it out with --algorithm={name}."
+      )
+  return [
+    *({"kind": "seeds", "size": n} for n in sizes["seeds"]),
+    *({"kind": "population", "size": n} for n in sizes["populations"]),
+    *({"kind": part, "size": n} for n in sizes["parts"] for part in PARTS),
+  ]
+
+
 def _define_flags() -> flags.FlagValues:
   """This binary's flags, apart from those of other binaries in the process."""
   values = flags.FlagValues()
@@ -106,7 +132,7 @@ def _define_flags() -> flags.FlagValues:
     (flags.DEFINE_string, "algorithm", "ednag", "What searches."),
     (flags.DEFINE_string, "variant", None, _VARIANT),
     (flags.DEFINE_list, "seeds", ["1", "64", "1024", "4096"], "Sweep sizes."),
-    (flags.DEFINE_list, "populations", ["30", "1000", "10000"], _POPULATIONS),
+    (flags.DEFINE_list, "populations", None, _POPULATIONS),
     (flags.DEFINE_list, "parts", [], "Searches side by side of a round."),
     (flags.DEFINE_string, "workdir", "results/throughput", "For the results."),
     (flags.DEFINE_boolean, "overwrite", False, "Replace results there."),
@@ -148,11 +174,6 @@ def _plan(values: flags.FlagValues) -> Plan:
   budget = values.budget or benchmark.num_rows
   if budget is None:
     raise ValueError(f"{benchmark.name} has no rows: set --budget.")
-  if values.populations and benchmark.num_rows is None:
-    raise ValueError(
-      f"{benchmark.name} has no rows: no generation of it is measured, set "
-      "--populations= and --budget."
-    )
   made = registry.make_search(
     name,
     benchmark,
@@ -163,8 +184,8 @@ def _plan(values: flags.FlagValues) -> Plan:
   return Plan(Problem(benchmark), variant, made, budget)
 
 
-def _sizes(flag: str, values: flags.FlagValues) -> list[int]:
-  texts = [text for text in values[flag].value or [] if text]
+def _sizes(flag: str, texts: Sequence[str]) -> list[int]:
+  texts = [text for text in texts if text]
   if not all(text.isdigit() and int(text) > 0 for text in texts):
     raise common.UsageError(
       f"--{flag} takes positive numbers, got {','.join(texts)!r}."
@@ -193,11 +214,15 @@ def _measure(task: dict[str, Any], values: flags.FlagValues) -> dict[str, Any]:
   if task["kind"] == "seeds":
     measured = _measure_seeds(task["size"], values)
   elif task["kind"] == "population":
-    measured = _measure_population(task["size"], _plan(values).problem)
+    measured = _measure_population(task["size"], _plan(values))
   else:
     measured = _measure_part(task["kind"], task["size"], values)
   return {
     **task,
+    "algorithm": values.algorithm,
+    "variant": values.variant,
+    "benchmark": values.benchmark,
+    "budget": values.budget,
     **measured,
     "peak_memory_mb": common.peak_memory_mb(devices),
     "device": common.describe_devices(devices),
@@ -228,22 +253,20 @@ def _measure_seeds(num_seeds: int, values: flags.FlagValues) -> dict[str, Any]:
     "compile_seconds": result.compile_seconds,
     "run_seconds": result.run_seconds,
     "searches_per_second": num_seeds / result.run_seconds,
-    "queries_per_second": lookups / result.run_seconds,
+    "lookups_per_second": lookups / result.run_seconds,
     "cpu_seconds_per_search": cpu_seconds / num_seeds,
     "times_official": official and num_seeds * official / result.run_seconds,
     "program_mb": result.program_bytes / 1e6,
   }
 
 
-def _measure_population(size: int, problem: Problem) -> dict[str, float]:
+def _measure_population(size: int, plan: Plan) -> dict[str, float]:
   """One generation of a large population, memory linear in its size."""
-  benchmark = problem.benchmark
-  budget = benchmark.num_rows
-  assert budget is not None
+  problem, budget = plan.problem, plan.budget
   config = ednag_reference.Config(
     population_size=size, block_size=min(size, 256), gumbel=True
   )
-  algorithm = ednag_reference.ednag_reference(benchmark.space, config)
+  algorithm = ednag_reference.ednag_reference(problem.space, config)
 
   def generation(state, problem):
     return search.advance(
@@ -271,7 +294,7 @@ def _measure_population(size: int, problem: Problem) -> dict[str, float]:
     "compile_seconds": compile_seconds,
     "run_seconds": run_seconds,
     "searches_per_second": 1 / run_seconds,
-    "queries_per_second": size / run_seconds,
+    "lookups_per_second": size / run_seconds,
   }
 
 
@@ -316,7 +339,7 @@ def _measure_part(
     "compile_seconds": compile_seconds,
     "run_seconds": run_seconds,
     "searches_per_second": num_searches / run_seconds,
-    "queries_per_second": num_searches * config.batch_size / run_seconds,
+    "lookups_per_second": num_searches * config.batch_size / run_seconds,
   }
 
 
@@ -325,7 +348,7 @@ def _line(row: dict[str, Any]) -> str:
   text = (
     f"{what} compile {row['compile_seconds']:6.1f} s  "
     f"run {row['run_seconds']:8.2f} s  "
-    f"{row['queries_per_second']:12.0f} look-ups/s  "
+    f"{row['lookups_per_second']:12.0f} look-ups/s  "
     f"peak {row['peak_memory_mb']:6.0f} MB"
   )
   if row["kind"] == "seeds":

@@ -15,8 +15,9 @@ from tests.experiments import runs
 
 run = runs.run_binary
 SMALL = (
-  "--num_seeds=2 --num_train=20 --num_generated=12 --set=fit_steps=3 "
-  "--set=guide_steps=3 --set=num_taught=40 --set=sample_steps=4"
+  "--benchmark=synthetic --num_seeds=2 --num_train=20 --num_generated=12 "
+  "--set=diffusionnag.fit_steps=3 --set=diffusionnag.guide_steps=3 "
+  "--set=diffusionnag.num_taught=40 --set=diffusionnag.sample_steps=4"
 ).split()
 
 
@@ -46,16 +47,30 @@ class PoolStatisticsTest(parameterized.TestCase):
     ("--benchmark=nowhere", "benchmark"),
     ("--objective=beauty", "beauty"),
     ("--columns=beauty", "columns"),
-    ("--set=guidence=2", "guidence"),
+    ("--set=diffusionnag.guidence=2", "guidence"),
+    ("--set=guidance=2", "ednag.population_size=20"),
+    ("--set=diffusionnag.candidates=random", "candidates follows"),
+    ("--train_on=poor --num_train=15000", "at most the 14"),
     ("--num_train=1", "num_train"),
   )
   def test_what_the_user_can_mend(self, flag, word):
     """Oracle: exit code 2 and one line with the word, before any computing."""
     with tempfile.TemporaryDirectory() as folder:
-      code, _, err = run(pool_statistics, flag, f"--workdir={folder}/new")
+      flags = ("--benchmark=synthetic", *flag.split())
+      code, _, err = run(pool_statistics, *flags, f"--workdir={folder}/new")
+      self.assertFalse(pathlib.Path(folder, "new").exists())
     self.assertEqual(code, 2)
     self.assertIn(word, err)
     self.assertLen(err.strip().splitlines(), 1)
+
+  def test_results_are_not_replaced_by_accident(self):
+    """Oracle: exit code 2; the file as it was."""
+    with tempfile.TemporaryDirectory() as folder:
+      pathlib.Path(folder, "pool.json").write_text("{}")
+      code, _, err = run(pool_statistics, *SMALL, f"--workdir={folder}")
+      self.assertEqual(code, 2)
+      self.assertIn("--overwrite", err)
+      self.assertEqual(pathlib.Path(folder, "pool.json").read_text(), "{}")
 
 
 class CompareTest(parameterized.TestCase):
@@ -65,6 +80,7 @@ class CompareTest(parameterized.TestCase):
       for name, seeds in (("a", 0), ("b", 0), ("c", 5)):
         code, _, err = run(
           search,
+          "--benchmark=synthetic",
           "--algorithm=random",
           "--num_seeds=4",
           "--budget=20",

@@ -43,6 +43,7 @@ class SamplersTest(parameterized.TestCase):
     _, first, second = out.splitlines()
     self.assertRegex(first, r"^few_step:6 compiled .*, [1-9]\d* distinct")
     self.assertRegex(second, r"^few_step:8 compiled .*distributed as the first")
+    self.assertGreater(float(second.rpartition("p = ")[2]), 0.001)
 
   @parameterized.parameters(
     ("--samplers=few_step", "few_step:30"),

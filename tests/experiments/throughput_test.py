@@ -29,7 +29,6 @@ class ThroughputTest(parameterized.TestCase):
       "--algorithm=random",
       "--budget=12",
       "--seeds=3",
-      "--populations=",
       f"--workdir={self.workdir}",
     )
     self.assertEqual((code, err), (0, ""))
@@ -37,23 +36,24 @@ class ThroughputTest(parameterized.TestCase):
     (row,) = json.loads((self.workdir / "throughput.json").read_text())
     self.assertEqual((row["kind"], row["size"]), ("seeds", 3))
     self.assertAlmostEqual(row["searches_per_second"] * row["run_seconds"], 3)
-    self.assertGreaterEqual(row["queries_per_second"] * row["run_seconds"], 36)
+    self.assertGreaterEqual(row["lookups_per_second"] * row["run_seconds"], 36)
     self.assertIsNone(row["times_official"])
+    self.assertEqual((row["algorithm"], row["budget"]), ("random", 12))
     self.assertEqual(row["versions"], common.versions())
     png = (self.workdir / "throughput.png").read_bytes()
     self.assertEqual(png[:8], b"\x89PNG\r\n\x1a\n")
 
   @parameterized.parameters(
     ("seeds", "searches_per_second", 5),
-    ("population", "queries_per_second", 40),
+    ("population", "lookups_per_second", 40),
     ("generate", "searches_per_second", 2),
   )
   def test_rates(self, kind, rate, amount):
     """Oracle: what was done, by hand: rate times seconds."""
     task = {"kind": kind, "size": amount}
-    flags = ["--algorithm=optiproxy", "--budget=40"]
-    if kind == "seeds":
-      flags = ["--algorithm=local_search", "--budget=20"]
+    algorithms = {"seeds": "local_search", "population": "ednag"}
+    algorithm = algorithms.get(kind, "optiproxy")
+    flags = [f"--algorithm={algorithm}", "--budget=40"]
     code, out, err = run(*flags, f"--measure={json.dumps(task)}")
     self.assertEqual((code, err), (0, ""))
     row = json.loads(out)
@@ -84,11 +84,13 @@ class ThroughputTest(parameterized.TestCase):
     ("--benchmark=nowhere", "'nowhere'"),
     ("--seeds=1,x", "--seeds takes positive numbers"),
     ("--benchmark=zerocost/regions@darts", "set --budget"),
+    ("--algorithm=agnet --parts=4", "--parts measures optiproxy"),
+    ("--algorithm=agnet --populations=4", "--populations measures ednag"),
     ("more", "'more'"),
   )
   def test_what_the_user_can_mend(self, flag, words):
     """Oracle: exit code 2, one line with the words, nothing created."""
-    code, out, err = run(flag, f"--workdir={self.workdir}")
+    code, out, err = run(*flag.split(), f"--workdir={self.workdir}")
     self.assertEqual((code, out), (2, ""))
     self.assertIn(words, err)
     self.assertLen(err.strip().splitlines(), 1)
