@@ -86,6 +86,8 @@ class Config:
     sample_steps: of the few-step sampler.
     penalty: of a predicted violation.
     num_constraints: heads of the ensemble besides the objective.
+    fill_up: whether what finds no unseen candidate is uniformly random; else it
+      is not proposed, and left to a later round.
   """
 
   num_initial: int = 10
@@ -109,6 +111,7 @@ class Config:
   sample_steps: int = 16
   penalty: float = 5.0
   num_constraints: int = 0
+  fill_up: bool = True
 
   def __post_init__(self):
     options.check_sizes(self)
@@ -162,7 +165,8 @@ def diffusionnag(
 ) -> Algorithm:
   """Builds the search; its params are weights of the space's score model.
 
-  A proposal that finds no unseen candidate is uniformly random. After a sampler
+  A proposal that finds no unseen candidate is uniformly random, see
+  `Config.fill_up`. After a sampler
   has met what is not finite, every proposal is invalid, `State.bad_step` says
   at which step that was, and a sweep ends with a FloatingPointError.
 
@@ -205,7 +209,8 @@ def diffusionnag(
     random = space.sample(random_key, batch_size)
     archs = jnp.where(found[:, None], archs[chosen], random)
     # Broken weights or guidance must not pass for a random search.
-    return Proposal(archs, space.is_valid(archs) & (state.bad_step < 0)), state
+    valid = space.is_valid(archs) & (state.bad_step < 0)
+    return Proposal(archs, valid & (found | config.fill_up)), state
 
   def tell(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params

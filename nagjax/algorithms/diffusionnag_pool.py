@@ -3,10 +3,12 @@
 An et al., "DiffusionNAG", ICLR 2024, https://arxiv.org/abs/2305.16943, section
 4.1. A predictor of clean architectures learns from a random training set, which
 is charged like everything else; it teaches the predictor that guides, and ranks
-what is generated; the rest of the budget goes down the ranks.
+what is generated; the rest of the budget goes down the ranks. Where the pool
+holds fewer distinct architectures than that, another one follows, as in the
+program, for `MAX_ROUNDS` at most.
 
 Differs from the paper: the predictor is not meta-learnt on other data sets, but
-learns from the evaluations of this one.
+learns from the evaluations of this one, those of earlier pools included.
 """
 
 import dataclasses
@@ -22,6 +24,8 @@ from nagjax.types import Algorithm
 
 NUM_TRAINING = 200
 """Evaluations that the predictor learns from, unless the budget is small."""
+MAX_ROUNDS = 20
+"""Pools of a search, as in the program."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Config(diffusionnag.Config):
 
   Attributes:
     num_initial: the training set.
-    batch_size: how much of the pool is queried.
+    batch_size: how much of a pool is queried.
     num_candidates: the pool.
   """
 
@@ -44,6 +48,7 @@ class Config(diffusionnag.Config):
   guide_steps: int = 300
   num_taught: int = 4096
   guidance: float = 3.0
+  fill_up: bool = False
 
 
 def diffusionnag_pool(
@@ -56,19 +61,9 @@ def diffusionnag_pool(
 
 
 def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """The one round.
-
-  Raises:
-    ValueError: if training set and pool do not make up the budget.
-  """
-  del algorithm
-  if config.num_initial + config.batch_size < budget:
-    raise ValueError(
-      "num_initial + batch_size must make up the budget, "
-      f"{budget}, as there is one round; got {config.num_initial} + "
-      f"{config.batch_size}."
-    )
-  return 1
+  """The most pools; a search ends when its budget is spent."""
+  del config, algorithm, budget
+  return MAX_ROUNDS
 
 
 def preset(benchmark_name: str, budget: int) -> dict[str, int]:
@@ -80,5 +75,5 @@ def preset(benchmark_name: str, budget: int) -> dict[str, int]:
     "num_initial": num_initial,
     "batch_size": rest,
     "num_candidates": max(1000, rest),
-    "archive_size": 2 * num_initial + rest,
+    "archive_size": max(budget, num_initial + rest),
   }

@@ -35,7 +35,14 @@ _NUM_SEEN = 4096
 """Random architectures that show what rows there are."""
 
 OUTPUTS = ("rows", "score")
-MASKS = ("neighbours", "all", "adjacency", "closure", "published")
+MASKS = (
+  "neighbours",
+  "all",
+  "adjacency",
+  "closure",
+  "published",
+  "published_closure",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +57,14 @@ class Config:
     output: what the network's output is: log-odds of `rows`, or a `score` as
       published.
     mask: what a row attends to: itself and its `neighbours` both ways, `all`,
-      its successors by the `adjacency`, everything behind it (`closure`), or
-      its successors as `published`.
+      its successors by the `adjacency`, itself and everything behind it
+      (`closure`), or these two as `published` and `published_closure`: the
+      program trains with the one and transfers to data sets with the other.
     position_code: whether rows know their place, that in their stage for
       MobileNetV3.
+    row_support: whether the probabilities of `rows` are zero where no random
+      architecture has a one in the row; else where none has in any row. It
+      tells rows apart, as the position does.
     tied_init: start with equal blocks, as published.
   """
 
@@ -69,6 +80,7 @@ class Config:
   output: str = "rows"
   mask: str = "neighbours"
   position_code: bool = True
+  row_support: bool = True
   tied_init: bool = False
 
   def __post_init__(self):
@@ -148,8 +160,7 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
   shape, positions = _rows(space)
   mask = jnp.asarray(_mask(space, config.mask), jnp.float32)
   occurs = jnp.asarray(_occurs(space))
-  if not config.position_code:
-    # Which row may be what would tell the rows apart.
+  if not config.row_support:
     occurs = jnp.broadcast_to(jnp.any(occurs, axis=0), occurs.shape)
   equation = sde_lib.make(config.sde, config.sde_low, config.sde_high)
   network = score_lib.score(
@@ -269,10 +280,10 @@ def _mask(space: SearchSpace, name: str) -> np.ndarray:
       f"The mask {name!r} needs to know how the rows of {space.name} are "
       "connected, which nobody has said; use 'all'."
     )
-  if name == "published":
-    return space.feature_graph.published_adjacency
   adjacency = space.feature_graph.adjacency
-  if name == "adjacency":
+  if name.startswith("published"):
+    adjacency = space.feature_graph.published_adjacency
+  if name in ("adjacency", "published"):
     return adjacency
   if name == "neighbours":
     return adjacency + adjacency.T + np.eye(num_nodes)

@@ -13,6 +13,7 @@ from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import diffusionnag_pool
 from nagjax.types import Evaluation
 from nagjax.types import Proposal
+from nagjax.types import Status
 
 CONFIG = diffusionnag.Config(
   num_initial=100,
@@ -168,7 +169,7 @@ class DiffusionNagTest(parameterized.TestCase):
     self.assertEqual(is_graph, expected == "gcn")
 
   @parameterized.parameters((300, 200, 100), (30, 20, 10), (4, 2, 2), (1, 1, 1))
-  def test_pool_spends_the_budget_in_one_round(self, budget, initial, rest):
+  def test_sizes_of_a_pool(self, budget, initial, rest):
     """Oracle: a training set of 200 or two thirds; the rest is one batch."""
     benchmark, _, _ = made()
     found = nagjax.make_search(
@@ -177,32 +178,37 @@ class DiffusionNagTest(parameterized.TestCase):
     self.assertIsInstance(found.config, diffusionnag_pool.Config)
     self.assertEqual(found.algorithm.num_initial, initial)
     self.assertEqual(found.algorithm.batch_size, rest)
-    self.assertEqual(found.num_rounds, 1)
-    with self.assertRaisesRegex(ValueError, "make up the budget, 999"):
-      diffusionnag_pool.num_rounds(found.config, found.algorithm, 999)
+    self.assertEqual(found.num_rounds, diffusionnag_pool.MAX_ROUNDS)
 
-  def test_a_pool_of_a_tiny_budget(self):
-    """Oracle: the budget, all of it charged."""
+  def test_pools_follow_until_the_budget_is_spent(self):
+    """Oracle: the budget, all of it charged, though a pool is half of what a
+    short prior leaves; what a pool lacks is not filled up."""
     benchmark, _, _ = made()
     options = dict(
-      num_candidates=8,
+      candidates="mutation",
+      num_candidates=14,
       num_taught=16,
       fit_steps=2,
       guide_steps=2,
       sample_steps=3,
     )
     found = nagjax.make_search(
-      "diffusionnag", benchmark, budget=4, variant="pool", options=options
+      "diffusionnag", benchmark, budget=40, variant="pool", options=options
     )
+    self.assertEqual(found.algorithm.batch_size, 14)
+    archs = benchmark.space.sample(jax.random.key(5), 3)
     trace, _ = nagjax.run(
       jax.random.key(0),
       found.algorithm,
       nagjax.Problem(benchmark),
       found.params,
-      budget=4,
+      budget=40,
       num_rounds=found.num_rounds,
+      prior=nagjax.search.Prior(archs),
     )
-    self.assertEqual(int(trace.charged[-1]), 4)
+    self.assertEqual(int(trace.charged[-1]), 40)
+    # Fourteen mutants are hardly ever fourteen different ones.
+    self.assertIn(Status.INVALID, np.asarray(trace.status))
 
   @parameterized.parameters(
     dict(candidates="magic"),

@@ -165,6 +165,7 @@ class ModelTest(parameterized.TestCase):
     ("adjacency", matrix(CORRECT)),
     ("published", matrix(PUBLISHED)),
     ("closure", closure(matrix(CORRECT))),
+    ("published_closure", closure(matrix(PUBLISHED))),
     ("neighbours", matrix(CORRECT) + matrix(CORRECT).T),
     ("all", np.ones((8, 8))),
   )
@@ -239,6 +240,23 @@ class ModelTest(parameterized.TestCase):
     )
     gap = float(np.max(np.abs(one - other[:, ::-1])))
     self.assertEqual(gap > 1e-4, position_code, gap)
+
+  @parameterized.product(position_code=[True, False], row_support=[True, False])
+  def test_what_tells_rows_apart(self, position_code, row_support):
+    """Oracle: with neither the rows of a full mask are interchangeable."""
+    model = small_model(
+      "mobilenetv3",
+      position_code=position_code,
+      row_support=row_support,
+      mask="all",
+    )
+    params = model.init(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (1, *model.shape))
+    one, other = (
+      model.score(params, part, jnp.full(1, 0.5)) for part in (x, x[:, ::-1])
+    )
+    gap = float(np.max(np.abs(one - other[:, ::-1])))
+    self.assertEqual(gap > 1e-4, position_code or row_support, gap)
 
   def test_connections_nobody_has_named(self):
     """Oracle: the documented ValueError says what is left."""

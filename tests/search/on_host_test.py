@@ -229,6 +229,24 @@ class LoopTest(HostTestCase):
     with self.assertRaisesRegex(ValueError, "another"):
       registered.run_on_host("local_search", "", directory=self.folder)
 
+  def test_what_an_algorithm_cannot_go_on_from_ends_a_search(self):
+    """Oracle: the error of its check."""
+
+    def check(state):
+      raise FloatingPointError("Step 3")
+
+    space = nasbench201.nasbench201()
+    with self.assertRaisesRegex(FloatingPointError, "Step 3"):
+      on_host.run_on_host(
+        jax.random.key(0),
+        toys.climber(space)._replace(check=check),
+        space,
+        lambda archs: np.zeros(len(archs)),
+        toys.climber_params(),
+        budget=15,
+        num_rounds=4,
+      )
+
   def test_a_damaged_directory_is_refused(self):
     """Oracle: the documented ValueError, which names the file."""
     pathlib.Path(self.folder).mkdir()

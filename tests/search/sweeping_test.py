@@ -181,6 +181,27 @@ class MeasurementTest(SweepTestCase):
 
 
 class RefusalTest(SweepTestCase):
+  def test_what_an_algorithm_cannot_go_on_from_ends_a_sweep(self):
+    """Oracle: the error of its check, at the first look from the host."""
+    looks = []
+
+    def check(state):
+      looks.append(state)
+      raise FloatingPointError("Step 3")
+
+    broken = toys.climber(nasbench201.nasbench201())._replace(check=check)
+    with self.assertRaisesRegex(FloatingPointError, "Step 3"):
+      sweeping.sweep(
+        jax.random.split(jax.random.key(0), 2),
+        broken,
+        problem_lib.Problem(toys.failing()),
+        toys.climber_params(),
+        budget=15,
+        num_rounds=40,
+        rounds_per_call=2,
+      )
+    self.assertLen(looks, 1)
+
   def test_a_sweep_needs_a_key_and_a_budget(self):
     """Oracle: the documented ValueErrors."""
     with self.assertRaisesRegex(ValueError, "at least one key"):
