@@ -1,7 +1,6 @@
 """Names of spaces, benchmarks and algorithms, and what they stand for.
 
-A new algorithm, space or benchmark is one file and one line here. Modules are
-imported when their name is asked for.
+A new algorithm, space or benchmark is one file and one line here.
 """
 
 from collections.abc import Callable

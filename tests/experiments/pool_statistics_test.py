@@ -63,6 +63,19 @@ class PoolStatisticsTest(parameterized.TestCase):
     self.assertIn(word, err)
     self.assertLen(err.strip().splitlines(), 1)
 
+  def test_absurd_guidance(self):
+    """Oracle: exit code 2; the last line says at which step; no results."""
+    with tempfile.TemporaryDirectory() as folder:
+      code, _, err = run(
+        pool_statistics,
+        *SMALL,
+        "--set=diffusionnag.guidance=1e30",
+        f"--workdir={folder}",
+      )
+      self.assertEqual(code, 2)
+      self.assertRegex(err.splitlines()[-1], "[Ss]tep")
+      self.assertEmpty(list(pathlib.Path(folder).iterdir()))
+
   def test_results_are_not_replaced_by_accident(self):
     """Oracle: exit code 2; the file as it was."""
     with tempfile.TemporaryDirectory() as folder:
