@@ -1,0 +1,137 @@
+"""Tells how training-free scores rank the cells of a table.
+
+  python -m experiments.score_correlations --benchmark=nasbench201/cifar10 \\
+    --images=digits
+
+Scores --num random cells on one batch of --images (`digits`, or a .npz file
+with x and y; smooth noise by default), one after another, and prints the rank
+correlation of each score with the objective of the benchmark. What is smaller
+where it is better is negated, so that good scores correlate positively.
+
+Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
+"""
+
+from collections.abc import Sequence
+import time
+from typing import Any
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import build_benchmark
+from experiments import common
+from nagjax import registry
+from nagjax import statistics
+from nagjax.candidates import objective
+from nagjax.candidates import train
+from nagjax.problem import Problem
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs the binary.
+
+  Args:
+    argv: the command line, program name first.
+
+  Returns:
+    The exit code.
+  """
+  return common.run_main(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str]) -> None:
+  values = _define_flags()
+  if common.read_flags(values, argv, __doc__):
+    return
+  common.start_jax(values.compilation_cache_dir)
+  with common.user_errors():
+    problem = Problem(
+      registry.make_benchmark(values.benchmark, values.data_dir)
+    )
+    space = problem.space
+    if space.name not in objective.space_names():
+      known = ", ".join(objective.space_names())
+      raise ValueError(f"--benchmark must be of {known}, got {space.name}.")
+    images = None
+    if values.images is not None:
+      images = read_batch(values.images, values.num_images)
+    key = jax.random.key(0)
+    scores = [
+      objective.zerocost(name, space.name, key=key, images=images)
+      for name in values.scores or objective.score_names(space.name)
+    ]
+  archs = space.sample(jax.random.key(1), values.num)
+  truth = np.asarray(jax.jit(Problem.evaluate)(problem, archs).objective)
+  print(f"{values.num} random cells, {problem.benchmark.name}:")
+  for score in scores:
+    print(describe(score, archs, truth), flush=True)
+
+
+def read_batch(name: str, num: int) -> train.Images:
+  """The first images, normalised by channel.
+
+  Raises:
+    UsageError: if the images are refused.
+    ValueError: if there are fewer.
+  """
+  labelled = build_benchmark.read_images(name)
+  if len(labelled.y) < num:
+    raise ValueError(
+      f"--num_images must be at most {len(labelled.y)}, got {num}."
+    )
+  x, y = labelled.x[:num], labelled.y[:num]
+  deviation = x.std(axis=(0, 1, 2))
+  x = (x - x.mean(axis=(0, 1, 2))) / np.where(deviation > 0, deviation, 1)
+  return train.Images(jnp.asarray(x), jnp.asarray(y))
+
+
+def describe(
+  score: objective.ZeroCost, archs: jax.Array, truth: np.ndarray
+) -> str:
+  """One line: rank correlations of a score, and what scoring took.
+
+  Args:
+    score: the score.
+    archs: `int32[N, L]` cells.
+    truth: `f32[N]` what they are worth; NaN where nobody knows.
+  """
+  query = jax.jit(lambda score, archs: score.query(archs)[score.objective])
+  began = time.perf_counter()
+  program = query.lower(score, archs).compile()
+  compile_seconds = time.perf_counter() - began
+  began = time.perf_counter()
+  found = np.asarray(program(score, archs))
+  seconds = time.perf_counter() - began
+  rank = statistics.rank_correlation(found, truth)
+  return (
+    f"  {score.objective:14s} Spearman {rank.spearman:6.3f}, Kendall "
+    f"{rank.kendall:6.3f}, {rank.num} cells in {seconds:.1f} s after "
+    f"{compile_seconds:.1f} s of compilation"
+  )
+
+
+def _define_flags() -> flags.FlagValues:
+  """This binary's flags, apart from those of other binaries in the process."""
+  values = flags.FlagValues()
+  plain: list[tuple[Any, str, Any, str]] = [
+    (flags.DEFINE_string, "benchmark", "nasbench201/cifar10", "What is known."),
+    (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
+    (flags.DEFINE_list, "scores", [], "Names; all of the space by default."),
+    (flags.DEFINE_string, "images", None, "digits or a .npz file."),
+    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
+    (flags.DEFINE_boolean, "help", False, "Print this text."),
+  ]
+  for define, name, default, text in plain:
+    define(name, default, text, flag_values=values)
+  for name, number, text in (
+    ("num", 300, "Random cells."),
+    ("num_images", 64, "Images of the batch."),
+  ):
+    flags.DEFINE_integer(name, number, text, 2, flag_values=values)
+  return values
+
+
+if __name__ == "__main__":
+  common.run_program(main)
