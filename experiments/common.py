@@ -24,6 +24,7 @@ from typing import NoReturn
 from absl import flags
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nagjax.search import Progress
 from nagjax.spaces.base import SearchSpace
@@ -306,6 +307,12 @@ def peak_memory_mb(devices: Sequence[jax.Device]) -> float | None:
     return None
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def key_numbers(keys: ArrayLike) -> np.ndarray:
+  """A space's keys `uint32[..., 2]` as numbers, `uint64[...]`, flat."""
+  pairs = np.asarray(keys).reshape(-1, 2).astype(np.uint64)
+  return (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
 
 
 def versions(*more: str) -> dict[str, str]:

@@ -250,11 +250,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
   values = _define_flags()
-  rest = values(list(argv))[1:]
-  if values.help:
-    print(f"{__doc__}\nFlags:\n{values.get_help()}")
+  if common.read_flags(values, argv, __doc__):
     return
-  _check_flags(values, rest)
+  _check_flags(values)
   chosen = FORMATS[values.format]
   sources = [pathlib.Path(source) for source in values.source]
   print(f"Reading {', '.join(map(str, sources))}", flush=True)
@@ -330,10 +328,8 @@ def _define_flags() -> flags.FlagValues:
   return values
 
 
-def _check_flags(values: flags.FlagValues, rest: Sequence[str]) -> None:
+def _check_flags(values: flags.FlagValues) -> None:
   """Checks everything that can be checked before reading the source."""
-  if rest:
-    raise UsageError(f"Every argument is a flag, got {rest[0]!r}.")
   for name in ("format", "source", "output"):
     if not getattr(values, name):
       raise UsageError(f"--{name} is needed; see --help.")

@@ -104,12 +104,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
   values = _define_flags()
-  rest = values(list(argv))[1:]
-  if values.help:
-    print(f"{__doc__}\nFlags:\n{values.get_help()}")
+  if common.read_flags(values, argv, __doc__):
     return
-  if rest:
-    raise common.UsageError(f"Every argument is a flag, got {rest[0]!r}.")
   space, settings = _check_flags(values)
   common.start_jax()
   rows = read_rows(values, space)

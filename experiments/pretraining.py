@@ -221,7 +221,7 @@ def measure(
       lambda key, params: decode_many(key, space, sample_fn, params, num)
     )(key, params)
   )
-  names = np.unique(words(outcome.name[outcome.valid]))
+  names = np.unique(common.key_numbers(outcome.name[outcome.valid]))
   targets = target_names_fn() if target_names_fn is not None else None
   novelty = None
   if targets is not None and len(names):
@@ -242,7 +242,7 @@ def target_names(job: Job) -> np.ndarray | None:
   None if they were as many as the space has architectures.
   """
   if job.targets is not None:
-    return words(job.space.keys(jnp.asarray(job.targets)))
+    return common.key_numbers(job.space.keys(jnp.asarray(job.targets)))
   num_targets = job.num_chunks * job.chunk_size * job.batch_size
   if num_targets >= job.space.num_architectures:
     return None
@@ -253,13 +253,9 @@ def target_names(job: Job) -> np.ndarray | None:
     return job.space.keys(_chunk_targets(job, target_key))
 
   chunks = jnp.arange(job.num_chunks)
-  return np.unique(np.concatenate([words(of_chunk(c)) for c in chunks]))
-
-
-def words(keys: Any) -> np.ndarray:
-  """Keys `uint32[..., 2]` as numbers, `uint64[...]`, flat."""
-  pairs = np.asarray(keys).reshape(-1, 2).astype(np.uint64)
-  return (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
+  return np.unique(
+    np.concatenate([common.key_numbers(of_chunk(c)) for c in chunks])
+  )
 
 
 def _chunk_keys(job: Job, chunk: jax.Array) -> jax.Array:

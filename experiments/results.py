@@ -405,8 +405,7 @@ def _identities(benchmark: Benchmark, archs: np.ndarray) -> np.ndarray:
   identities = by_parts(benchmark.identities, archs)
   if identities.ndim == 1:
     return identities
-  high, low = identities.astype(np.uint64).T
-  return (high << np.uint64(32)) | low
+  return common.key_numbers(identities)
 
 
 def _gpu_hours(

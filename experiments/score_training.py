@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import common
-from experiments.pretraining import words
 from nagjax import files
 from nagjax.diffusion import samplers
 from nagjax.generation import sampling
@@ -242,9 +241,9 @@ def _draw_targets(key: Key, job: Job) -> Archs:
 def _measure(job: Job, generated: sampling.Generated) -> sampling.Measures:
   training = None
   if job.targets is not None:
-    training = words(job.space.keys(jnp.asarray(job.targets)))
+    training = common.key_numbers(job.space.keys(jnp.asarray(job.targets)))
   return sampling.measure(
-    words(job.space.keys(generated.archs)),
+    common.key_numbers(job.space.keys(generated.archs)),
     np.asarray(generated.valid),
     training,
   )

@@ -247,7 +247,7 @@ def read_recipes(path: str) -> np.ndarray:
     raise common.UsageError(f"--recipes: {path} holds no recipe of the space.")
   archs = np.asarray(cells, np.int32)
   _, first = np.unique(
-    pretraining.words(space.keys(jnp.asarray(archs))), return_index=True
+    common.key_numbers(space.keys(jnp.asarray(archs))), return_index=True
   )
   print(
     f"{len(content):,} records, {len(cells):,} of them cells of the space, "
