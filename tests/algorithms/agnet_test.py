@@ -157,7 +157,7 @@ class AskTest(parameterized.TestCase):
   def test_an_unknown_space(self):
     """Oracle: the documented error."""
     space = dataclasses.replace(SPACE, layout=None)
-    with self.assertRaisesRegex(ValueError, "nasbench201 has none"):
+    with self.assertRaisesRegex(ValueError, "nasbench201 has no layout"):
       agnet.agnet(space)
 
 

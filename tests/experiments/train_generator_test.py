@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import common
 from experiments import pretraining
 from experiments import train_generator
 from nagjax import registry
@@ -126,7 +127,7 @@ class MeasureTest(absltest.TestCase):
       jnp.asarray(valid),
       jnp.asarray([[7, n] for n in numbers], jnp.uint32),
     )
-    targets = pretraining.words([[7, 2], [8, 1], [7, 5]])
+    targets = common.key_numbers([[7, 2], [8, 1], [7, 5]])
     with mock.patch.object(pretraining, "decode_many", lambda *args: outcome):
       found = pretraining.measure(
         jax.random.key(0), None, None, None, 8, lambda: targets
