@@ -237,6 +237,10 @@ def describe(
     f"{int((~works[first]).sum())} trainings failed"
   ]
   everything = np.arange(len(works))
+  theirs: np.ndarray | None = None
+  if other is not None and other.test is not None:
+    archs = jnp.asarray(arrays["ops"], jnp.int32)
+    theirs = np.asarray(other.report(archs)[other.test])
   for name in trained.METRICS:
     mean = trained.mean_over_seeds(arrays[name], works)
     low, middle, high = np.nanpercentile(mean, [25, 50, 75])
@@ -251,9 +255,7 @@ def describe(
 
       line += f", reliability {reliability(everything):.2f}"
       line += f" ({reliability(first):.2f})"
-    if other is not None and other.test is not None:
-      archs = jnp.asarray(arrays["ops"], jnp.int32)
-      theirs = np.asarray(other.report(archs)[other.test])
+    if other is not None and theirs is not None:
       whole, part = (
         statistics.rank_correlation(mean[rows], theirs[rows]).spearman
         for rows in (everything, first)

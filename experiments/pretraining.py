@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import common
-from nagjax import files
 from nagjax import generation
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
@@ -133,7 +132,6 @@ def train(job: Job) -> tuple[Params, dict[str, Any]]:
   state = jax.jit(first)()
   if path.exists():
     with common.user_errors("--workdir: "):
-      files.read_arrays(path)  # Refuses a damaged file in one line.
       state = checkpoint.load(path, state)
   with common.progress() as report:
     report("training", None)

@@ -143,7 +143,6 @@ def train(key: Key, job: Job) -> tuple[Params, dict[str, Any]]:
   state = jax.jit(first)()
   if path.exists():
     with common.user_errors("--workdir: "):
-      files.read_arrays(path)  # Refuses a damaged file in one line.
       state = checkpoint.load(path, state)
   with common.progress() as progress:
     progress("training", None)
