@@ -64,10 +64,9 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
   Raises:
     UsageError: if a chunk that is there is damaged, or another's.
   """
-  chunks = _chunks(job)
   todo = []
   with common.user_errors():
-    for number in chunks:
+    for number in _chunks(job):
       if _chunk_path(job, number).exists():
         _read_chunk(job, number)
       else:
@@ -80,20 +79,19 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
     for done, number in enumerate(todo):
       # Filled up: every chunk has one size, which the devices divide.
       size = -(-job.chunk_size // len(devices)) * len(devices)
-      indices = np.resize(chunks[number], size)
-      archs = jnp.asarray(cells_by_index[indices])
+      indices = _indices(job, number)
+      archs = jnp.asarray(cells_by_index[np.resize(indices, size)])
       program = program or _compile(job, archs, devices)
       began = time.perf_counter()
       outcome = jax.device_get(program(archs))
       seconds = time.perf_counter() - began
       rows: dict[str, Any] = {
-        name: value[: len(chunks[number])]
-        for name, value in _columns(outcome).items()
+        name: value[: len(indices)] for name, value in _columns(outcome).items()
       }
       with files.atomic_path(_timing_path(job, number)) as path:
         path.write_text(json.dumps(_timing(number, seconds, devices)) + "\n")
       with files.atomic_path(_chunk_path(job, number)) as path:
-        np.savez(path, index=chunks[number], **rows)
+        np.savez(path, index=indices, **rows)
       share = (done + 1) / len(todo)
       report("training", Progress(done, len(todo), done + 1, len(todo), share))
 
@@ -173,12 +171,14 @@ def _write_manifest(job: Job, argv: Sequence[str], digest: str) -> None:
         )
 
 
-def _chunks(job: Job) -> dict[int, np.ndarray]:
-  starts = range(0, len(job.classes), job.chunk_size)
-  return {
-    number: job.classes[start : start + job.chunk_size]
-    for number, start in enumerate(starts)
-  }
+def _chunks(job: Job) -> range:
+  return range(-(-len(job.classes) // job.chunk_size))
+
+
+def _indices(job: Job, number: int) -> np.ndarray:
+  """The representatives of a chunk."""
+  start = number * job.chunk_size
+  return job.classes[start : start + job.chunk_size]
 
 
 def _compile(job: Job, archs: jax.Array, devices: Sequence[jax.Device]):
@@ -237,7 +237,7 @@ def _read_chunk(job: Job, number: int) -> dict[str, np.ndarray]:
     ValueError: if it is damaged, or of other cells or seeds.
   """
   path = _chunk_path(job, number)
-  indices = _chunks(job)[number]
+  indices = _indices(job, number)
   try:
     arrays = files.read_arrays(path)
     shape = (len(indices), job.num_seeds)

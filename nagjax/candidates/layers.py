@@ -154,6 +154,13 @@ def _product_forward(x: jax.Array, weight: jax.Array, stride: int):
 
 
 def _product_backward(stride: int, arguments, gradient: jax.Array):
+  x, weight = arguments
+  if stride == 1 and x.shape[1] * x.shape[2] > _LARGEST_DENSE:
+    # By the input it is a convolution again: gathers, where the transpose of
+    # the patches would add nine images up.
+    _, transpose = jax.vjp(lambda w: _patches(x, w, 1), weight)
+    mirrored = weight[::-1].swapaxes(1, 2)
+    return _patches(gradient, mirrored, 1), *transpose(gradient)
   _, transpose = jax.vjp(lambda x, w: _product.fun(x, w, stride), *arguments)
   return transpose(gradient)
 
@@ -165,12 +172,13 @@ def _patches(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
   """One product of all 3x3 patches with the weight."""
   height, width = x.shape[1:3]
   padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  taps = [
-    padded[:, i : i + height : stride, j : j + width : stride]
-    for i in range(3)
-    for j in range(3)
-  ]
-  patches = jnp.concatenate(taps, axis=-1)
+  # In two steps: XLA copies run by run, and those of the second are long.
+  triples = jnp.concatenate(
+    [padded[:, :, j : j + width : stride] for j in range(3)], axis=-1
+  )
+  patches = jnp.concatenate(
+    [triples[:, i : i + height : stride] for i in range(3)], axis=-1
+  )
   flat = weight.reshape(-1, weight.shape[-1])
   result = patches.reshape(-1, patches.shape[-1]) @ flat
   return result.reshape(*patches.shape[:-1], -1)

@@ -254,7 +254,7 @@ def augment(key: Key, x: jax.Array, recipe: Recipe) -> jax.Array:
 
 
 def evaluate(
-  model: cells.Model, arch: Archs, images: Images, *, batch_size: int = 500
+  model: cells.Model, arch: Archs, images: Images, *, batch_size: int = 100
 ) -> Metrics:
   """Classifies images with the running statistics; see `Metrics`."""
   num = images.y.shape[0]

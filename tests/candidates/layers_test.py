@@ -45,6 +45,26 @@ class ConvolveTest(parameterized.TestCase):
       result = form(jnp.asarray(x), jnp.asarray(weight), stride)
       np.testing.assert_allclose(result, expected, atol=2e-5)
 
+  @parameterized.product(
+    size=((1, 1), (2, 2), (3, 5), (5, 7), (8, 8)), stride=(1, 2)
+  )
+  def test_derivatives(self, size, stride):
+    """Oracle: the derivatives of XLA's own convolution."""
+    x_key, weight_key = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(x_key, (2, *size, 3))
+    weight = jax.random.normal(weight_key, (9, 3, 4))
+
+    def gradients(form):
+      def loss(x, weight):
+        return jnp.sum(jnp.sin(form(x, weight, stride)))
+
+      return jax.grad(loss, (0, 1))(x, weight)
+
+    for ours, theirs in zip(
+      gradients(layers.convolve), gradients(layers._convolution), strict=True
+    ):
+      np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
   def test_one_by_one(self):
     """Oracle: einsum."""
     rng = np.random.default_rng(1)

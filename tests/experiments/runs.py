@@ -36,8 +36,13 @@ def run_binary(binary, *arguments):
 
 
 def run(*arguments):
-  """Exit code, stdout and stderr of a search."""
-  return run_binary(search, *arguments)
+  """Exit code, stdout and stderr of a search, of `synthetic` by default.
+
+  What is merged has a benchmark already.
+  """
+  merges = any(str(argument).startswith("--merge") for argument in arguments)
+  of = () if merges else ("--benchmark=synthetic",)
+  return run_binary(search, *of, *arguments)
 
 
 def summary_of(directory):

@@ -244,6 +244,7 @@ class SearchErrorsTest(SearchCase):
       )
 
     result = program(
+      "--benchmark=synthetic",
       "--algorithm=random",
       "--budget=60",
       "--num_seeds=3",

@@ -44,7 +44,6 @@ class TrainTopTest(absltest.TestCase):
     x, y = write_images(folder / "images.npz")
     flags = ["--train_top=2", f"--images={folder / 'images.npz'}"]
     code, _, err = runs.run(
-      "--benchmark=synthetic",
       "--algorithm=random",
       "--num_seeds=2",
       "--budget=20",
