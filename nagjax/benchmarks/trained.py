@@ -17,13 +17,9 @@ A file holds, one row an architecture:
 
 The objective is the mean probability of the true class, in percent: it ranks
 like the accuracy, and repeats better from seed to seed, because it is smooth.
-
-One such table ships, `digits`: the cells of NAS-Bench-201, trained on the
-digits of scikit-learn with clutter; `data/digits.manifest.json` tells how.
 """
 
 import functools
-import importlib.resources
 import json
 import os
 import pathlib
@@ -47,19 +43,6 @@ VALID_PROBABILITY = "valid_probability"
 TEST_PROBABILITY = "test_probability"
 PREFIX = "trained_"
 """Of the files of user-made tables in the data directory."""
-SHIPPED = "digits"
-"""The benchmark of the package's own table."""
-
-
-def digits() -> tabular.Tabular:
-  """Loads the table that ships, see `load`.
-
-  Returns:
-    The benchmark `digits` of the 15,625 cells of NAS-Bench-201.
-  """
-  folder = importlib.resources.files("nagjax.benchmarks") / "data"
-  with importlib.resources.as_file(folder / f"{SHIPPED}.npz") as path:
-    return load(path, name=SHIPPED)
 
 
 def load_trained(
