@@ -145,8 +145,12 @@ def _product(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
   Patches and matrices are cheaper to make again than to keep: in a `switch`
   every branch that is not taken fills what the others keep with zeros.
   """
-  form = _dense if x.shape[1] * x.shape[2] <= _LARGEST_DENSE else _patches
-  return form(x, weight, stride)
+  return _form(x)(x, weight, stride)
+
+
+def _form(x: jax.Array):
+  """Which of the two products is the faster one for images of this size."""
+  return _dense if x.shape[1] * x.shape[2] <= _LARGEST_DENSE else _patches
 
 
 def _product_forward(x: jax.Array, weight: jax.Array, stride: int):
@@ -155,13 +159,13 @@ def _product_forward(x: jax.Array, weight: jax.Array, stride: int):
 
 def _product_backward(stride: int, arguments, gradient: jax.Array):
   x, weight = arguments
-  if stride == 1 and x.shape[1] * x.shape[2] > _LARGEST_DENSE:
+  if stride == 1 and _form(x) is _patches:
     # By the input it is a convolution again: gathers, where the transpose of
     # the patches would add nine images up.
     _, transpose = jax.vjp(lambda w: _patches(x, w, 1), weight)
     mirrored = weight[::-1].swapaxes(1, 2)
     return _patches(gradient, mirrored, 1), *transpose(gradient)
-  _, transpose = jax.vjp(lambda x, w: _product.fun(x, w, stride), *arguments)
+  _, transpose = jax.vjp(lambda x, w: _form(x)(x, w, stride), x, weight)
   return transpose(gradient)
 
 
