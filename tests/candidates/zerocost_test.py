@@ -323,9 +323,14 @@ class PublishedGradientsTest(parameterized.TestCase):
 
   @parameterized.parameters(*PUBLISHED)
   def test_a_shallow_network(self, score):
-    """Oracle: the published programs in 64 bits; ours in 32."""
+    """Oracle: the published programs in 64 bits; ours in 32.
+
+    Rounding moves the smallest eigenvalue by its condition number times as
+    much, 126 here, and how depends on the processor.
+    """
     value = published_scores("C", (score,))[score]
-    np.testing.assert_allclose(value, PUBLISHED[score][2], rtol=1e-5)
+    tolerance = 1e-4 if score == "ntk_condition" else 1e-5
+    np.testing.assert_allclose(value, PUBLISHED[score][2], rtol=tolerance)
 
   @parameterized.parameters(*PUBLISHED)
   def test_in_64_bits(self, score):
