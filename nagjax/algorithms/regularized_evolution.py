@@ -45,11 +45,13 @@ class State(NamedTuple):
     archs: `int32[P, L]`.
     objective: `f32[P]`, `-inf` in empty places and for failures.
     oldest: `int32[]` the place that the next child takes.
+    num_filled: `int32[]` places taken so far: fewer than P after a short prior.
   """
 
   archs: jax.Array
   objective: jax.Array
   oldest: jax.Array
+  num_filled: jax.Array
 
 
 class Info(NamedTuple):
@@ -78,13 +80,14 @@ def regularized_evolution(
       archs=jnp.zeros((size, space.num_variables), jnp.int32),
       objective=jnp.full(size, -jnp.inf, jnp.float32),
       oldest=jnp.int32(0),
+      num_filled=jnp.int32(0),
     )
 
   def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
     del params
     uniform = jax.random.uniform(key, (config.sample_size + 2,))
-    drawn = (uniform[:-2] * size).astype(jnp.int32)
-    drawn = jnp.minimum(drawn, size - 1)
+    drawn = (uniform[:-2] * state.num_filled).astype(jnp.int32)
+    drawn = jnp.minimum(drawn, state.num_filled - 1)
     parent = drawn[jnp.argmax(state.objective[drawn])]
     child = space.mutate(state.archs[parent], uniform[-2:])
     return Proposal(child[None], space.is_valid(child)[None]), state
@@ -102,6 +105,7 @@ def regularized_evolution(
       archs=state.archs.at[places].set(archs),
       objective=state.objective.at[places].set(objective),
       oldest=(state.oldest + num) % size,
+      num_filled=jnp.minimum(state.num_filled + num, size),
     )
     alive = jnp.isfinite(state.objective)
     mean = jnp.mean(state.objective, where=alive)

@@ -276,6 +276,7 @@ class RegularizedEvolutionTest(parameterized.TestCase):
       # Constant cells: a child has exactly one nearest member.
       archs=jnp.broadcast_to(jnp.arange(5, dtype=jnp.int32)[:, None], (5, 6)),
       objective=jnp.asarray([30.0, 90.0, 10.0, 50.0, 70.0]),
+      num_filled=jnp.int32(5),
     )
     children = np.asarray(
       jax.jit(jax.vmap(lambda key: algorithm.ask(key, state, ())[0].archs[0]))(
@@ -291,6 +292,28 @@ class RegularizedEvolutionTest(parameterized.TestCase):
     changed = np.argmax(children != parent[:, None], axis=1)
     self.assertTrue(np.all((children != parent[:, None]).sum(1) == 1))
     self.assertGreater(stats.chisquare(np.bincount(changed)).pvalue, 1e-3)
+
+  def test_a_short_prior_is_the_whole_population(self):
+    """Oracle: children of 300 keys are neighbours of its two cells alone."""
+    algorithm = regularized_evolution.regularized_evolution(space())
+    archs = jnp.asarray([[1, 2, 3, 4, 1, 2], [3, 3, 3, 3, 3, 3]], jnp.int32)
+    objective = jnp.asarray([10.0, 20.0])
+    evaluation = Evaluation(
+      jnp.zeros(2, jnp.int8), objective, objective[:, None], jnp.zeros((2, 0))
+    )
+    state, _ = algorithm.tell(
+      algorithm.init(jax.random.key(0), ()),
+      Proposal(archs, jnp.ones(2, bool)),
+      evaluation,
+      (),
+    )
+    children = jax.vmap(lambda key: algorithm.ask(key, state, ())[0].archs[0])(
+      jax.random.split(jax.random.key(1), 300)
+    )
+    worse, better = (neighbours(tuple(arch)) for arch in archs.tolist())
+    found = set(map(tuple, children.tolist()))
+    self.assertLessEqual(found, worse | better)
+    self.assertTrue(found & better)
 
   def test_options_are_checked(self):
     """Oracle: the documented ValueErrors."""
