@@ -54,13 +54,18 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     # From memory: a damaged archive would leave an open file behind.
     content = io.BytesIO(pathlib.Path(path).read_bytes())
     with np.load(content, allow_pickle=False) as file:
-      return {name: file[name] for name in file.files}
+      arrays = {name: file[name] for name in file.files}
+    for name, array in arrays.items():
+      if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return arrays
   except (
     ValueError,
     OSError,
     EOFError,
     AttributeError,  # A single array instead of an archive.
     TypeError,
+    RuntimeError,  # An archive with a password.
     zipfile.BadZipFile,
     zlib.error,
   ) as error:

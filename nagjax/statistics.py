@@ -36,6 +36,7 @@ __all__ = [
   "queries_to_target",
   "rank_correlation",
   "regret_curve",
+  "reliability",
   "success_at",
 ]
 

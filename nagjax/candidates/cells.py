@@ -34,6 +34,7 @@ from nagjax.candidates.cell_weights import num_macs as num_macs
 from nagjax.candidates.cell_weights import num_params as num_params
 from nagjax.candidates.layers import Moments
 from nagjax.candidates.layers import Norm
+from nagjax.candidates.layers import Relu
 from nagjax.spaces import nasbench201
 from nagjax.types import Archs
 
@@ -59,16 +60,6 @@ def apply(
   return result.logits, result.statistics
 
 
-class Relu(NamedTuple):
-  """Inputs of rectifiers, `f32[..., B, H, W, C]`, and which of them exist.
-
-  A cell has one for each edge; `exists` (`bool[...]`) marks convolutions.
-  """
-
-  inputs: jax.Array
-  exists: jax.Array
-
-
 class Outputs(NamedTuple):
   """One array for each convolution: its result, or what is added to it.
 
@@ -89,10 +80,12 @@ class Forward(NamedTuple):
   Attributes:
     logits: `f32[B, num_classes]`.
     statistics: running statistics.
-    relus: every rectifier in the order of the network.
+    relus: every rectifier in the order of the network, of a cell one for each
+      edge, which exists if it is a convolution.
     outputs: results of the convolutions, if probes were given.
     log_scale: `f32[]`; without normalisation the true logits, which may exceed
-      the range of floats, are `logits * exp(log_scale)`. Gradients likewise.
+      the range of floats, are `(logits - bias) * exp(log_scale) + bias`, and
+      their gradients by all but the bias are scaled likewise.
   """
 
   logits: jax.Array

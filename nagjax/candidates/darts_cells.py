@@ -44,6 +44,7 @@ from nagjax.candidates.darts_weights import num_macs as num_macs
 from nagjax.candidates.darts_weights import num_params as num_params
 from nagjax.candidates.layers import Norm
 from nagjax.candidates.layers import NormParams
+from nagjax.candidates.layers import Relu
 from nagjax.spaces import darts
 from nagjax.types import Archs
 
@@ -51,16 +52,6 @@ _IS_SEPARABLE = np.asarray([name in SEPARABLE for name in darts.OPERATIONS])
 _IS_DILATED = np.asarray([name in DILATED for name in darts.OPERATIONS])
 _TARGETS = np.repeat(np.arange(NUM_NODES), 2)
 """Node of every edge, from 0, in the order of the vector."""
-
-
-class Relu(NamedTuple):
-  """Inputs of rectifiers, `f32[..., B, H, W, C]`, and which of them exist.
-
-  `exists` is `bool[...]`.
-  """
-
-  inputs: jax.Array
-  exists: jax.Array
 
 
 class Forward(NamedTuple):

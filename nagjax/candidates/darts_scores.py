@@ -22,9 +22,10 @@ import jax
 import jax.numpy as jnp
 
 from nagjax.candidates import darts_cells
+from nagjax.candidates import kernels
 from nagjax.candidates.layers import NormParams
+from nagjax.candidates.layers import Relu
 from nagjax.candidates.train import Images
-from nagjax.candidates.zerocost import MAX_CONDITION
 from nagjax.types import Archs
 from nagjax.types import Key
 
@@ -105,14 +106,15 @@ def ntk_condition(
 
   `lambda_max / lambda_min` of `G G^T`, where row `i` of `G` is the gradient of
   the sum of the logits of image `i` by the weights of convolutions and of the
-  classifier and by the scales of normalisations. At most `MAX_CONDITION`, which
-  is also the value where it is no number (the published program: 100,000).
+  classifier and by the scales of normalisations. At most
+  `kernels.MAX_CONDITION`, which is also the value where it is no number (the
+  published program: 100,000).
 
   A normal cell without pooling has a singular kernel: its features are sums of
   normalised ones, so their mean over the batch is constant and the rows of `G`
   add up to 0. The published score of such a cell is rounding, ours is
-  `MAX_CONDITION`. With `centred`, rows lose their mean and the direction in
-  which all images agree does not count, for no cell.
+  `kernels.MAX_CONDITION`. With `centred`, rows lose their mean and the
+  direction in which all images agree does not count, for no cell.
 
   Args:
     key: random key, consumed.
@@ -123,7 +125,7 @@ def ntk_condition(
   """
   params = darts_cells.init(key, arch, config)
   rows = image_gradients(params, arch, images, config)
-  return condition_number(rows, centred=centred)
+  return kernels.condition_number(rows, centred=centred)
 
 
 def image_gradients(
@@ -145,24 +147,6 @@ def image_gradients(
   _, pull_back = jax.vjp(of_images, params)
   num = images.shape[0]
   return jax.lax.map(row, jnp.eye(num), batch_size=min(_ROWS_AT_ONCE, num))
-
-
-def condition_number(rows: jax.Array, *, centred: bool = False) -> jax.Array:
-  """Condition number of `G G^T`, `f32[B, weights] -> f32[]`.
-
-  See `ntk_condition`.
-  """
-  if centred:
-    rows = rows - jnp.mean(rows, axis=0, keepdims=True)
-  size = jnp.max(jnp.abs(rows))
-  rows = rows / jnp.where(size > 0, size, 1)
-  kernel = jnp.matmul(rows, rows.T, precision=jax.lax.Precision.HIGHEST)
-  values = jnp.linalg.eigvalsh(kernel)
-  largest, smallest = values[-1], values[int(centred)]
-  # A comparison with NaN is false.
-  is_regular = largest < MAX_CONDITION * smallest
-  condition = largest / jnp.where(is_regular, smallest, 1)
-  return jnp.where(is_regular, condition, MAX_CONDITION)
 
 
 def linear_regions(
@@ -196,7 +180,7 @@ def linear_regions(
   return num_distinct(jax.lax.map(hashes, images).reshape(-1, 2))
 
 
-def hash_patterns(relus: tuple[darts_cells.Relu, ...]) -> jax.Array:
+def hash_patterns(relus: tuple[Relu, ...]) -> jax.Array:
   """A random number for each image's pattern of rectifiers, `uint32[B, 2]`.
 
   The sum of the random numbers of those that are open: two patterns have the

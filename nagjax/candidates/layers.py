@@ -46,6 +46,17 @@ class Moments(NamedTuple):
   variance: jax.Array
 
 
+class Relu(NamedTuple):
+  """Inputs of rectifiers, `f32[..., B, H, W, C]`, and which of them exist.
+
+  `exists` is `bool[...]`: of the operations of an edge, which are data, only
+  some have one.
+  """
+
+  inputs: jax.Array
+  exists: jax.Array
+
+
 def init_norm(shape: tuple[int, ...]) -> tuple[NormParams, Moments]:
   """Scale 1, shift 0, mean 0, variance 1."""
   ones, zeros = jnp.ones(shape), jnp.zeros(shape)

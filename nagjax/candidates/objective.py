@@ -21,6 +21,7 @@ from typing import NamedTuple
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nagjax.candidates import cells
 from nagjax.candidates import darts_scores
@@ -202,19 +203,10 @@ def zerocost(
     config = _default_config(space, images)
   if images is None:
     images = synthetic_images(config, space.num_images)
+  _check(images, config)
   images = Images(
     jnp.asarray(images.x, jnp.float32), jnp.asarray(images.y, jnp.int32)
   )
-  if images.x.shape[1:] != config.image_shape or images.y.ndim != 1:
-    raise ValueError(
-      f"images must have the shape [B, *{config.image_shape}] and labels the "
-      f"shape [B], got {images.x.shape} and {images.y.shape}."
-    )
-  if images.x.shape[0] != images.y.shape[0] or images.y.shape[0] < 1:
-    raise ValueError(
-      "There must be a label for each image and at least one image, got "
-      f"{images.x.shape[0]} images and {images.y.shape[0]} labels."
-    )
   return ZeroCost(
     key=key,
     images=images,
@@ -285,6 +277,32 @@ _SPACES = {
     NUM_IMAGES,
   ),
 }
+
+
+def _check(images: Images, config: Config) -> None:
+  """Raises ValueError if a batch is none that the network can be scored by."""
+  x, y = np.asarray(images.x), np.asarray(images.y)
+  if x.shape[1:] != config.image_shape or y.ndim != 1:
+    raise ValueError(
+      f"images must have the shape [B, *{config.image_shape}] and labels the "
+      f"shape [B], got {x.shape} and {y.shape}."
+    )
+  if len(x) != len(y) or len(y) < 2:
+    raise ValueError(
+      "There must be a label for each image and at least two images, got "
+      f"{len(x)} images and {len(y)} labels."
+    )
+  with np.errstate(over="ignore"):  # What float32 cannot hold is infinite.
+    x = x.astype(np.float32)
+  if not np.isfinite(x).all():
+    raise ValueError("images must be finite, got NaN or infinite values.")
+  if not np.issubdtype(y.dtype, np.integer):
+    raise ValueError(f"labels must be integers, got {y.dtype}.")
+  if y.min() < 0 or y.max() >= config.num_classes:
+    raise ValueError(
+      f"labels must be from 0 to {config.num_classes - 1}, got {y.min()} to "
+      f"{y.max()}."
+    )
 
 
 def _default_config(space: _Space, images: Images | None) -> Config:

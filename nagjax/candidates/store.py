@@ -41,7 +41,16 @@ class Trained(NamedTuple):
 
 
 def predict(trained: Trained, images: jax.Array) -> jax.Array:
-  """Logits of raw images, `[B, H, W, C] -> f32[B, num_classes]`."""
+  """Logits of raw images, `[B, H, W, C] -> f32[B, num_classes]`.
+
+  Raises:
+    ValueError: if the images are not as large as those of the training.
+  """
+  if jnp.ndim(images) != 4 or images.shape[1:] != trained.config.image_shape:
+    raise ValueError(
+      f"images must have the shape [B, *{trained.config.image_shape}], got "
+      f"{jnp.shape(images)}."
+    )
   arch = jnp.asarray(nasbench201.from_string(trained.architecture))
   scale = 1 / trained.deviation
   x = (jnp.asarray(images, jnp.float32) - trained.mean[None, None, None]) * (
@@ -97,6 +106,8 @@ def load(path: str | os.PathLike[str]) -> Trained:
     leaves = [arrays[f"leaf_{number:03d}"] for number in range(len(expected))]
     if any(a.shape != b.shape for a, b in zip(leaves, expected, strict=True)):
       raise ValueError("its weights have other shapes than its network")
+    if {arrays[name].shape for name in ("mean", "deviation")} != {shape[-1:]}:
+      raise ValueError("its mean and deviation are not those of its channels")
     return Trained(
       architecture=header["architecture"],
       config=config,

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import optax
 
 from nagjax.candidates import cells
+from nagjax.candidates import kernels
 from nagjax.candidates.layers import Norm
 from nagjax.candidates.train import Images
 from nagjax.types import Archs
@@ -34,8 +35,6 @@ from nagjax.types import Key
 
 JACOBIAN_EPSILON = 1e-5
 """Added to the eigenvalues in `jacob_cov`; Abdelfattah et al.'s program."""
-MAX_CONDITION = 1e7
-"""Largest `ntk_condition`; beyond it eigenvalues are rounding."""
 
 ScoreFn = Callable[[cells.Model, Archs, Images, cells.Config], jax.Array]
 """`(model, int32[6], images, config) -> f32[]`."""
@@ -305,8 +304,8 @@ def ntk_condition(
 
   `lambda_max / lambda_min` of `G G^T`, where row `i` of `G` is the gradient of
   the sum of the logits of image `i` by all weights and by the scales of the
-  normalisations. At most `MAX_CONDITION`, which is also the value of a cell
-  that lets nothing through. TE-NAS averages it over three networks.
+  normalisations. At most `kernels.MAX_CONDITION`, which is also the value of a
+  cell that lets nothing through. TE-NAS averages it over three networks.
 
   References:
     Chen et al. (TE-NAS), https://arxiv.org/abs/2102.11535, section 3.1.1.
@@ -327,14 +326,7 @@ def ntk_condition(
 
   _, pull_back = jax.vjp(of_images, model.params)
   rows = jax.lax.map(row, jnp.eye(images.x.shape[0]))
-  rows = _divide(rows, jnp.max(jnp.abs(rows)))
-  kernel = jnp.matmul(rows, rows.T, precision=jax.lax.Precision.HIGHEST)
-  values = jnp.linalg.eigvalsh(kernel)
-  largest = values[-1]
-  smallest = jnp.maximum(values[0], largest / MAX_CONDITION)
-  return jnp.where(
-    largest > 0, largest / jnp.where(smallest > 0, smallest, 1), MAX_CONDITION
-  )
+  return kernels.condition_number(rows)
 
 
 SCORES: Mapping[str, Score] = python_types.MappingProxyType(

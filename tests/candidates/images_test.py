@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+import zipfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -54,6 +55,10 @@ class LoadTest(parameterized.TestCase):
       images.load(path)
     path.write_bytes(b"")
     with self.assertRaisesRegex(ValueError, "i.npz"):
+      images.load(path)
+    with zipfile.ZipFile(path, "w") as file:
+      file.writestr("x", "text")
+    with self.assertRaisesRegex(ValueError, "i.npz.*x is no array"):
       images.load(path)
     np.savez(path, x=X)
     with self.assertRaisesRegex(ValueError, "arrays x and y"):

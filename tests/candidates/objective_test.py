@@ -206,11 +206,26 @@ class BuilderTest(parameterized.TestCase):
     ((6, 4, 4), (6,), "shape"),
     ((6, 4, 4, 1), (6, 1), "shape"),
     ((6, 4, 4, 1), (5,), "label"),
-    ((0, 4, 4, 1), (0,), "at least one"),
+    ((0, 4, 4, 1), (0,), "at least two"),
+    ((1, 4, 4, 1), (1,), "at least two"),
   )
   def test_images_that_do_not_fit(self, x_shape, y_shape, message):
     """Oracle: the documented ValueError."""
     images = Images(np.zeros(x_shape), np.zeros(y_shape, int))
+    with self.assertRaisesRegex(ValueError, message):
+      benchmark(images=images)
+
+  @parameterized.parameters(
+    (0.0, [0, 1, 3], "from 0 to 2, got 0 to 3"),
+    (0.0, [0, -1, 1], "got -1 to 1"),
+    (0.0, [0.0, 1.0, 1.0], "must be integers"),
+    (np.nan, [0, 1, 2], "must be finite"),
+    (1e300, [0, 1, 2], "must be finite"),
+  )
+  def test_images_that_cannot_be_scored(self, pixel, labels, message):
+    """Oracle: the documented ValueError."""
+    images = Images(np.zeros((3, 4, 4, 1)), np.asarray(labels))
+    images.x[1, 2, 3, 0] = pixel
     with self.assertRaisesRegex(ValueError, message):
       benchmark(images=images)
 

@@ -50,6 +50,9 @@ class StoreTest(absltest.TestCase):
     np.testing.assert_allclose(
       store.predict(found, images), logits, rtol=1e-5, atol=1e-6
     )
+    for other in (images[0], images[:, :3], images[..., :1]):
+      with self.assertRaisesRegex(ValueError, r"\[B, \*\(4, 4, 2\)\]"):
+        store.predict(found, other)
 
   def test_other_files_are_refused(self):
     """Oracle: one line that names the file."""
@@ -63,6 +66,9 @@ class StoreTest(absltest.TestCase):
       arrays = {name: file[name] for name in file.files}
     np.savez(self.path, **(arrays | {"leaf_003": np.zeros((2, 2))}))
     with self.assertRaisesRegex(ValueError, "other shapes"):
+      store.load(self.path)
+    np.savez(self.path, **(arrays | {"deviation": np.ones(3)}))
+    with self.assertRaisesRegex(ValueError, "mean and deviation"):
       store.load(self.path)
 
 

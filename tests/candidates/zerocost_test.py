@@ -14,6 +14,7 @@ from scipy import special
 from scipy import stats
 
 from nagjax.candidates import cells
+from nagjax.candidates import kernels
 from nagjax.candidates import zerocost
 from nagjax.candidates.train import Images
 from nagjax.spaces import nasbench201
@@ -177,7 +178,7 @@ class DegenerateTest(parameterized.TestCase):
       "linear_regions": 1.0,
       "logsynflow": 0.0,
       "naswot": -np.inf,
-      "ntk_condition": zerocost.MAX_CONDITION,
+      "ntk_condition": kernels.MAX_CONDITION,
       "snip": 0.0,
       "synflow": -np.inf,
     }
