@@ -28,6 +28,7 @@ from nagjax.sharding import over_devices
 from nagjax.spaces import SearchSpace
 
 SETTINGS = "settings.json"
+_TIMING = ("chunk", "seconds", "device", "versions", "date")
 
 
 class Job(NamedTuple):
@@ -69,6 +70,7 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
     for number in _chunks(job):
       if _chunk_path(job, number).exists():
         _read_chunk(job, number)
+        _read_timing(job, number)
       else:
         todo.append(number)
   if not todo:
@@ -142,9 +144,7 @@ def write_table(
 
 def _write_manifest(job: Job, argv: Sequence[str], digest: str) -> None:
   """Writes how the table came about, and the seconds of every chunk."""
-  timings = [
-    json.loads(_timing_path(job, number).read_text()) for number in _chunks(job)
-  ]
+  timings = [_read_timing(job, number) for number in _chunks(job)]
   manifest = {
     "command": ["python", "-m", "experiments.build_benchmark", *argv[1:]],
     "settings": job.settings,
@@ -259,6 +259,23 @@ def _chunk_path(job: Job, number: int) -> pathlib.Path:
 
 def _timing_path(job: Job, number: int) -> pathlib.Path:
   return job.workdir / f"timing_{number:05d}.json"
+
+
+def _read_timing(job: Job, number: int) -> dict[str, Any]:
+  """Reads what is known of the making of a chunk.
+
+  Raises:
+    ValueError: if it is missing or damaged.
+  """
+  path = _timing_path(job, number)
+  try:
+    timing = json.loads(path.read_text())
+    return {name: timing[name] for name in _TIMING}
+  except (OSError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f"{path} is missing or damaged. Delete {_chunk_path(job, number).name}: "
+      "the same command makes both again."
+    ) from error
 
 
 def _timing(

@@ -70,7 +70,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def read_batch(name: str, num: int) -> train.Images:
-  """The first images, normalised by channel.
+  """Random images, normalised by channel.
 
   Raises:
     UsageError: if the images are refused.
@@ -81,7 +81,8 @@ def read_batch(name: str, num: int) -> train.Images:
     raise ValueError(
       f"--num_images must be at most {len(labelled.y)}, got {num}."
     )
-  x, y = labelled.x[:num], labelled.y[:num]
+  chosen = np.random.default_rng(0).permutation(len(labelled.y))[:num]
+  x, y = labelled.x[chosen], labelled.y[chosen]
   deviation = x.std(axis=(0, 1, 2))
   x = (x - x.mean(axis=(0, 1, 2))) / np.where(deviation > 0, deviation, 1)
   return train.Images(jnp.asarray(x), jnp.asarray(y))

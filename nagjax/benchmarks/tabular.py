@@ -22,6 +22,8 @@ import io
 import math
 import os
 import pathlib
+from typing import Any
+from typing import TypeVar
 import zipfile
 import zlib
 
@@ -41,6 +43,8 @@ TEST_ACCURACY = "test_accuracy"
 TRAIN_SECONDS = "train_seconds"
 NASBENCH201_FILE = "nb201.npz"
 NASBENCH201_EPOCHS = 200
+
+_Table = TypeVar("_Table", bound=Any)
 
 _COST_COLUMNS = {"params_m": "million", "flops_m": "million"}
 
@@ -87,18 +91,21 @@ class Tabular:
     return self.space.all_architectures()
 
 
-def search_on_test_accuracy(benchmark: Tabular) -> Tabular:
+def search_on_test_accuracy(benchmark: _Table) -> _Table:
   """Lets the search read the test accuracy, as some published programs do.
 
   The result of such a search says nothing about generalisation; it exists to
   reproduce published numbers (EDNAG on NAS-Bench-201, for one).
+
+  Args:
+    benchmark: a `Tabular`, or another record of columns with its attributes.
 
   Raises:
     ValueError: if the benchmark has no test column.
   """
   if benchmark.test is None:
     raise ValueError(f"{benchmark.name} has no test column to search on.")
-  return benchmark.replace(  # type: ignore[attr-defined]
+  return benchmark.replace(
     queried={
       **benchmark.queried,
       benchmark.test: benchmark.reported[benchmark.test],

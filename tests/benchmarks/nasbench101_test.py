@@ -15,6 +15,7 @@ import pytest
 
 from nagjax.algorithms import random_search
 from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import tabular
 from nagjax.problem import Problem
 from nagjax.search import sweeping
 from nagjax.spaces import nasbench101 as space_lib
@@ -115,6 +116,12 @@ class SmallTableTest(parameterized.TestCase):
     self.assertEqual(dict(benchmark.units)["params_m"], "million")
     self.assertEqual(benchmark.name, "nasbench101/cifar10")
     self.assertIs(benchmark.space, space_lib.nasbench101())
+    wrapped = tabular.search_on_test_accuracy(benchmark)
+    self.assertEqual(wrapped.objective, "test_accuracy")
+    np.testing.assert_array_equal(
+      wrapped.query(archs())["test_accuracy"],
+      benchmark.report(archs())["test_accuracy"],
+    )
 
   def test_rows_and_their_architectures(self):
     """Oracle: arange; isomorphic vectors share a row."""
