@@ -71,7 +71,8 @@ def _run(argv: Sequence[str]) -> None:
       if other.space.name != values.space or other.test is None:
         raise ValueError(f"{other.name} has no test column of {values.space}.")
   job = make_job(values)
-  building.train_chunks(job, devices)
+  with common.memory_errors("lower --batch_size, or the size of the images"):
+    building.train_chunks(job, devices)
   arrays = building.assemble(job)
   building.write_table(job, arrays, list(argv))
   print(f"Wrote {job.output}, its manifest and its timings.")
@@ -168,7 +169,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
   settings = {
     "space": space.name,
     "images": pathlib.Path(values.images).name,
-    "images_sha256": _digest(images.x, images.y),
+    "images_sha256": digest(images.x, images.y),
     "num_seeds": values.num_seeds,
     "num_train": num_train,
     "num_valid": num_valid,
@@ -273,12 +274,13 @@ def _representatives(space: SearchSpace, limit: int) -> np.ndarray:
   return order[:limit] if limit else order
 
 
-def _digest(*arrays: np.ndarray) -> str:
-  digest = hashlib.sha256()
+def digest(*arrays: np.ndarray) -> str:
+  """SHA-256 of shapes, types and contents."""
+  found = hashlib.sha256()
   for array in arrays:
-    digest.update(repr((array.shape, array.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
-  return digest.hexdigest()
+    found.update(repr((array.shape, array.dtype.str)).encode())
+    found.update(np.ascontiguousarray(array).tobytes())
+  return found.hexdigest()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from nagjax import search as search_lib
 from nagjax.algorithms import agnet_steps
 from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import data_directory
+from nagjax.benchmarks import trained
 from nagjax.problem import Constraint
 from nagjax.problem import Problem
 from nagjax.search import driver
@@ -82,7 +83,7 @@ def define_flags() -> flags.FlagValues:
     (flags.DEFINE_string, "variant", "", "Of every algorithm that has it."),
     (flags.DEFINE_multi_string, "set", [], _SET),
     (flags.DEFINE_boolean, "joint", None, _JOINT),
-    (flags.DEFINE_string, "benchmark", "synthetic", "Name; see --list."),
+    (flags.DEFINE_string, "benchmark", trained.SHIPPED, "Name; see --list."),
     (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
     (flags.DEFINE_multi_string, "constraint", [], _CONSTRAINT),
     (flags.DEFINE_string, "prior", None, _PRIOR),

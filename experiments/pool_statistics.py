@@ -47,6 +47,7 @@ from nagjax import files
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import diffusionnag_pool
+from nagjax.benchmarks import trained
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
@@ -376,7 +377,12 @@ def _define_flags() -> flags.FlagValues:
   """This binary's flags, apart from those of other binaries in the process."""
   values = flags.FlagValues()
   plain: list[tuple[Any, str, Any, str]] = [
-    (flags.DEFINE_string, "benchmark", "synthetic", "Name of the benchmark."),
+    (
+      flags.DEFINE_string,
+      "benchmark",
+      trained.SHIPPED,
+      "Name; see search.",
+    ),
     (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
     (flags.DEFINE_string, "objective", None, "Column that guides, or -column."),
     (flags.DEFINE_list, "columns", [], "Columns whose means are printed."),

@@ -44,7 +44,9 @@ from experiments import planning
 from experiments import plots
 from experiments import results
 from experiments import train_top
+from nagjax import registry
 from nagjax import search as search_lib
+from nagjax.benchmarks import trained
 from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
@@ -92,23 +94,31 @@ def _run(argv: Sequence[str]) -> list[Callable[[], None]]:
   common.require_extra("rich", "matplotlib")
   devices = common.start_jax(values.compilation_cache_dir)
   workdir = pathlib.Path(values.workdir)
-  make_task = functools.partial(
-    train_top.make_task,
-    num=values.train_top,
-    images=values.images,
-    preset=values.train_preset,
-  )
-  names = [*results.FILES, train_top.TRAINED]
+
+  def make_task(problem: Problem) -> train_top.Task | None:
+    name = problem.benchmark.name
+    return train_top.make_task(
+      problem.space,
+      values.train_top,
+      values.images,
+      values.train_preset,
+      trained.settings(
+        name.removeprefix(registry.TEST_ACCURACY_PREFIX),
+        directory=values.data_dir,
+      ),
+    )
+
+  names = [*results.FILES, *train_top.written(workdir)]
   prepare = functools.partial(common.prepare_workdir, workdir, names)
   unfinished: list[str] = []
   if values.merge:
     problem, runs = _merge(values)
-    task = make_task(problem.space)
+    task = make_task(problem)
     prepare(overwrite=values.overwrite)
   else:
     plan = planning.make_plan(values)
     problem = plan.problem
-    task = make_task(problem.space)
+    task = make_task(problem)
     prepare(overwrite=values.overwrite)
     runs = run_plan(plan, devices, workdir)
     unfinished += [_place(plan, e) for e in plan.entries if e.search.on_host]
@@ -123,7 +133,12 @@ def _run(argv: Sequence[str]) -> list[Callable[[], None]]:
   if task is None:
     return []
   archs = train_top.best_distinct(founds, problem.space)
-  return [lambda: train_top.train_top(task, problem.space, archs, workdir)]
+
+  def train() -> None:
+    with common.memory_errors("use smaller images, or --train_preset=small"):
+      train_top.train_top(task, problem.space, archs, workdir)
+
+  return [train]
 
 
 def run_plan(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import csv
 import dataclasses
 import pathlib
+import re
 from typing import Any
 from typing import NamedTuple
 
@@ -76,7 +77,11 @@ def best_distinct(
 
 
 def make_task(
-  space: SearchSpace, num: int, images: str | None, preset: str
+  space: SearchSpace,
+  num: int,
+  images: str | None,
+  preset: str,
+  built: dict[str, Any] | None = None,
 ) -> Task | None:
   """Checks everything before the search begins.
 
@@ -85,6 +90,9 @@ def make_task(
     num: how many cells are trained; 0 for none.
     images: `digits` or a file.
     preset: one of `PRESETS`.
+    built: settings of the table that was searched, if `experiments.
+      build_benchmark` made it. Of the same images the same part judges here, so
+      that none that the search chose by does.
 
   Returns:
     The task, or None if nothing is to be trained.
@@ -101,6 +109,9 @@ def make_task(
   recipe, num_channels, num_cells = PRESETS[preset]
   labelled = build_benchmark.read_images(images)
   num_train, num_valid = images_lib.default_sizes(len(labelled.y))
+  digest = build_benchmark.digest(labelled.x, labelled.y)
+  if built is not None and built["images_sha256"] == digest:
+    num_train, num_valid = built["num_train"], built["num_valid"]
   height, width, channels = labelled.x.shape[1:]
   with common.user_errors("--images: "):
     config = cells.Config(
@@ -110,7 +121,7 @@ def make_task(
       num_cells=num_cells,
     )
     prepared = images_lib.split(
-      jax.random.key(0),
+      jax.random.key(build_benchmark.SPLIT_SEED),
       labelled,
       num_train=num_train,
       num_valid=num_valid,
@@ -120,10 +131,17 @@ def make_task(
   return Task(prepared, config, recipe, num)
 
 
+def written(workdir: pathlib.Path) -> list[str]:
+  """Names of the files there that an earlier training wrote."""
+  pattern = re.compile(re.escape(NETWORK).replace(r"\{\}", r"\d+"))
+  names = [path.name for path in workdir.glob("*")]
+  return sorted(n for n in names if n == TRAINED or pattern.fullmatch(n))
+
+
 def remove(workdir: pathlib.Path) -> None:
   """Removes what an earlier training wrote: it is not of this search."""
-  for path in (workdir / TRAINED, *workdir.glob(NETWORK.format("*"))):
-    path.unlink(missing_ok=True)
+  for name in written(workdir):
+    (workdir / name).unlink()
 
 
 def train_top(
@@ -131,6 +149,7 @@ def train_top(
 ) -> None:
   """Trains the first cells, saves the networks, prints and writes a table.
 
+  The table is written again after each cell, so that an interruption loses one.
   Trainings that diverge are counted and left out; a cell of which all do has no
   accuracy and no network.
 
@@ -151,7 +170,7 @@ def train_top(
   split = task.images.split
 
   @jax.jit
-  def fit(key, arch):
+  def fit(key, arch, split):
     model = train.fit(key, arch, split.train, task.config, task.recipe)
     return model, train.evaluate(model, arch, split.test)
 
@@ -160,7 +179,7 @@ def train_top(
     name = space.to_string(arch.tolist())
     print(f"Training {rank} of {min(task.num, len(archs))}: {name}", flush=True)
     runs = {
-      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch)))
+      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), split))
       for seed in SEEDS
     }
     good = {
@@ -179,6 +198,7 @@ def train_top(
       }
     )
     if not good:
+      _write(workdir / TRAINED, rows)
       print(f"  all {len(SEEDS)} trainings diverged")
       continue
     seed, (model, accuracy) = next(iter(good.items()))
@@ -195,8 +215,8 @@ def train_top(
       },
     )
     store.save(workdir / NETWORK.format(rank), network)
+    _write(workdir / TRAINED, rows)
     print(_line(rows[-1]))
-  _write(workdir / TRAINED, rows)
 
 
 def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:

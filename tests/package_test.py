@@ -33,7 +33,7 @@ for name in sys.argv[2:]:
 heavy = {"torch", "matplotlib", "sklearn", "xgboost"} & set(sys.modules)
 assert not heavy, heavy
 problem = nagjax.Problem(nagjax.make_benchmark("synthetic"))
-print(problem.optimum()[0])
+print(problem.optimum()[0], nagjax.make_benchmark("digits").name)
 """
 
 
@@ -78,6 +78,7 @@ class WheelTest(parameterized.TestCase):
       with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
       self.assertIn("nagjax/py.typed", names)
+      self.assertIn("nagjax/benchmarks/data/digits.manifest.json", names)
       for path in [*(ROOT / "nagjax").rglob("*.py")]:
         self.assertIn(path.relative_to(ROOT).as_posix(), names)
       self.assertFalse([n for n in names if n.startswith("tests")])
@@ -91,7 +92,7 @@ class WheelTest(parameterized.TestCase):
         text=True,
         timeout=300,
       )
-      self.assertEqual(result.stdout.strip(), "94.0", result.stderr)
+      self.assertEqual(result.stdout, "94.0 digits\n", result.stderr)
 
 
 class SurfaceTest(parameterized.TestCase):

@@ -17,12 +17,18 @@ A file holds, one row an architecture:
 
 The objective is the mean probability of the true class, in percent: it ranks
 like the accuracy, and repeats better from seed to seed, because it is smooth.
+
+One such table ships, `digits`: the cells of NAS-Bench-201, trained on the
+digits of scikit-learn with clutter; `data/digits.manifest.json` tells how.
 """
 
+import contextlib
 import functools
+import importlib.resources
 import json
 import os
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +49,23 @@ VALID_PROBABILITY = "valid_probability"
 TEST_PROBABILITY = "test_probability"
 PREFIX = "trained_"
 """Of the files of user-made tables in the data directory."""
+SHIPPED = "digits"
+"""The benchmark of the package's own table."""
+
+
+def digits() -> tabular.Tabular:
+  """Loads the table that ships, see `load`.
+
+  Returns:
+    The benchmark `digits` of the 15,625 cells of NAS-Bench-201.
+  """
+  with _shipped_path() as path:
+    return load(path, name=SHIPPED)
+
+
+def _shipped_path() -> contextlib.AbstractContextManager[pathlib.Path]:
+  folder = importlib.resources.files("nagjax.benchmarks") / "data"
+  return importlib.resources.as_file(folder / f"{SHIPPED}.npz")
 
 
 def load_trained(
@@ -52,6 +75,27 @@ def load_trained(
   root = base.data_directory(directory)
   path = _tables(root).get(data_set, root / f"{PREFIX}{data_set}.npz")
   return load(path, name=f"trained/{data_set}")
+
+
+def settings(
+  name: str, *, directory: str | os.PathLike[str] | None = None
+) -> dict[str, Any] | None:
+  """How the table of a benchmark was built; None if it is no such table.
+
+  Args:
+    name: of the benchmark, `digits` or `trained/<data set>`.
+    directory: of the data, see `base.data_directory`.
+  """
+  kind, _, data_set = name.partition("/")
+  if name == SHIPPED:
+    with _shipped_path() as path:
+      header = files.read_arrays(path)["header"]
+  elif kind == "trained" and data_set:
+    path = _tables(base.data_directory(directory))[data_set]
+    header = files.read_arrays(path)["header"]
+  else:
+    return None
+  return json.loads(str(header)).get("settings")
 
 
 def data_sets(directory: str | os.PathLike[str] | None = None) -> list[str]:
@@ -90,9 +134,11 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
   space = nasbench201.nasbench201()
   try:
     arrays = files.read_arrays(path)
-    kind = json.loads(str(arrays["header"]))["kind"]
-    if kind != KIND:
-      raise ValueError(f"its kind is {kind!r}")
+    header = json.loads(str(arrays["header"]))
+    if header["kind"] != KIND:
+      raise ValueError(f"its kind is {header['kind']!r}")
+    if num := header.get("settings", {}).get("num_representatives"):
+      raise ValueError(f"a trial with {num} representatives has not all cells")
     order = tabular.order_by_index(space, arrays["ops"])
     works = ~arrays["failed"][order]
     metrics = {
@@ -101,7 +147,7 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
     costs = {key: arrays[key][order] for key in ("params_m", "flops_m")}
   except (ValueError, KeyError, IndexError, TypeError) as error:
     raise ValueError(
-      f"{path} is no table of experiments.build_benchmark ({error})."
+      f"{path} is no complete table of experiments.build_benchmark ({error})."
     ) from error
   for key in (VALID_PROBABILITY, TEST_PROBABILITY):
     metrics[key] *= 100.0

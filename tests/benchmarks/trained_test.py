@@ -1,16 +1,25 @@
 """Tests of nagjax.benchmarks.trained."""
 
+import hashlib
+import importlib.resources
 import json
+import os
 import pathlib
 import tempfile
 
 from absl.testing import absltest
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from experiments import build_benchmark
 from nagjax import registry
+from nagjax import statistics
+from nagjax.benchmarks import tabular
 from nagjax.benchmarks import trained
 from nagjax.spaces import nasbench201
+from tests import data
+from tests.experiments import runs
 
 NUM = 15_625
 
@@ -77,6 +86,16 @@ class LoadTest(absltest.TestCase):
     with self.assertRaisesRegex(FileNotFoundError, "trained_x.npz"):
       trained.load_trained("x", directory=folder)
 
+  def test_settings(self):
+    """Oracle: the header; other benchmarks have none."""
+    folder, built = self.path.parent, {"num_train": 3}
+    header = json.dumps({"kind": trained.KIND, "settings": built})
+    np.savez(self.path, **(make_arrays() | {"header": header}))
+    found = trained.settings("trained/my-photos", directory=folder)
+    self.assertEqual(found, built)
+    for name in ("synthetic", "nasbench201/cifar10", "trained/"):
+      self.assertIsNone(trained.settings(name, directory=folder))
+
   def test_missing_incomplete_and_foreign_files(self):
     """Oracle: the message."""
     with self.assertRaisesRegex(FileNotFoundError, "build_benchmark"):
@@ -86,14 +105,107 @@ class LoadTest(absltest.TestCase):
     with self.assertRaisesRegex(ValueError, "each of the 15625 cells once"):
       trained.load(self.path, name="x")
     np.savez(self.path, ops=arrays["ops"])
-    with self.assertRaisesRegex(ValueError, "no table"):
+    with self.assertRaisesRegex(ValueError, "no complete table"):
       trained.load(self.path, name="x")
     np.savez(self.path, **(arrays | {"header": json.dumps({"kind": "other"})}))
     with self.assertRaisesRegex(ValueError, "its kind is 'other'"):
       trained.load(self.path, name="x")
+    trial = {"kind": trained.KIND, "settings": {"num_representatives": 64}}
+    np.savez(self.path, **(arrays | {"header": json.dumps(trial)}))
+    with self.assertRaisesRegex(ValueError, "a trial with 64 representatives"):
+      trained.load(self.path, name="x")
     self.path.write_bytes(b"nothing")
     with self.assertRaisesRegex(ValueError, "not a readable"):
       trained.load(self.path, name="x")
+
+
+class DigitsTest(absltest.TestCase):
+  """The table that ships."""
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    folder = importlib.resources.files("nagjax.benchmarks") / "data"
+    cls.content = (folder / "digits.npz").read_bytes()
+    cls.manifest = json.loads((folder / "digits.manifest.json").read_text())
+    with importlib.resources.as_file(folder / "digits.npz") as path:
+      with np.load(path, allow_pickle=False) as file:
+        cls.arrays = dict(file)
+
+  def test_the_file_is_the_manifest_s(self):
+    """Oracle: the checksum; the settings that the file itself names; 2 MB."""
+    digest = hashlib.sha256(self.content).hexdigest()
+    self.assertEqual(self.manifest["sha256"], digest)
+    self.assertLessEqual(len(self.content), 2e6)
+    header = json.loads(str(self.arrays["header"]))
+    self.assertEqual(self.manifest["settings"], header["settings"])
+    self.assertEqual(trained.settings("digits"), header["settings"])
+    for word in self.manifest["command"]:
+      value = word.partition("=")[2] or word
+      self.assertFalse(os.path.isabs(value), word)
+
+  def test_every_class_was_trained(self):
+    """Oracle: the 6,466 classes of the space; isomorphic cells are equal."""
+    ops = jnp.asarray(self.arrays["ops"], jnp.int32)
+    space = nasbench201.nasbench201()
+    isomorph = np.asarray(space.index(space.canonicalise(ops)))
+    np.testing.assert_array_equal(self.arrays["isomorph"], isomorph)
+    _, first, copies = np.unique(
+      isomorph, return_index=True, return_inverse=True
+    )
+    self.assertLen(first, 6466)
+    for name in trained.METRICS:
+      column = self.arrays[name]
+      np.testing.assert_array_equal(column, column[first][copies], name)
+      self.assertTrue(np.isfinite(column).all(), name)
+
+  def test_the_objective_repeats(self):
+    """Oracle: the demanded reliability of the mean, over the better half."""
+    values = self.arrays[trained.VALID_PROBABILITY]
+    mean = values.mean(axis=1)
+    better = values[mean >= np.median(mean)]
+    self.assertGreaterEqual(statistics.reliability(better), 0.65)
+
+  @data.needs_table("nb201.npz")
+  def test_it_ranks_like_cifar10(self):
+    """Oracle: the published test accuracies."""
+    table = trained.digits()
+    archs = jnp.asarray(table.space.all_architectures())
+    ours = table.query(archs)[table.objective]
+    theirs = tabular.load_nasbench201("cifar10").report(archs)["test_accuracy"]
+    found = statistics.rank_correlation(ours, theirs)
+    self.assertGreaterEqual(found.spearman, 0.83)
+
+  @pytest.mark.slow
+  def test_the_manifest_s_command_trains_the_same_networks(self):
+    """Oracle: the table, but for rounding, which training makes larger."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    command = self.manifest["command"][3:]
+    code, _, err = runs.run_binary(
+      build_benchmark,
+      *(word for word in command if not word.startswith("--compare")),
+      "--num_representatives=16",
+      "--chunk_size=16",
+      f"--workdir={folder / 'work'}",
+      f"--output={folder / 'again.npz'}",
+    )
+    self.assertEqual(code, 0, err)
+    with np.load(folder / "again.npz") as file:
+      again = dict(file)
+    _, first = np.unique(again["isomorph"], return_index=True)
+    self.assertLen(first, 16)
+    index = nasbench201.nasbench201().index
+    place = {int(i): n for n, i in enumerate(index(self.arrays["ops"]))}
+    rows = [place[int(i)] for i in index(again["ops"][first])]
+    for name in ("params_m", "flops_m"):
+      np.testing.assert_array_equal(
+        again[name][first], self.arrays[name][rows], name
+      )
+    new = again[trained.VALID_PROBABILITY][first]
+    old = self.arrays[trained.VALID_PROBABILITY][rows]
+    self.assertLess(abs(float((new - old).mean())), 0.005)
+    found = statistics.rank_correlation(new.mean(axis=1), old.mean(axis=1))
+    self.assertGreater(found.spearman, 0.85)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,15 @@ class BuildTest(absltest.TestCase):
       self.assertIn(words, err)
       self.assertIn("Delete chunk_00001.npz", err)
     chunk.write_bytes(content)
+    timing = self.folder / "damaged" / "timing_00001.json"
+    for damage in (lambda: timing.write_text('{"chunk": 1}'), timing.unlink):
+      text = timing.read_text()
+      damage()
+      code, _, err = run(*flags)
+      self.assertEqual((code, err.count("\n")), (2, 1), err)
+      self.assertIn("timing_00001.json is missing or damaged", err)
+      self.assertIn("Delete chunk_00001.npz", err)
+      timing.write_text(text)
     (self.folder / "damaged" / building.SETTINGS).unlink()
     code, _, err = run(*flags)
     self.assertEqual((code, err.count("\n")), (2, 1), err)

@@ -7,7 +7,10 @@ from absl.testing import parameterized
 import numpy as np
 
 from experiments import common
+from experiments import search
 from nagjax import search as search_lib
+from nagjax.benchmarks import trained
+from nagjax.problem import Problem
 from nagjax.spaces import nasbench201
 from nagjax.types import Status
 from tests.experiments.runs import FILES
@@ -19,6 +22,7 @@ from tests.experiments.runs import arrays_of
 from tests.experiments.runs import params_m
 from tests.experiments.runs import replay
 from tests.experiments.runs import run
+from tests.experiments.runs import run_binary
 from tests.experiments.runs import summary_of
 from tests.experiments.runs import valid_accuracy
 
@@ -292,6 +296,26 @@ class SearchTest(SearchCase):
     )
     self.assertEqual(entry["config"], {"batch_size": 7})
     self.assertAlmostEqual(entry["optimum_objective"], 15624 / 200, places=4)
+
+  def test_the_default_is_the_table_that_ships(self):
+    """Oracle: EDNAG and the baselines on `digits`, without a data directory."""
+    code, out, err = run_binary(
+      search,
+      "--num_seeds=2",
+      "--budget=60",
+      "--data_dir=/nonexistent",
+      f"--workdir={self.workdir}",
+    )
+    self.assertEqual(code, 0, err)
+    summary = summary_of(self.workdir)
+    names = "ednag local_search regularized_evolution random".split()
+    self.assertEqual([entry["algorithm"] for entry in summary], names)
+    best, *_ = Problem(trained.digits()).optimum()
+    for entry in summary:
+      self.assertIn(entry["algorithm"], out)
+      self.assertEqual(entry["benchmark"], "digits")
+      self.assertEqual(entry["objective"], "valid_probability (%)")
+      self.assertAlmostEqual(entry["optimum_objective"], float(best), places=4)
 
   def test_overwrite(self):
     """Oracle: results stay as they are unless it is asked for."""

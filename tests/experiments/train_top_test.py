@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import pathlib
 import tempfile
 from unittest import mock
@@ -12,9 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import build_benchmark
 from experiments import results
 from experiments import train_top
 from nagjax.candidates import cells
+from nagjax.candidates import images
 from nagjax.candidates import store
 from nagjax.candidates import train
 from nagjax.spaces import nasbench201
@@ -78,18 +81,23 @@ class TrainTopTest(absltest.TestCase):
     folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
     write_images(folder / "images.npz")
     (folder / "network_7.npz").write_bytes(b"old")
-    code, out, err = runs.run(
+    (folder / "network_best.npz").write_bytes(b"the user's")
+    flags = [
       "--algorithm=random",
       "--num_seeds=2",
       "--budget=20",
       f"--workdir={folder}",
       "--train_top=1",
       f"--images={folder / 'images.npz'}",
-    )
+    ]
+    code, _, err = runs.run(*flags)
+    self.assertEqual(code, 2)
+    self.assertIn("holds network_7.npz", err)
+    code, out, err = runs.run(*flags, "--overwrite")
     self.assertEqual(code, 0, err)
     self.assertLess(out.index("Wrote summary.json"), out.index("Training 1"))
-    networks = [path.name for path in folder.glob("network_*")]
-    self.assertEqual(networks, ["network_1.npz"])
+    networks = sorted(path.name for path in folder.glob("network_*"))
+    self.assertEqual(networks, ["network_1.npz", "network_best.npz"])
     with open(folder / "trained.csv", newline="") as file:
       (row,) = csv.DictReader(file)
     self.assertEqual((row["num_seeds"], row["num_failed"]), ("3", "0"))
@@ -149,6 +157,61 @@ class TrainTopTest(absltest.TestCase):
       else:
         self.assertEqual((row["test_accuracy_mean"], row["network"]), ("", ""))
         self.assertEmpty(list(folder.glob("network_*")))
+
+  def test_an_interruption_loses_one_cell(self):
+    """Oracle: the row and the network of the first cell."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    write_images(folder / "images.npz")
+    space = nasbench201.nasbench201()
+    with mock.patch.object(train_top, "PRESETS", TINY):
+      task = train_top.make_task(space, 2, folder / "images.npz", "small")
+    archs = np.asarray([[3] * 6, [2] * 6], np.int32)
+    save = store.save
+
+    def save_first(path, network):
+      if path.name != "network_1.npz":
+        raise KeyboardInterrupt
+      save(path, network)
+
+    with (
+      mock.patch.object(store, "save", save_first),
+      self.assertRaises(KeyboardInterrupt),
+    ):
+      train_top.train_top(task, space, archs, folder)
+    with open(folder / "trained.csv", newline="") as file:
+      (row,) = csv.DictReader(file)
+    self.assertEqual(row["architecture"], space.to_string([3] * 6))
+    self.assertTrue((folder / "network_1.npz").exists())
+
+
+class TaskTest(absltest.TestCase):
+  def test_no_image_that_the_search_chose_by_judges(self):
+    """Oracle: the parts of the table, by their images; others of other data."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    x, y = write_images(folder / "images.npz")
+    space = nasbench201.nasbench201()
+    found = images.check(x, y)
+    built = {
+      "images_sha256": build_benchmark.digest(*found),
+      "num_train": 40,
+      "num_valid": 30,
+    }
+    parts = images.split(
+      jax.random.key(build_benchmark.SPLIT_SEED),
+      found,
+      num_train=40,
+      num_valid=30,
+      recipe=train.SMALL,
+      num_views=0,
+    ).split
+    make = functools.partial(
+      train_top.make_task, space, 1, folder / "images.npz", "small"
+    )
+    split = make(built).images.split
+    np.testing.assert_array_equal(split.test.x, parts.test.x)
+    np.testing.assert_array_equal(split.train.x, parts.train.x)
+    for other in (None, built | {"images_sha256": "another"}):
+      self.assertLen(make(other).images.split.test.y, 16)
 
 
 class BestDistinctTest(absltest.TestCase):
