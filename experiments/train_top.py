@@ -220,7 +220,7 @@ def train_top(
 
 
 def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
-  """Mean and 95 % interval; "" for what is not known."""
+  """Mean and 95 % interval, within 0 to 100 %; "" for what is not known."""
   mean: float | str = ""
   low: float | str = ""
   high: float | str = ""
@@ -228,7 +228,7 @@ def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
     mean = float(np.mean(accuracies))
   if len(accuracies) > 1:
     interval = statistics.mean_interval(np.asarray(accuracies))
-    low, high = float(interval.low), float(interval.high)
+    low, high = max(0.0, interval.low), min(100.0, interval.high)
   return {
     "test_accuracy_mean": mean,
     "test_accuracy_low": low,
