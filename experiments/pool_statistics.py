@@ -377,12 +377,7 @@ def _define_flags() -> flags.FlagValues:
   """This binary's flags, apart from those of other binaries in the process."""
   values = flags.FlagValues()
   plain: list[tuple[Any, str, Any, str]] = [
-    (
-      flags.DEFINE_string,
-      "benchmark",
-      trained.SHIPPED,
-      "Name; see search.",
-    ),
+    (flags.DEFINE_string, "benchmark", trained.SHIPPED, "Name; see search."),
     (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
     (flags.DEFINE_string, "objective", None, "Column that guides, or -column."),
     (flags.DEFINE_list, "columns", [], "Columns whose means are printed."),

@@ -96,16 +96,15 @@ def _run(argv: Sequence[str]) -> list[Callable[[], None]]:
   workdir = pathlib.Path(values.workdir)
 
   def make_task(problem: Problem) -> train_top.Task | None:
-    name = problem.benchmark.name
+    if not values.train_top:
+      return None
+    name = problem.benchmark.name.removeprefix(registry.TEST_ACCURACY_PREFIX)
     return train_top.make_task(
       problem.space,
       values.train_top,
       values.images,
       values.train_preset,
-      trained.settings(
-        name.removeprefix(registry.TEST_ACCURACY_PREFIX),
-        directory=values.data_dir,
-      ),
+      trained.settings(name, directory=values.data_dir),
     )
 
   names = [*results.FILES, *train_top.written(workdir)]

@@ -82,26 +82,21 @@ def make_task(
   images: str | None,
   preset: str,
   built: dict[str, Any] | None = None,
-) -> Task | None:
+) -> Task:
   """Checks everything before the search begins.
 
   Args:
     space: of the search.
-    num: how many cells are trained; 0 for none.
+    num: how many cells are trained, at least one.
     images: `digits` or a file.
     preset: one of `PRESETS`.
     built: settings of the table that was searched, if `experiments.
       build_benchmark` made it. Of the same images the same part judges here, so
       that none that the search chose by does.
 
-  Returns:
-    The task, or None if nothing is to be trained.
-
   Raises:
     UsageError: if anything is wrong.
   """
-  if num == 0:
-    return None
   if space.name != "nasbench201":
     raise common.UsageError(f"--train_top: no networks for {space.name}.")
   if images is None:
@@ -109,8 +104,7 @@ def make_task(
   recipe, num_channels, num_cells = PRESETS[preset]
   labelled = build_benchmark.read_images(images)
   num_train, num_valid = images_lib.default_sizes(len(labelled.y))
-  digest = build_benchmark.digest(labelled.x, labelled.y)
-  if built is not None and built["images_sha256"] == digest:
+  if built and built["images_sha256"] == build_benchmark.digest(*labelled):
     num_train, num_valid = built["num_train"], built["num_valid"]
   height, width, channels = labelled.x.shape[1:]
   with common.user_errors("--images: "):
@@ -197,24 +191,21 @@ def train_top(
         "network": NETWORK.format(rank) if good else "",
       }
     )
-    if not good:
-      _write(workdir / TRAINED, rows)
-      print(f"  all {len(SEEDS)} trainings diverged")
-      continue
-    seed, (model, accuracy) = next(iter(good.items()))
-    network = store.Trained(
-      architecture=name,
-      config=task.config,
-      model=model,
-      mean=jnp.asarray(task.images.mean),
-      deviation=jnp.asarray(task.images.deviation),
-      notes={
-        "seed": seed,
-        "test_accuracy": accuracy,
-        "recipe": dataclasses.asdict(task.recipe),
-      },
-    )
-    store.save(workdir / NETWORK.format(rank), network)
+    if good:
+      seed, (model, accuracy) = next(iter(good.items()))
+      network = store.Trained(
+        architecture=name,
+        config=task.config,
+        model=model,
+        mean=jnp.asarray(task.images.mean),
+        deviation=jnp.asarray(task.images.deviation),
+        notes={
+          "seed": seed,
+          "test_accuracy": accuracy,
+          "recipe": dataclasses.asdict(task.recipe),
+        },
+      )
+      store.save(workdir / NETWORK.format(rank), network)
     _write(workdir / TRAINED, rows)
     print(_line(rows[-1]))
 
@@ -237,6 +228,8 @@ def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
 
 
 def _line(row: dict[str, Any]) -> str:
+  if not row["num_seeds"]:
+    return f"  all {row['num_failed']} trainings diverged"
   text = f"  test accuracy {row['test_accuracy_mean']:.2f} %"
   if row["num_seeds"] > 1:
     text += (

@@ -72,9 +72,7 @@ def load_trained(
   data_set: str, *, directory: str | os.PathLike[str] | None = None
 ) -> tabular.Tabular:
   """Loads a table of the data directory by its name there; see `load`."""
-  root = base.data_directory(directory)
-  path = _tables(root).get(data_set, root / f"{PREFIX}{data_set}.npz")
-  return load(path, name=f"trained/{data_set}")
+  return load(_path(data_set, directory), name=f"trained/{data_set}")
 
 
 def settings(
@@ -88,19 +86,27 @@ def settings(
   """
   kind, _, data_set = name.partition("/")
   if name == SHIPPED:
-    with _shipped_path() as path:
-      header = files.read_arrays(path)["header"]
+    place = _shipped_path()
   elif kind == "trained" and data_set:
-    path = _tables(base.data_directory(directory))[data_set]
-    header = files.read_arrays(path)["header"]
+    place = contextlib.nullcontext(_path(data_set, directory))
   else:
     return None
+  with place as path:
+    header = files.read_arrays(path)["header"]
   return json.loads(str(header)).get("settings")
 
 
 def data_sets(directory: str | os.PathLike[str] | None = None) -> list[str]:
   """Names of the tables in the data directory."""
   return sorted(_tables(base.data_directory(directory)))
+
+
+def _path(
+  data_set: str, directory: str | os.PathLike[str] | None
+) -> pathlib.Path:
+  """Where the table of a data set is, or would be."""
+  root = base.data_directory(directory)
+  return _tables(root).get(data_set, root / f"{PREFIX}{data_set}.npz")
 
 
 def _tables(root: pathlib.Path) -> dict[str, pathlib.Path]:

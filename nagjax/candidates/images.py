@@ -79,10 +79,7 @@ def check(x: np.ndarray, y: np.ndarray) -> Labelled:
     )
   if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
     raise ValueError(f"x must be uint8 or float, got {x.dtype}.")
-  with np.errstate(over="ignore"):  # What float32 cannot hold is infinite.
-    x = x.astype(np.float32)
-  if not np.isfinite(x).all():
-    raise ValueError("x must be finite as float32, got NaN or infinite values.")
+  x = as_float32(x)
   if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
     raise ValueError(
       f"y must be {x.shape[0]} integers, one for each image, got {y.dtype} of "
@@ -101,6 +98,19 @@ def check(x: np.ndarray, y: np.ndarray) -> Labelled:
   if x.max() == x.min():
     raise ValueError("x must not be constant.")
   return Labelled(x, y.astype(np.int32))
+
+
+def as_float32(x: np.ndarray) -> np.ndarray:
+  """Images as `float32`.
+
+  Raises:
+    ValueError: if a pixel is not finite there.
+  """
+  with np.errstate(over="ignore"):  # What float32 cannot hold is infinite.
+    x = x.astype(np.float32)
+  if not np.isfinite(x).all():
+    raise ValueError("x must be finite as float32, got NaN or infinite values.")
+  return x
 
 
 def default_sizes(num: int) -> tuple[int, int]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from nagjax.candidates import cells
 from nagjax.candidates import darts_scores
+from nagjax.candidates import images as images_lib
 from nagjax.candidates import zerocost as scores
 from nagjax.candidates.train import Images
 from nagjax.spaces import darts
@@ -203,10 +204,7 @@ def zerocost(
     config = _default_config(space, images)
   if images is None:
     images = synthetic_images(config, space.num_images)
-  _check(images, config)
-  images = Images(
-    jnp.asarray(images.x, jnp.float32), jnp.asarray(images.y, jnp.int32)
-  )
+  images = _check(images, config)
   return ZeroCost(
     key=key,
     images=images,
@@ -279,8 +277,12 @@ _SPACES = {
 }
 
 
-def _check(images: Images, config: Config) -> None:
-  """Raises ValueError if a batch is none that the network can be scored by."""
+def _check(images: Images, config: Config) -> Images:
+  """The batch as arrays, if the network can be scored by it.
+
+  Raises:
+    ValueError: if it cannot.
+  """
   x, y = np.asarray(images.x), np.asarray(images.y)
   if x.shape[1:] != config.image_shape or y.ndim != 1:
     raise ValueError(
@@ -292,10 +294,7 @@ def _check(images: Images, config: Config) -> None:
       "There must be a label for each image and at least two images, got "
       f"{len(x)} images and {len(y)} labels."
     )
-  with np.errstate(over="ignore"):  # What float32 cannot hold is infinite.
-    x = x.astype(np.float32)
-  if not np.isfinite(x).all():
-    raise ValueError("images must be finite, got NaN or infinite values.")
+  x = images_lib.as_float32(x)
   if not np.issubdtype(y.dtype, np.integer):
     raise ValueError(f"labels must be integers, got {y.dtype}.")
   if y.min() < 0 or y.max() >= config.num_classes:
@@ -303,6 +302,7 @@ def _check(images: Images, config: Config) -> None:
       f"labels must be from 0 to {config.num_classes - 1}, got {y.min()} to "
       f"{y.max()}."
     )
+  return Images(jnp.asarray(x), jnp.asarray(y, jnp.int32))
 
 
 def _default_config(space: _Space, images: Images | None) -> Config:

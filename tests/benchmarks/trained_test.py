@@ -168,7 +168,7 @@ class DigitsTest(absltest.TestCase):
 
   @data.needs_table("nb201.npz")
   def test_it_ranks_like_cifar10(self):
-    """Oracle: the published test accuracies."""
+    """Oracle: the published test accuracies; .85 was aimed at."""
     table = trained.digits()
     archs = jnp.asarray(table.space.all_architectures())
     ours = table.query(archs)[table.objective]

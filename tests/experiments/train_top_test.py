@@ -39,6 +39,15 @@ def write_images(path):
   return x, y
 
 
+def tiny_task(folder, num):
+  """Trainings of `num` cells on the two classes."""
+  write_images(folder / "images.npz")
+  with mock.patch.object(train_top, "PRESETS", TINY):
+    return train_top.make_task(
+      nasbench201.nasbench201(), num, folder / "images.npz", "small"
+    )
+
+
 class TrainTopTest(absltest.TestCase):
   @mock.patch.object(train_top, "PRESETS", TINY)
   def test_after_a_merge(self):
@@ -122,10 +131,8 @@ class TrainTopTest(absltest.TestCase):
   def test_divergence_is_recorded(self):
     """Oracle: trainings made to fail; one of three, then all."""
     folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
-    write_images(folder / "images.npz")
     space = nasbench201.nasbench201()
-    with mock.patch.object(train_top, "PRESETS", TINY):
-      task = train_top.make_task(space, 1, folder / "images.npz", "small")
+    task = tiny_task(folder, 1)
     for bad in ((777,), train_top.SEEDS):
 
       def some_fail(key, arch, images, config, recipe, bad=bad):
@@ -161,10 +168,8 @@ class TrainTopTest(absltest.TestCase):
   def test_an_interruption_loses_one_cell(self):
     """Oracle: the row and the network of the first cell."""
     folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
-    write_images(folder / "images.npz")
     space = nasbench201.nasbench201()
-    with mock.patch.object(train_top, "PRESETS", TINY):
-      task = train_top.make_task(space, 2, folder / "images.npz", "small")
+    task = tiny_task(folder, 2)
     archs = np.asarray([[3] * 6, [2] * 6], np.int32)
     save = store.save
 
