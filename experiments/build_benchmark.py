@@ -198,7 +198,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
   )
 
 
-def read_images(name: str) -> images_lib.Labelled:
+def read_images(name: str) -> images_lib.Labeled:
   """Reads scikit-learn's digits, or a file.
 
   Raises:
@@ -269,7 +269,7 @@ def describe(
 def _representatives(space: SearchSpace, limit: int) -> np.ndarray:
   """Indices of the representatives in a random order, the first `limit`."""
   archs = jnp.asarray(space.all_architectures())
-  found = np.unique(np.asarray(space.index(space.canonicalise(archs))))
+  found = np.unique(np.asarray(space.index(space.canonicalize(archs))))
   order = np.random.default_rng(ORDER_SEED).permutation(found)
   return order[:limit] if limit else order
 

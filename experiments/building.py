@@ -110,7 +110,7 @@ def assemble(job: Job) -> dict[str, np.ndarray]:
   joined = {name: column[order] for name, column in joined.items()}
   archs = job.space.all_architectures()
   representative = np.asarray(
-    job.space.index(job.space.canonicalise(jnp.asarray(archs)))
+    job.space.index(job.space.canonicalize(jnp.asarray(archs)))
   )
   rows = np.flatnonzero(np.isin(representative, joined["index"]))
   source = np.searchsorted(joined["index"], representative[rows])

@@ -30,7 +30,7 @@ Boosted trees become a surrogate benchmark; the predictions of several models
 are averaged. By default they are those of NAS-Bench-301, whose ten models are
 pickles: load each with its library and save it by Booster.save_model. Other
 trees need --space, --encoding (what they read) and --objective (what they
-predict, maximised; in percent if it is the default, valid_accuracy). How well
+predict, maximized; in percent if it is the default, valid_accuracy). How well
 they predict is not known here, and no predictions of the library guard the
 file.
 
@@ -311,7 +311,7 @@ def _define_flags() -> flags.FlagValues:
   flags.DEFINE_string(
     "objective",
     None,
-    "xgboost, lightgbm: name of what the trees predict, maximised;"
+    "xgboost, lightgbm: name of what the trees predict, maximized;"
     f" {_VALID_ACCURACY} unless given.",
     flag_values=values,
   )

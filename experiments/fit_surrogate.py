@@ -66,7 +66,7 @@ class Rows(NamedTuple):
 
   Attributes:
     archs: `int32[n, L]`.
-    values: `float64[n]`, maximised; NaN where the evaluation failed.
+    values: `float64[n]`, maximized; NaN where the evaluation failed.
     objective: name of the values.
     unit: their unit.
   """
@@ -204,7 +204,7 @@ def read_rows(values: flags.FlagValues, space: SearchSpace) -> Rows:
     read = _READERS[pathlib.Path(values.source).suffix]
     rows = read(values.source, space, values.column)
   finite = np.isfinite(rows.values)
-  same = space.canonicalise(jnp.asarray(rows.archs))
+  same = space.canonicalize(jnp.asarray(rows.archs))
   keys = np.asarray(space.keys(same))[finite]
   _, first, group = np.unique(
     keys, axis=0, return_index=True, return_inverse=True

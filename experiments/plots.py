@@ -23,9 +23,9 @@ from nagjax.problem import Problem
 NUM_ARCHITECTURES = 100
 """Rows of `architectures.csv` for each algorithm."""
 
-# Okabe and Ito's colours, told apart by every kind of colour vision, with line
-# styles for print in grey.
-_COLOURS = (
+# Okabe and Ito's colors, told apart by every kind of color vision, with line
+# styles for print in gray.
+_ColorS = (
   "#0072B2",
   "#D55E00",
   "#009E73",
@@ -154,7 +154,7 @@ def draw_curves(
     path: the file to write.
     curves: one for each algorithm.
     caption: what was run.
-    objective: name and unit of what is maximised.
+    objective: name and unit of what is maximized.
     optimum: the best feasible row; with it the first panel shows the regret.
   """
   import matplotlib as mpl
@@ -167,15 +167,15 @@ def draw_curves(
       figsize=(8.0 if known else 5.0, 3.7), layout="constrained"
     )
     panels = canvas.subplots(1, 1 + known, squeeze=False)[0]
-    for curve, colour, style in zip(curves, *_looks(len(curves)), strict=True):
+    for curve, color, style in zip(curves, *_looks(len(curves)), strict=True):
       mean, low, high = _mean_curve(curve.best, optimum)
       queries = np.arange(1, len(mean) + 1)
-      panels[0].plot(queries, mean, color=colour, ls=style, label=curve.name)
+      panels[0].plot(queries, mean, color=color, ls=style, label=curve.name)
       panels[0].fill_between(
-        queries, low, high, color=colour, alpha=0.15, linewidth=0
+        queries, low, high, color=color, alpha=0.15, linewidth=0
       )
       if curve.reached is not None:
-        panels[1].plot(queries, curve.reached, color=colour, ls=style)
+        panels[1].plot(queries, curve.reached, color=color, ls=style)
     if known:
       panels[0].set_title("Mean regret to the optimum, 95 % interval")
       panels[0].set_ylabel(f"regret in {objective}")
@@ -209,7 +209,7 @@ def draw_pareto(
     path: the file to write.
     clouds: for each limited column, one for each algorithm in turn.
     caption: what was run.
-    objective: name and unit of what is maximised.
+    objective: name and unit of what is maximized.
   """
   import matplotlib as mpl
   from matplotlib import figure
@@ -315,8 +315,8 @@ def _shares_shown(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _looks(num: int) -> tuple[list, list]:
-  places = [i % len(_COLOURS) for i in range(num)]
-  return [_COLOURS[i] for i in places], [_STYLES[i] for i in places]
+  places = [i % len(_ColorS) for i in range(num)]
+  return [_ColorS[i] for i in places], [_STYLES[i] for i in places]
 
 
 def _mean_curve(
@@ -380,15 +380,15 @@ def _cost_limits(clouds: Sequence[Cloud], column: str) -> tuple[float, float]:
 
 
 def _draw_cloud(panel, cloud: Cloud) -> None:
-  for chosen, colour, alpha, label in (
+  for chosen, color, alpha, label in (
     (~cloud.feasible, _GREY, 0.4, "infeasible"),
-    (cloud.feasible, _COLOURS[0], 0.6, "feasible"),
+    (cloud.feasible, _ColorS[0], 0.6, "feasible"),
   ):
     panel.plot(
       cloud.cost[chosen],
       cloud.objective[chosen],
       ".",
-      color=colour,
+      color=color,
       alpha=alpha,
       markersize=3.5,
       markeredgewidth=0,
@@ -400,7 +400,7 @@ def _draw_cloud(panel, cloud: Cloud) -> None:
     [*cloud.cost[front], *[cloud.limit] * len(best)],
     cloud.objective[np.append(front, best)],
     where="post",
-    color=_COLOURS[1],
+    color=_ColorS[1],
     label="feasible front",
   )
   panel.axvline(
@@ -410,7 +410,7 @@ def _draw_cloud(panel, cloud: Cloud) -> None:
     cloud.cost[best],
     cloud.objective[best],
     "*",
-    color=_COLOURS[4],
+    color=_ColorS[4],
     markeredgecolor="black",
     markersize=11,
     label="best feasible",

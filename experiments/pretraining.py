@@ -53,7 +53,7 @@ class Job(NamedTuple):
     space: what is generated.
     sample_fn: gives targets.
     targets: `int32[M, L]` all of them, or None for the whole space.
-    config: of the optimiser.
+    config: of the optimizer.
     key: from which all is drawn.
     batch_size: targets of a step.
     chunk_size: steps of a chunk.

@@ -192,7 +192,7 @@ def by_parts(fn: Callable[[jax.Array], Any], archs: np.ndarray) -> Any:
   return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def summarise(
+def summarize(
   record: Record,
   trace: Trace,
   found: Found,

@@ -70,19 +70,19 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def read_batch(name: str, num: int) -> train.Images:
-  """Random images, normalised by channel.
+  """Random images, normalized by channel.
 
   Raises:
     UsageError: if the images are refused.
     ValueError: if there are fewer.
   """
-  labelled = build_benchmark.read_images(name)
-  if len(labelled.y) < num:
+  labeled = build_benchmark.read_images(name)
+  if len(labeled.y) < num:
     raise ValueError(
-      f"--num_images must be at most {len(labelled.y)}, got {num}."
+      f"--num_images must be at most {len(labeled.y)}, got {num}."
     )
-  chosen = np.random.default_rng(0).permutation(len(labelled.y))[:num]
-  x, y = labelled.x[chosen], labelled.y[chosen]
+  chosen = np.random.default_rng(0).permutation(len(labeled.y))[:num]
+  x, y = labeled.x[chosen], labeled.y[chosen]
   deviation = x.std(axis=(0, 1, 2))
   x = (x - x.mean(axis=(0, 1, 2))) / np.where(deviation > 0, deviation, 1)
   return train.Images(jnp.asarray(x), jnp.asarray(y))

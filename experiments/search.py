@@ -272,7 +272,7 @@ def _write(
   optimum = results.optimum_of(problem)
   founds = {r.name: results.distinct_rows(t, benchmark) for r, t in runs}
   summaries = [
-    results.summarise(r, t, founds[r.name], benchmark, optimum) for r, t in runs
+    results.summarize(r, t, founds[r.name], benchmark, optimum) for r, t in runs
   ]
   record = runs[0][0]
   caption = plots.caption_of([r for r, _ in runs])

@@ -48,7 +48,7 @@ class Task(NamedTuple):
   """What `train_top` needs, checked.
 
   Attributes:
-    images: normalised and divided.
+    images: normalized and divided.
     config: the network around the cells.
     recipe: how they are trained.
     num: how many cells are trained.
@@ -71,7 +71,7 @@ def best_distinct(
   archs = np.concatenate([found.archs for found in founds])[feasible]
   objective = np.concatenate([found.objective for found in founds])[feasible]
   archs = archs[np.argsort(-objective, kind="stable")]
-  canonical = np.asarray(space.canonicalise(jnp.asarray(archs)))
+  canonical = np.asarray(space.canonicalize(jnp.asarray(archs)))
   _, first = np.unique(canonical, axis=0, return_index=True)
   return archs[np.sort(first)]
 
@@ -102,21 +102,21 @@ def make_task(
   if images is None:
     raise common.UsageError("--train_top needs --images=digits or a .npz file.")
   recipe, num_channels, num_cells = PRESETS[preset]
-  labelled = build_benchmark.read_images(images)
-  num_train, num_valid = images_lib.default_sizes(len(labelled.y))
-  if built and built["images_sha256"] == build_benchmark.digest(*labelled):
+  labeled = build_benchmark.read_images(images)
+  num_train, num_valid = images_lib.default_sizes(len(labeled.y))
+  if built and built["images_sha256"] == build_benchmark.digest(*labeled):
     num_train, num_valid = built["num_train"], built["num_valid"]
-  height, width, channels = labelled.x.shape[1:]
+  height, width, channels = labeled.x.shape[1:]
   with common.user_errors("--images: "):
     config = cells.Config(
       image_shape=(height, width, channels),
-      num_classes=labelled.num_classes,
+      num_classes=labeled.num_classes,
       num_channels=num_channels,
       num_cells=num_cells,
     )
     prepared = images_lib.split(
       jax.random.key(build_benchmark.SPLIT_SEED),
-      labelled,
+      labeled,
       num_train=num_train,
       num_valid=num_valid,
       recipe=recipe,

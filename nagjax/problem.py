@@ -46,8 +46,8 @@ class Answer(NamedTuple):
   """What a problem says of architectures, before any budget.
 
   Attributes:
-    objective: `f32[B]` scalarised objective, maximised; `-inf` where failed.
-    objectives: `f32[B, M]` single objectives, maximised.
+    objective: `f32[B]` scalarized objective, maximized; `-inf` where failed.
+    objectives: `f32[B, M]` single objectives, maximized.
     violations: `f32[B, C]` relative excess over each limit; `<= 0` is feasible.
     failed: `bool[B]` whether the evaluation has no result.
   """
@@ -58,7 +58,7 @@ class Answer(NamedTuple):
   failed: jax.Array
 
 
-Scalarise = Callable[[jax.Array, jax.Array], jax.Array]
+Scalarize = Callable[[jax.Array, jax.Array], jax.Array]
 """Maps objectives `[B, M]` and violations `[B, C]` to one objective `[B]`."""
 
 
@@ -77,14 +77,14 @@ def feasible_first(objectives: jax.Array, violations: jax.Array) -> jax.Array:
 
 @struct.dataclass
 class Problem:
-  """A benchmark plus the question: objectives, limits and scalarisation.
+  """A benchmark plus the question: objectives, limits and scalarization.
 
   Attributes:
     benchmark: what is asked.
-    objectives: columns of `benchmark.query`, each maximised; the benchmark's
-      own if empty. A leading minus sign minimises a column: `-latency_ms`.
+    objectives: columns of `benchmark.query`, each maximized; the benchmark's
+      own if empty. A leading minus sign minimizes a column: `-latency_ms`.
     constraints: limits on columns of `benchmark.query`.
-    scalarise: makes one objective of several; `feasible_first` by default.
+    scalarize: makes one objective of several; `feasible_first` by default.
   """
 
   benchmark: Benchmark
@@ -92,7 +92,7 @@ class Problem:
   constraints: tuple[Constraint, ...] = struct.field(
     pytree_node=False, default=()
   )
-  scalarise: Scalarise = struct.field(pytree_node=False, default=feasible_first)
+  scalarize: Scalarize = struct.field(pytree_node=False, default=feasible_first)
 
   @property
   def space(self) -> SearchSpace:
@@ -101,7 +101,7 @@ class Problem:
 
   @property
   def objective_names(self) -> tuple[str, ...]:
-    """Columns that are maximised."""
+    """Columns that are maximized."""
     return self.objectives or (self.benchmark.objective,)
 
   def validate(self) -> "Problem":
@@ -140,7 +140,7 @@ class Problem:
     else:
       violations = jnp.zeros((*batch, 0), jnp.float32)
     failed = ~jnp.all(jnp.isfinite(objectives), axis=-1)
-    objective = self.scalarise(objectives, violations)
+    objective = self.scalarize(objectives, violations)
     objective = jnp.where(failed, -jnp.inf, objective)
     return Answer(objective, objectives, violations, failed)
 

@@ -29,7 +29,7 @@ from nagjax.types import Params
 
 TEST_ACCURACY_PREFIX = "search-on-test-accuracy:"
 """Before a benchmark's name: the search reads the test accuracy. Results do not
-generalise; for the reproduction of published numbers only."""
+generalize; for the reproduction of published numbers only."""
 
 
 class Search(NamedTuple):

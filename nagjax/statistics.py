@@ -1,6 +1,6 @@
 """Statistics over seeds: intervals, paired tests, curves, Pareto fronts.
 
-Host side, in float64. Values are maximised and keep the unit they come in; `S`
+Host side, in float64. Values are maximized and keep the unit they come in; `S`
 seeds, `E` evaluations, `Q` queries. `confidence` is a coverage in (0, 1).
 
   >>> mean_interval([1.0, 1.0])
@@ -231,7 +231,7 @@ def regret_curve(
 
 
 def pareto_front(points: ArrayLike) -> np.ndarray:
-  """Returns `bool[N]`: which points no other one dominates (all maximised).
+  """Returns `bool[N]`: which points no other one dominates (all maximized).
 
   Args:
     points: `[N, M]`, M >= 1. Duplicates all stay; rows with NaN never count.
@@ -250,7 +250,7 @@ def pareto_front(points: ArrayLike) -> np.ndarray:
 
 
 def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
-  """Returns the exact volume between reference and points (all maximised).
+  """Returns the exact volume between reference and points (all maximized).
 
   By recursive slicing along the last objective: meant for at most four.
 

@@ -54,9 +54,9 @@ class Evaluation(NamedTuple):
 
   Attributes:
     status: `int8[B]`, members of `Status`.
-    objective: `f32[B]` scalarised objective, maximised; `-inf` where the row
+    objective: `f32[B]` scalarized objective, maximized; `-inf` where the row
       was denied or is invalid.
-    objectives: `f32[B, M]` the objectives before scalarisation, each maximised.
+    objectives: `f32[B, M]` the objectives before scalarization, each maximized.
     violations: `f32[B, C]` constraint violations; `<= 0` is feasible.
   """
 
@@ -90,7 +90,7 @@ class Algorithm(NamedTuple):
 
 
 class Graph(NamedTuple):
-  """A node-labelled directed graph.
+  """A node-labeled directed graph.
 
   Attributes:
     nodes: `f32[..., N, K]` one-hot node labels.

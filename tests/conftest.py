@@ -51,7 +51,7 @@ def _forget_programs():
 def pytest_collection_modifyitems(items):
   """Puts the tests of one registered algorithm side by side, and first.
 
-  They share compiled programs, and workers take neighbours.
+  They share compiled programs, and workers take neighbors.
   """
   marks = [f"_{case['testcase_name']}" for case in registered.ALL]
 

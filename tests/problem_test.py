@@ -53,7 +53,7 @@ class EvaluateTest(parameterized.TestCase):
     self.assertEqual(answer.violations.shape, (NUM, 0))
     self.assertFalse(np.any(answer.failed))
 
-  def test_a_minus_sign_minimises(self):
+  def test_a_minus_sign_minimizes(self):
     """Oracle: the negated column."""
     asked = problem.Problem(synthetic.synthetic(), objectives=("-params_m",))
     answer = asked.evaluate(all_archs())
@@ -61,12 +61,12 @@ class EvaluateTest(parameterized.TestCase):
       answer.objective, -np.asarray(asked.benchmark.queried["params_m"])
     )
 
-  def test_several_objectives_are_scalarised_by_the_callers_function(self):
+  def test_several_objectives_are_scalarized_by_the_callers_function(self):
     """Oracle: NumPy."""
     asked = problem.Problem(
       synthetic.synthetic(),
       objectives=("valid_accuracy", "-params_m"),
-      scalarise=lambda objectives, violations: objectives.sum(-1),
+      scalarize=lambda objectives, violations: objectives.sum(-1),
     )
     answer = jax.jit(lambda p, a: p.evaluate(a))(asked, all_archs())
     queried = {k: np.asarray(v) for k, v in asked.benchmark.queried.items()}

@@ -1,9 +1,9 @@
 """Acquisition functions: what an unseen candidate is worth.
 
 As in the program of DiffusionNAG (An et al., ICLR 2024,
-https://arxiv.org/abs/2305.16943, section 3.4 and Bayesian optimisation), which
+https://arxiv.org/abs/2305.16943, section 3.4 and Bayesian optimization), which
 follows White, Neiswanger and Savani, "BANANAS", AAAI 2021,
-https://arxiv.org/abs/1910.11858, section 3. All are maximised.
+https://arxiv.org/abs/1910.11858, section 3. All are maximized.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,9 @@ slot of a batch; the key is consumed."""
 def moments(predictions: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Mean and deviation (ddof 1) over members, `f32[C]` each."""
   mean = jnp.mean(predictions, axis=0)
-  centred = predictions - mean[None]
+  centered = predictions - mean[None]
   freedom = max(predictions.shape[0] - 1, 1)
-  return mean, jnp.sqrt(jnp.sum(centred**2, axis=0) / freedom)
+  return mean, jnp.sqrt(jnp.sum(centered**2, axis=0) / freedom)
 
 
 def expected_improvement(

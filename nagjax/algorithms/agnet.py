@@ -16,14 +16,14 @@ benchmark: the surrogate learns real graphs instead of generated ones that the
 same latent vectors will not give again, and it learns normal scores of ranks;
 it reads probabilities instead of raw scores, which lie on the scale of real
 graphs, and so its gradient says what to generate more often; several of them
-stand for the uncertainty, and every slot of a batch has its own optimism; a
+stand for the uncertainty, and every slot of a batch has its own optimizm; a
 latent vector is decoded several times, more and more boldly.
 
 Boosted trees may stand for the networks; such a search runs on the host, see
 `agnet_boosted`.
 
 Constraints are further heads of the surrogate. For the retraining architectures
-are ranked by the scalarised objective, in which what is not feasible comes last
+are ranked by the scalarized objective, in which what is not feasible comes last
 (equation 5), or, with `joint`, by the sum of their ranks by objective and by
 violations (equation 4). What is generated is selected by the predicted
 objective, less a penalty for predicted violations, either way.
@@ -52,7 +52,7 @@ from nagjax.networks import generator as generator_lib
 from nagjax.predictors import ensembles
 from nagjax.predictors import fitting
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
 from nagjax.types import Algorithm
@@ -174,7 +174,7 @@ def fit(
 def retrain(
   key: Key,
   state: State,
-  written: LabelledGraphs,
+  written: LabeledGraphs,
   config: Config,
   layout: GraphLayout,
 ) -> retraining.Trained:

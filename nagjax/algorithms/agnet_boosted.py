@@ -39,7 +39,7 @@ from nagjax.generation import retraining
 from nagjax.predictors import boosted
 from nagjax.predictors import ensembles
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
 from nagjax.types import Algorithm
@@ -95,7 +95,7 @@ def agnet_boosted(space: SearchSpace, config: Config) -> Algorithm:
     )
 
   @jax.jit
-  def train(trained: retraining.Trained, targets: LabelledGraphs, z: jax.Array):
+  def train(trained: retraining.Trained, targets: LabeledGraphs, z: jax.Array):
     return retraining.train(network, trained, targets, z, train_config)
 
   @jax.jit
@@ -183,7 +183,7 @@ def agnet_boosted(space: SearchSpace, config: Config) -> Algorithm:
   return Algorithm(init, ask, tell, config.num_initial, config.batch_size)
 
 
-def flat_vectors(written: LabelledGraphs, layout: GraphLayout) -> jax.Array:
+def flat_vectors(written: LabeledGraphs, layout: GraphLayout) -> jax.Array:
   """Graphs as trees read them, `f32[..., C (n T + E)]` of zeros and ones.
 
   For every graph: node types, one-hot, then edges, as a generator writes them.

@@ -19,7 +19,7 @@ from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.predictors import fitting
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
 from nagjax.types import Archs
@@ -60,7 +60,7 @@ class Config:
     num_decodes: graphs drawn from the scores of one latent vector.
     caution: share of the pretrained generator in the scores of the last of
       them; the first has none.
-    boldness: largest optimism of a slot, in deviations of the surrogates.
+    boldness: largest optimizm of a slot, in deviations of the surrogates.
     penalty: of a predicted violation.
     joint: rank by objective and violations together; needs constraints.
     num_constraints: heads of the surrogate besides the objective.
@@ -124,10 +124,10 @@ def on_host(config: Config) -> bool:
 def batches(
   key: Key,
   archive: archive_lib.Archive,
-  written: LabelledGraphs,
+  written: LabeledGraphs,
   config: Config,
   layout: GraphLayout,
-) -> tuple[LabelledGraphs, jax.Array]:
+) -> tuple[LabeledGraphs, jax.Array]:
   """Draws what the generator learns in a round, by rank weights.
 
   Args:
@@ -157,7 +157,7 @@ def batches(
 
 
 def ranked(archive: archive_lib.Archive, config: Config) -> jax.Array:
-  """By what the architectures of an archive are ranked, `f32[M]`, maximised.
+  """By what the architectures of an archive are ranked, `f32[M]`, maximized.
 
   With `joint` and constraints: the negative sum of the ranks by objective and
   by violations, and what is not feasible comes last (equation 4).
@@ -255,7 +255,7 @@ def pick(
   deviation: jax.Array,
   config: Config,
 ) -> Proposal:
-  """The batch: every slot has its own optimism, a slot without any is random.
+  """The batch: every slot has its own optimizm, a slot without any is random.
 
   Args:
     key: random key, consumed.
@@ -269,7 +269,7 @@ def pick(
   chosen, found = choosing.choose(
     jnp.where(allowed, mean, -jnp.inf),
     deviation,
-    choosing.optimism(config.boldness, config.batch_size),
+    choosing.optimizm(config.boldness, config.batch_size),
   )
   random = space.sample(key, config.batch_size)
   archs = jnp.where(found[:, None], archs[chosen], random)

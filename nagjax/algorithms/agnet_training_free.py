@@ -40,7 +40,7 @@ from nagjax.algorithms.choosing import num_rounds as num_rounds
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
 from nagjax.types import Algorithm
@@ -100,7 +100,7 @@ class State(NamedTuple):
 
   Attributes:
     archs: `int32[M, L]` distinct architectures that were evaluated.
-    objectives: `f32[M, K]`, maximised; `-inf` for failures.
+    objectives: `f32[M, K]`, maximized; `-inf` for failures.
     num: `int32[]`.
     best: `int32[L]`, of the lowest sum of ranks; a random one at first. All
       its graphs but one are those of every proposal.
@@ -149,7 +149,7 @@ def agnet_training_free(
       num=jnp.int32(0),
       best=space.sample(key, 1)[0],
       graph=jnp.int32(0),
-      # Every graph has its own optimiser, which rests while others train.
+      # Every graph has its own optimizer, which rests while others train.
       trained=jax.vmap(start)(jax.tree.map(lambda leaf: leaf[:, None], params)),
     )
 
@@ -218,7 +218,7 @@ def sum_of_weights(objectives: jax.Array, used: jax.Array) -> jax.Array:
   """Sums the rank weights of several objectives, `f32[M, K] -> f32[M]`.
 
   Args:
-    objectives: each maximised.
+    objectives: each maximized.
     used: `bool[M]` which rows count; the others have the weight 0.
   """
   weights = jax.vmap(generation.rank_weights, (1, None))(objectives, used)
@@ -327,7 +327,7 @@ def preset(benchmark_name: str, budget: int) -> dict[str, int]:
   }
 
 
-def _searched(written: LabelledGraphs, state: State) -> LabelledGraphs:
+def _searched(written: LabeledGraphs, state: State) -> LabeledGraphs:
   """The graph that is searched for, `[..., C, n] -> [..., 1, n]`."""
   return jax.tree.map(
     lambda leaf: jax.lax.dynamic_index_in_dim(leaf, state.graph, -2), written

@@ -18,8 +18,8 @@ class Archive(NamedTuple):
   Attributes:
     archs: `int32[M, L]`.
     target: `f32[M]` what a surrogate learns: the objective, before it is
-      scalarised if there are constraints; `-inf` for failures.
-    objective: `f32[M]` the scalarised objective.
+      scalarized if there are constraints; `-inf` for failures.
+    objective: `f32[M]` the scalarized objective.
     violations: `f32[M, C]`.
     num: `int32[]`.
   """

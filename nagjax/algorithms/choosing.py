@@ -18,7 +18,7 @@ def choose(
   Args:
     mean: `f32[C]`; `-inf` excludes a candidate.
     deviation: `f32[C]`.
-    beta: `f32[B]` optimism of the slots, in the order in which they choose.
+    beta: `f32[B]` optimizm of the slots, in the order in which they choose.
 
   Returns:
     `int32[B]` candidates and `bool[B]` whether a slot found one.
@@ -32,7 +32,7 @@ def choose(
   return jax.lax.scan(pick, mean, beta)[1]
 
 
-def optimism(boldness: float, batch_size: int) -> jax.Array:
+def optimizm(boldness: float, batch_size: int) -> jax.Array:
   """`beta` of every slot: 0, 1/16, 1/4, 9/16, 1 times the boldness for five.
 
   Most of a batch exploits, whatever the boldness.

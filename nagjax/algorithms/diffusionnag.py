@@ -2,7 +2,7 @@
 
 An et al., "DiffusionNAG: Predictor-guided Neural Architecture Generation with
 Diffusion Models", ICLR 2024, https://arxiv.org/abs/2305.16943. A round of its
-Bayesian optimisation (section 3.4):
+Bayesian optimization (section 3.4):
 
   1. an ensemble of networks is fitted to the evaluations so far;
   2. a predictor of noisy architectures learns from it which architectures are

@@ -111,7 +111,7 @@ class Params(NamedTuple):
     noise: `f32[]` observation noise, in units of the prior variance.
     temperature: `f32[]` of the Bayes estimator, in normal scores.
     final_alpha: `f32[]` share of signal after the last denoising step.
-    beta: `f32[batch_size]` optimism of every slot of a batch.
+    beta: `f32[batch_size]` optimizm of every slot of a batch.
   """
 
   theta: jax.Array
@@ -296,7 +296,7 @@ def params(
     noise=jnp.float32(config.noise),
     temperature=jnp.float32(config.temperature),
     final_alpha=jnp.float32(config.final_alpha),
-    beta=choosing.optimism(config.boldness, config.batch_size),
+    beta=choosing.optimizm(config.boldness, config.batch_size),
   )
 
 
@@ -327,7 +327,7 @@ def _best_distinct(
   """The `num` best candidates without copies, padded by means of `-inf`."""
   mean, order = jax.lax.top_k(mean, min(4 * num, mean.shape[0]))
   archs = archs[order]
-  # Copies have one mean, so they are neighbours in this order.
+  # Copies have one mean, so they are neighbors in this order.
   same = jnp.all(archs[1:] == archs[:-1], axis=-1)
   mean = mean.at[1:].set(jnp.where(same, -jnp.inf, mean[1:]))
   mean, order = jax.lax.top_k(mean, min(num, mean.shape[0]))

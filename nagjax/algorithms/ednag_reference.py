@@ -234,7 +234,7 @@ def denoise(
 ) -> jax.Array:
   """Makes the offspring of one generation.
 
-  Bayes estimate, DDIM step, normalisation, mutation, normalisation.
+  Bayes estimate, DDIM step, normalization, mutation, normalization.
 
   Args:
     x: `[P, D]` population at time `step`.
@@ -260,7 +260,7 @@ def denoise(
   x = samplers.ddim_step(
     x, x0, noise, alpha, alpha_next, noise_scale=config.noise_scale
   )
-  x = denoising.normalise(x)
+  x = denoising.normalize(x)
   first: float = config.first_mutation_index
   rest: float = config.mutation_index
   if all(float(i).is_integer() and i <= 30 for i in (first, rest)):
@@ -273,7 +273,7 @@ def denoise(
     rate=config.mutation_rate,
     index=index,
   )
-  return denoising.normalise(x)
+  return denoising.normalize(x)
 
 
 def select(

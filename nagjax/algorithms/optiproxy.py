@@ -13,7 +13,7 @@ Architecture Search". A round:
 Differs from the paper and its program, because one setting has to serve every
 benchmark and few queries have to suffice: targets are normal scores of the
 ranks, so no constant of a table is needed; several proxies stand for the
-uncertainty, and every group, and every slot of a batch, has its own optimism
+uncertainty, and every group, and every slot of a batch, has its own optimizm
 `mean + beta deviation`; groups start anew in every round, half of them at the
 best architectures so far; edges and operations are relaxed alike, by Gumbel-
 softmax over their options.
@@ -66,9 +66,9 @@ class Config:
     fit_batch_size: rows of a minibatch.
     fit_learning_rate: at the start of a fit.
     rank_weight: factor of the ranking loss.
-    num_groups: relaxed architectures that are optimised, `G`.
-    search_epochs: steps of their optimisation.
-    search_learning_rate: of their optimisation.
+    num_groups: relaxed architectures that are optimized, `G`.
+    search_epochs: steps of their optimization.
+    search_learning_rate: of their optimization.
     interval: steps after which operations and connections take turns.
     num_samples: architectures drawn from every group, `Q`.
     boldness: largest `beta`; groups and slots share out `[0, boldness]`.
@@ -167,7 +167,7 @@ def optiproxy(space: SearchSpace, config: Config | None = None) -> Algorithm:
     chosen, found = choosing.choose(
       jnp.where(allowed, mean, -jnp.inf),
       deviation,
-      choosing.optimism(config.boldness, batch_size),
+      choosing.optimizm(config.boldness, batch_size),
     )
     archs = jnp.where(found[:, None], archs[chosen], random)
     return Proposal(archs, space.is_valid(archs)), state
@@ -213,19 +213,19 @@ def fit(
 def generate(
   key: Key, state: State, space: SearchSpace, config: Config
 ) -> Archs:
-  """Steps 2 and 3: optimises the groups and draws `int32[G Q, L]` from them."""
+  """Steps 2 and 3: optimizes the groups and draws `int32[G Q, L]` from them."""
   network = make_proxy(space, config)
   start_key, epoch_key, draw_key = jax.random.split(key, 3)
   num_groups = config.num_groups
   group = (num_groups, space.num_variables, space.num_options)
-  optimiser = optax.adam(config.search_learning_rate)
+  optimizer = optax.adam(config.search_learning_rate)
   start = latin_hypercube(start_key, num_groups, group[1:])
   num_elites = num_groups // 2
   _, elites = jax.lax.top_k(state.archive.objective, num_elites)
   elite_archs = state.archive.archs[elites]
   start = start.at[:num_elites].add(2.0 * space.one_hot(elite_archs))
-  variables = proxy_search.init(start, space.cardinalities, optimiser)
-  beta = choosing.optimism(config.boldness, num_groups)[
+  variables = proxy_search.init(start, space.cardinalities, optimizer)
+  beta = choosing.optimizm(config.boldness, num_groups)[
     jnp.argsort(jnp.arange(num_groups) % 2, stable=True)
   ]
 
@@ -236,12 +236,12 @@ def generate(
     )
     return mean + beta * deviation
 
-  variables = proxy_search.optimise(
+  variables = proxy_search.optimize(
     variables,
     value,
     jax.random.gumbel(epoch_key, (config.search_epochs, *group)),
     gumbel_lib.linear_temperatures(config.search_epochs),
-    optimiser,
+    optimizer,
     topology=space.topology,
     interval=config.interval,
   )

@@ -41,7 +41,7 @@ class State(NamedTuple):
     objective: `f32[M]`; `-inf` for failures.
     num: `int32[]`.
     initial: `int32[num_initial, L]` what the first rounds propose.
-    proxy: the network and the moments of its optimiser.
+    proxy: the network and the moments of its optimizer.
     groups: the relaxed architectures and theirs.
   """
 
@@ -90,7 +90,7 @@ def optiproxy_reference(
     groups = proxy_search.init(
       config.lower + config.width * start,
       space.cardinalities,
-      steps.search_optimiser(config),
+      steps.search_optimizer(config),
     )
     archs = jnp.zeros((size, space.num_variables), jnp.int32)
     candidates, _ = steps.sample_unseen(
@@ -103,7 +103,7 @@ def optiproxy_reference(
       objective=jnp.full(size, -jnp.inf, jnp.float32),
       num=jnp.int32(0),
       initial=candidates[chosen],
-      proxy=fitting.Fitted(weights, steps.fit_optimiser(config).init(weights)),
+      proxy=fitting.Fitted(weights, steps.fit_optimizer(config).init(weights)),
       groups=groups,
     )
 

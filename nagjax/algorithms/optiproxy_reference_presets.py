@@ -18,7 +18,7 @@ class Config:
     num_initial: architectures of the first call, chosen by random scores.
     batch_size: architectures of a round.
     archive_size: the most evaluations that are remembered, `M`.
-    mean, std: standardise the accuracy in percent; None takes both from the
+    mean, std: standardize the accuracy in percent; None takes both from the
       evaluations so far.
     hidden_size, num_layers, dropout: of the proxy.
     fit_epochs: passes over the evaluations in a round, `E`.
@@ -34,7 +34,7 @@ class Config:
     start_temperature, end_temperature: of the relaxation.
     decay, decay_interval: learning rates times `decay` behind epoch 0 and after
       every `decay_interval` further ones.
-    weight_decay: of both optimisers, AdamW.
+    weight_decay: of both optimizers, AdamW.
     verify_ratio: candidates for each architecture that is proposed.
     noise: what is added to the probability of every operation is uniform in
       `[0, noise)`.

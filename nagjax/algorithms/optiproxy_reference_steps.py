@@ -79,7 +79,7 @@ def fit(
     The network after `config.fit_epochs` passes.
   """
   used = jnp.isfinite(objective)
-  targets = standardise(objective, used, config)
+  targets = standardize(objective, used, config)
   graphs = proxy_graph(space, space.one_hot(archs))
   order_key, dropout_key = jax.random.split(key)
   shape = (config.fit_epochs, config.archive_size)
@@ -121,7 +121,7 @@ def fit_epoch(
     network: the proxy.
     proxy: its weights and moments.
     graphs: leading size `M`.
-    targets: `f32[M]`, standardised.
+    targets: `f32[M]`, standardized.
     order: `int32[M]`; its first `count` entries are the rows, in turn.
     count: `int32[]`; without rows there is no step.
     rate: learning rate.
@@ -131,7 +131,7 @@ def fit_epoch(
     The network after `ceil(count / fit_batch_size)` steps.
   """
   size = config.fit_batch_size
-  optimiser = fit_optimiser(config)
+  optimizer = fit_optimizer(config)
 
   def step(number: jax.Array, proxy: fitting.Fitted) -> fitting.Fitted:
     position = number * size + jnp.arange(size)
@@ -144,7 +144,7 @@ def fit_epoch(
       return batch_loss(predictions, targets[rows], position < count, config)
 
     gradient = jax.grad(loss)(proxy.weights)
-    update, moments = optimiser.update(gradient, proxy.optimiser, proxy.weights)
+    update, moments = optimizer.update(gradient, proxy.optimizer, proxy.weights)
     update = jax.tree.map(lambda leaf: rate * leaf, update)
     return fitting.Fitted(optax.apply_updates(proxy.weights, update), moments)
 
@@ -187,7 +187,7 @@ def batch_loss(
   return squared + config.rank_weight * rank
 
 
-def standardise(
+def standardize(
   objective: jax.Array, used: jax.Array, config: Config
 ) -> jax.Array:
   """Targets of the proxy, `f32[M]`; 0 where `used` is false."""
@@ -228,7 +228,7 @@ def search(
     return network.apply(proxy.weights, proxy_graph(space, options))[:, 0]
 
   shape = (config.search_epochs, *groups.logits.shape)
-  return proxy_search.optimise(
+  return proxy_search.optimize(
     groups,
     value,
     jax.random.gumbel(key, shape),
@@ -237,7 +237,7 @@ def search(
       start=config.start_temperature,
       end=config.end_temperature,
     ),
-    search_optimiser(config),
+    search_optimizer(config),
   )
 
 
@@ -300,7 +300,7 @@ def sample_operations(
   *,
   noise: float,
 ) -> Archs:
-  """Draws operations from `softmax(logits)` plus noise, unnormalised.
+  """Draws operations from `softmax(logits)` plus noise, unnormalized.
 
   Args:
     logits: `f32[..., L, K]`.
@@ -347,12 +347,12 @@ def learning_rate(epoch: jax.Array, start: float, config: Config) -> jax.Array:
   return jnp.asarray(start * config.decay**steps, jnp.float32)
 
 
-def fit_optimiser(config: Config) -> optax.GradientTransformation:
+def fit_optimizer(config: Config) -> optax.GradientTransformation:
   """AdamW for the proxy, of rate 1: the rate of the epoch multiplies it."""
   return optax.adamw(1.0, weight_decay=config.weight_decay)
 
 
-def search_optimiser(config: Config) -> optax.GradientTransformation:
+def search_optimizer(config: Config) -> optax.GradientTransformation:
   """AdamW for the groups; its rate starts anew in every round."""
 
   def rate(count: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Regularised (aging) evolution.
+"""Regularized (aging) evolution.
 
 Real, Aggarwal, Huang and Le, "Regularized Evolution for Image Classifier
 Architecture Search", AAAI 2019, https://arxiv.org/abs/1802.01548 (algorithm 1).
@@ -64,7 +64,7 @@ class Info(NamedTuple):
 def regularized_evolution(
   space: SearchSpace, config: Config | None = None
 ) -> Algorithm:
-  """Builds regularised evolution.
+  """Builds regularized evolution.
 
   Each round draws `sample_size` of the population with replacement; the best is
   the parent, one uniformly chosen variable of it changes to a different value,

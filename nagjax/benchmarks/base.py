@@ -24,7 +24,7 @@ class Benchmark(Protocol):
   Attributes:
     name: name in the registry, `<table>/<data set>`.
     space: the search space.
-    objective: the default objective, a column of `query`, maximised.
+    objective: the default objective, a column of `query`, maximized.
     test: the column of `report` that judges the result, or None.
     units: pairs `(column, unit)`.
     num_rows: number of distinct rows, or None if it has no rows.

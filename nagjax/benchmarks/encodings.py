@@ -156,4 +156,4 @@ def encode(encoding: str, space: SearchSpace, archs: Archs) -> jax.Array:
   Raises:
     ValueError: if the encoding is for another space.
   """
-  return ENCODINGS[encoding](space, space.canonicalise(archs))
+  return ENCODINGS[encoding](space, space.canonicalize(archs))

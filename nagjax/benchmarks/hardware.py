@@ -13,7 +13,7 @@ a limit. Where two files have one name, the file that comes first in the order
 of names wins: `nb201_hw_nas_bench.npz`, converted from the publication itself,
 before the copy of its columns in `nb201_latency.npz`. Accuracies on other tasks
 (NinaPro) are test accuracies and there are no others: such a search shows what
-can be found for an objective, not how that generalises.
+can be found for an objective, not how that generalizes.
 
 Li et al., "HW-NAS-Bench: Hardware-Aware Neural Architecture Search Benchmark",
 ICLR 2021, https://arxiv.org/abs/2103.10584

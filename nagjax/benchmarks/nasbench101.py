@@ -108,7 +108,7 @@ def load_nasbench101(
     A benchmark with objective `valid_accuracy`, test column `test_accuracy` and
     `params_m`, a cost. If the file has no `val_acc`, the objective is
     `mean_test_accuracy`, the same number as the test column: **such a search
-    reads test accuracies**, and says nothing about generalisation.
+    reads test accuracies**, and says nothing about generalization.
 
   Raises:
     FileNotFoundError: if there is no such file.

@@ -12,7 +12,7 @@ have one name, the file that comes first in the order of names wins.
 
 A search may read them, so `--objective=glass_blur_sev3` works. They were
 measured on test images, and there are no others: such a search shows what can
-be found for an objective, not how that generalises. `clean` is a test accuracy
+be found for an objective, not how that generalizes. `clean` is a test accuracy
 as any other, and for the reader only.
 
 Jung, Lukasik and Keuper, "Neural Architecture Design and Robustness: A

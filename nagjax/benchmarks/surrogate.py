@@ -12,7 +12,7 @@
   header                JSON: `Card`, and the static fields of the trees
 
 A prediction has no noise and no test metric: `report` is empty. The objective
-is maximised, so a loss is fitted with its sign changed.
+is maximized, so a loss is fitted with its sign changed.
 
 References:
   Zela et al., "Surrogate NAS Benchmarks", ICLR 2022, section 4.
@@ -59,7 +59,7 @@ class Card:
   Attributes:
     space: name of the search space.
     encoding: a key of `ENCODINGS`.
-    objective: name of what is predicted, maximised.
+    objective: name of what is predicted, maximized.
     unit: its unit.
     num_rows: architectures that the trees were fitted to; this and the next
       three are None if nothing was measured, as with converted trees.

@@ -27,7 +27,7 @@ PEAKS = np.asarray(
   ],
   np.int32,
 )
-"""Centres of the basins, `[4, 6]`; the first is the global optimum."""
+"""Centers of the basins, `[4, 6]`; the first is the global optimum."""
 HEIGHTS = np.asarray([94.0, 93.0, 92.0, 90.0], np.float32)
 """Validation accuracy at each peak, percent."""
 EDGE_WEIGHTS = np.asarray([2.0, 2.5, 3.0, 3.5, 4.0, 4.5], np.float32)

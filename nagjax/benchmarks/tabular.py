@@ -94,7 +94,7 @@ class Tabular:
 def search_on_test_accuracy(benchmark: _Table) -> _Table:
   """Lets the search read the test accuracy, as some published programs do.
 
-  The result of such a search says nothing about generalisation; it exists to
+  The result of such a search says nothing about generalization; it exists to
   reproduce published numbers (EDNAG on NAS-Bench-201, for one).
 
   Args:

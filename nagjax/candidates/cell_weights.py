@@ -1,7 +1,7 @@
 """Weights of the networks that NAS-Bench-201 cells describe, and their costs.
 
 An edge has one weight `[9, C, C]` for both of its convolutions; the 1x1
-convolution uses the centre tap.
+convolution uses the center tap.
 """
 
 import dataclasses
@@ -68,7 +68,7 @@ class Config:
 
 
 class Layer(NamedTuple):
-  """A convolution and the normalisation after it.
+  """A convolution and the normalization after it.
 
   Attributes:
     weight: `f32[..., 9, C_in, C_out]`.
@@ -94,7 +94,7 @@ class Params(NamedTuple):
     stem: the first convolution.
     cells: for each stage the edges of its cells, leading axes `[N, 6]`.
     reductions: the two residual blocks.
-    last_norm: normalisation before the classifier.
+    last_norm: normalization before the classifier.
     classifier: `f32[4 C, num_classes]`.
     bias: `f32[num_classes]`.
   """
@@ -108,7 +108,7 @@ class Params(NamedTuple):
 
 
 class Statistics(NamedTuple):
-  """Running statistics of every normalisation of `Params`."""
+  """Running statistics of every normalization of `Params`."""
 
   stem: Moments
   cells: tuple[Moments, ...]
@@ -226,10 +226,10 @@ def _tap_scale(arch: Archs) -> jax.Array:
 
   The draws suit a fan-in of nine taps; a 1x1 convolution has one.
   """
-  centre = jnp.zeros(NUM_TAPS).at[layers.CENTRE].set(NUM_TAPS**0.5)
+  center = jnp.zeros(NUM_TAPS).at[layers.Center].set(NUM_TAPS**0.5)
   is_1x1 = (arch == CONV_1X1)[:, None]
   is_3x3 = (arch == CONV_3X3)[:, None]
-  return jnp.where(is_3x3, 1.0, jnp.where(is_1x1, centre[None], 0.0))
+  return jnp.where(is_3x3, 1.0, jnp.where(is_1x1, center[None], 0.0))
 
 
 def _num_taps(archs: Archs) -> tuple[jax.Array, jax.Array]:

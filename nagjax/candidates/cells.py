@@ -49,7 +49,7 @@ def apply(
   Args:
     model: weights and running statistics.
     arch: `int32[6]`, one cell.
-    images: `f32[B, H, W, C]`, normalised.
+    images: `f32[B, H, W, C]`, normalized.
     norm: `RUNNING` to predict, `BATCH` to train.
 
   Returns:
@@ -83,7 +83,7 @@ class Forward(NamedTuple):
     relus: every rectifier in the order of the network, of a cell one for each
       edge, which exists if it is a convolution.
     outputs: results of the convolutions, if probes were given.
-    log_scale: `f32[]`; without normalisation the true logits, which may exceed
+    log_scale: `f32[]`; without normalization the true logits, which may exceed
       the range of floats, are `(logits - bias) * exp(log_scale) + bias`, and
       their gradients by all but the bias are scaled likewise.
   """
@@ -109,7 +109,7 @@ def forward(
     model: weights and running statistics.
     arch: `int32[6]`, one cell.
     images: `f32[B, H, W, C]`.
-    norm: which statistics normalise.
+    norm: which statistics normalize.
     probes: added to the results of the convolutions, see `init_probes`; the
       gradient by them is the one by those results.
   """
@@ -118,7 +118,7 @@ def forward(
   stem_y = _probe(
     layers.convolve(images, params.stem.weight), probes and probes.stem
   )
-  x, stem = layers.normalise(stem_y, params.stem.norm, old.stem, norm)
+  x, stem = layers.normalize(stem_y, params.stem.norm, old.stem, norm)
   relus, cell_moments, reduction_moments = [], [], []
   cell_ys, reduction_ys = [], []
   for stage in range(NUM_STAGES):
@@ -149,7 +149,7 @@ def forward(
     cell_ys.append(ys)
     relus.append(relu)
     log_scale += jnp.sum(log_scales)
-  x, last = layers.normalise(x, params.last_norm, old.last, norm)
+  x, last = layers.normalize(x, params.last_norm, old.last, norm)
   relus.append(Relu(x, true))
   features = jnp.mean(jax.nn.relu(x), axis=(1, 2))
   return Forward(
@@ -216,18 +216,18 @@ def _edge(
 
   Returns:
     The result, the running statistics, and what the convolution gave before
-    its normalisation (0 for other operations, None without a probe).
+    its normalization (0 for other operations, None without a probe).
   """
   nothing = None if probe is None else jnp.zeros_like(x)
 
   def convolution(x: jax.Array, num_taps: int):
     x = jax.nn.relu(x)
     if num_taps == 1:
-      x = layers.convolve_1x1(x, layer.weight[layers.CENTRE])
+      x = layers.convolve_1x1(x, layer.weight[layers.Center])
     else:
       x = layers.convolve(x, layer.weight)
     result = None if probe is None else x
-    x, new = layers.normalise(_probe(x, probe), layer.norm, old, norm)
+    x, new = layers.normalize(_probe(x, probe), layer.norm, old, norm)
     return x, new, result
 
   branches = (
@@ -255,11 +255,11 @@ def _reduce(
   """
   first_probe, second_probe, shortcut_probe = probes or (None,) * 3
   first_y = layers.convolve(jax.nn.relu(x), block.first.weight, stride=2)
-  y, first = layers.normalise(
+  y, first = layers.normalize(
     _probe(first_y, first_probe), block.first.norm, old[0], norm
   )
   second_y = layers.convolve(jax.nn.relu(y), block.second.weight)
-  z, second = layers.normalise(
+  z, second = layers.normalize(
     _probe(second_y, second_probe), block.second.norm, old[1], norm
   )
   shortcut_y = layers.convolve_1x1(layers.halve(x), block.shortcut)

@@ -7,7 +7,7 @@ and double the width, then average pooling and a linear classifier. A cell reads
 the results of the two cells before it.
 
 Operations and sources are data: one compiled program serves all architectures.
-Batches normalise themselves (PyTorch's training mode); there are no running
+Batches normalize themselves (PyTorch's training mode); there are no running
 statistics, auxiliary classifier or dropped paths, as training would need.
 
 Differs from DARTS: images of an odd size are halved, too. Where an identity
@@ -74,7 +74,7 @@ def apply(
   Args:
     params: weights, see `init`.
     arch: `int32[22]`, one architecture of `darts`.
-    images: one batch, normalised, of `config.image_shape`.
+    images: one batch, normalized, of `config.image_shape`.
     config: the network around the cells.
   """
   return forward(params, arch, images, config).logits
@@ -116,12 +116,12 @@ def _stem(
     return images, images, []
   if config.stem is Stem.CIFAR:
     (layer,) = weights
-    x = _normalise(layers.convolve(images, layer.weight), layer.norm)
+    x = _normalize(layers.convolve(images, layer.weight), layer.norm)
     return x, x, []
   x, results = images, []
   for i, layer in enumerate(weights):
     x = x if i == 0 else jax.nn.relu(x)
-    x = _normalise(layers.convolve(x, layer.weight, stride=2), layer.norm)
+    x = _normalize(layers.convolve(x, layer.weight, stride=2), layer.norm)
     results.append(x)
   true = jnp.ones((), bool)
   relus = [Relu(y, true) for y in results[:-1]]
@@ -150,7 +150,7 @@ def _cell(
   """
   inputs = jnp.stack(
     [
-      _normalise(
+      _normalize(
         layers.convolve_1x1(
           jax.nn.relu(y), jnp.where(mask[i], weights.inputs[i], 0)
         ),
@@ -235,7 +235,7 @@ def _first(stride: int, op: jax.Array, x: jax.Array, weights: Edge):
     even, odd = jnp.split(_halves(jax.nn.relu(x)), 2, axis=-1)
     left, right = weights.pointwise[:, :half], weights.pointwise[:, half:]
     y = [layers.convolve_1x1(even, left), layers.convolve_1x1(odd, right)]
-    return _normalise(jnp.concatenate(y, axis=-1), weights.norm)
+    return _normalize(jnp.concatenate(y, axis=-1), weights.norm)
 
   dilated = jnp.asarray(_IS_DILATED)[op]
   branches = (
@@ -253,9 +253,9 @@ def _convolution(
   dilated: jax.Array | None = None,
   stride: int = 1,
 ) -> jax.Array:
-  """Rectifier, depthwise and pointwise convolution, normalisation."""
+  """Rectifier, depthwise and pointwise convolution, normalization."""
   y = _depthwise(jax.nn.relu(x), weights.depthwise, dilated, stride)
-  return _normalise(layers.convolve_1x1(y, weights.pointwise), weights.norm)
+  return _normalize(layers.convolve_1x1(y, weights.pointwise), weights.norm)
 
 
 def _depthwise(
@@ -324,6 +324,6 @@ def _pad(x: jax.Array, channels: int) -> jax.Array:
   return jnp.pad(x, ((0, 0),) * 3 + ((0, channels - x.shape[-1]),))
 
 
-def _normalise(x: jax.Array, params: NormParams) -> jax.Array:
+def _normalize(x: jax.Array, params: NormParams) -> jax.Array:
   _, moments = layers.init_norm(x.shape[-1:])
-  return layers.normalise(x, params, moments, Norm.BATCH)[0]
+  return layers.normalize(x, params, moments, Norm.BATCH)[0]

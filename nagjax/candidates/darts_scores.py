@@ -8,7 +8,7 @@ al., "Learning Where To Look: Generative NAS is Surprisingly Efficient", ECCV
 
 A score is a pure function `(key, arch, images, config) -> f32[]`; the key draws
 the network's weights. The architecture is data: one compiled program scores all
-of them. Batches normalise themselves. No score is ever NaN.
+of them. Batches normalize themselves. No score is ever NaN.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class Setting:
     num_networks: a score is the mean over so many draws of the weights.
     num_batches: batches of crops for the linear regions of a network.
     batch_size: crops of a batch.
-    centred: see `ntk_condition`.
+    centered: see `ntk_condition`.
   """
 
   network: darts_cells.Config = darts_cells.Config(
@@ -56,7 +56,7 @@ class Setting:
   num_networks: int = 3
   num_batches: int = 3
   batch_size: int = 1000
-  centred: bool = False
+  centered: bool = False
 
   def __post_init__(self):
     sizes = self.num_networks, self.num_batches, self.batch_size
@@ -89,7 +89,7 @@ QUICK = Setting(
   num_networks=1,
   num_batches=1,
   batch_size=256,
-  centred=True,
+  centered=True,
 )
 """Much the same measures in a tenth of the time."""
 
@@ -100,20 +100,20 @@ def ntk_condition(
   images: jax.Array,
   config: darts_cells.Config,
   *,
-  centred: bool = False,
+  centered: bool = False,
 ) -> jax.Array:
   """Condition number of the neural tangent kernel; smaller is better.
 
   `lambda_max / lambda_min` of `G G^T`, where row `i` of `G` is the gradient of
   the sum of the logits of image `i` by the weights of convolutions and of the
-  classifier and by the scales of normalisations. At most
+  classifier and by the scales of normalizations. At most
   `kernels.MAX_CONDITION`, which is also the value where it is no number (the
   published program: 100,000).
 
   A normal cell without pooling has a singular kernel: its features are sums of
-  normalised ones, so their mean over the batch is constant and the rows of `G`
+  normalized ones, so their mean over the batch is constant and the rows of `G`
   add up to 0. The published score of such a cell is rounding, ours is
-  `kernels.MAX_CONDITION`. With `centred`, rows lose their mean and the
+  `kernels.MAX_CONDITION`. With `centered`, rows lose their mean and the
   direction in which all images agree does not count, for no cell.
 
   Args:
@@ -121,11 +121,11 @@ def ntk_condition(
     arch: `int32[22]`, one architecture of `darts`.
     images: `f32[B, H, W, C]`, one batch of `config.image_shape`; `B > 1`.
     config: the network around the cells.
-    centred: whether to leave out the direction in which all images agree.
+    centered: whether to leave out the direction in which all images agree.
   """
   params = darts_cells.init(key, arch, config)
   rows = image_gradients(params, arch, images, config)
-  return kernels.condition_number(rows, centred=centred)
+  return kernels.condition_number(rows, centered=centered)
 
 
 def image_gradients(
@@ -161,7 +161,7 @@ def linear_regions(
     key: random key, consumed.
     arch: `int32[22]`, one architecture of `darts`.
     images: `f32[T, B, h, w, c]`, several batches such as `crops` makes, each of
-      which is normalised by itself; TE-NAS has 3 x 1000 images of 3 x 3 x 1.
+      which is normalized by itself; TE-NAS has 3 x 1000 images of 3 x 3 x 1.
     config: the network around the cells; its stem and the shape of its images
       do not matter.
   """
@@ -279,8 +279,8 @@ def find(score: str) -> Score:
 def _ntk(
   key: Key, arch: Archs, images: jax.Array, setting: Setting
 ) -> jax.Array:
-  network, centred = setting.network, setting.centred
-  return ntk_condition(key, arch, images, network, centred=centred)
+  network, centered = setting.network, setting.centered
+  return ntk_condition(key, arch, images, network, centered=centered)
 
 
 def _regions(

@@ -1,8 +1,8 @@
 """Weights of the networks that DARTS cells describe, and their costs.
 
 An edge has room for the weights of every operation: two depthwise kernels of
-5x5 taps, the products that follow them, and two normalisations. Smaller kernels
-use the taps around the centre; weights that an operation does not use are 0.
+5x5 taps, the products that follow them, and two normalizations. Smaller kernels
+use the taps around the center; weights that an operation does not use are 0.
 """
 
 from collections.abc import Callable
@@ -184,7 +184,7 @@ class Group(NamedTuple):
 
 
 class Layer(NamedTuple):
-  """A convolution, `f32[..., taps, C_in, C_out]`, and its normalisation."""
+  """A convolution, `f32[..., taps, C_in, C_out]`, and its normalization."""
 
   weight: jax.Array
   norm: NormParams
@@ -311,7 +311,7 @@ def num_params(
     config: the network around the cells.
     auxiliary: whether to count the auxiliary classifier, which reads the second
       reduction during training; after an ImageNet stem it lacks its second
-      normalisation, as in DARTS.
+      normalization, as in DARTS.
 
   Raises:
     ValueError: if 32 bits are too few to count.
@@ -346,7 +346,7 @@ def num_macs(archs: Archs, config: Config) -> jax.Array:
 def _count(
   archs: Archs, config: Config, cost_fn: Callable[[int, int, int], int]
 ) -> jax.Array:
-  """Sums `cost_fn(weights, normalised channels, pixels)` over layers."""
+  """Sums `cost_fn(weights, normalized channels, pixels)` over layers."""
   fixed, stem = 0, config.stem_widths
   rows, columns = config.image_shape[:2]
   for narrow, wide in itertools.pairwise(stem):
@@ -428,5 +428,5 @@ def _scales(arch: Archs, config: Config):
 
 
 def _init_norm(weight: jax.Array) -> NormParams:
-  """The normalisation after a weight, `f32[..., taps, C]`."""
+  """The normalization after a weight, `f32[..., taps, C]`."""
   return layers.init_norm((*weight.shape[:-2], weight.shape[-1]))[0]

@@ -16,7 +16,7 @@ HELD_OUT_SHARE = 0.2
 """Of all images, to choose by, and again to judge by."""
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
   """Images on the host, `f32[n, H, W, C]`, and labels `int32[n]` from 0."""
 
   x: np.ndarray
@@ -29,7 +29,7 @@ class Labelled(NamedTuple):
 
 
 class Prepared(NamedTuple):
-  """Images in three parts, and what they were normalised by.
+  """Images in three parts, and what they were normalized by.
 
   Attributes:
     split: the parts.
@@ -41,7 +41,7 @@ class Prepared(NamedTuple):
   deviation: np.ndarray
 
 
-def load(path: str | os.PathLike[str]) -> Labelled:
+def load(path: str | os.PathLike[str]) -> Labeled:
   """Reads `x` (uint8 or float `[n, H, W, C]`) and `y` (integers) of a .npz.
 
   Raises:
@@ -62,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> Labelled:
     raise ValueError(f"{path}: {error}") from error
 
 
-def check(x: np.ndarray, y: np.ndarray) -> Labelled:
+def check(x: np.ndarray, y: np.ndarray) -> Labeled:
   """Checks images and labels.
 
   Args:
@@ -75,7 +75,7 @@ def check(x: np.ndarray, y: np.ndarray) -> Labelled:
   if x.ndim != 4 or min(x.shape) < 1:
     raise ValueError(
       f"x must have the shape [n, height, width, channels], got {x.shape}; a "
-      "grey image has one channel."
+      "gray image has one channel."
     )
   if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
     raise ValueError(f"x must be uint8 or float, got {x.dtype}.")
@@ -97,7 +97,7 @@ def check(x: np.ndarray, y: np.ndarray) -> Labelled:
     )
   if x.max() == x.min():
     raise ValueError("x must not be constant.")
-  return Labelled(x, y.astype(np.int32))
+  return Labeled(x, y.astype(np.int32))
 
 
 def as_float32(x: np.ndarray) -> np.ndarray:
@@ -121,14 +121,14 @@ def default_sizes(num: int) -> tuple[int, int]:
 
 def split(
   key: Key,
-  images: Labelled,
+  images: Labeled,
   *,
   num_train: int,
   num_valid: int,
   recipe: train.Recipe,
   num_views: int = 1,
 ) -> Prepared:
-  """Normalises and divides images into three parts.
+  """Normalizes and divides images into three parts.
 
   Images to choose and to judge by are augmented as those to learn from are, a
   fixed number of times: on small data sets that makes a harder task, whose
@@ -138,7 +138,7 @@ def split(
     key: random key, consumed.
     images: all of them; the order is drawn.
     num_train: images to learn from; their mean and deviation by channel
-      normalise all.
+      normalize all.
     num_valid: images to choose by; the rest judges.
     recipe: says how images are augmented.
     num_views: augmented copies of every image; 0 for the images as they are.

@@ -1,7 +1,7 @@
-"""Layers of candidate networks: convolution, pooling, batch normalisation.
+"""Layers of candidate networks: convolution, pooling, batch normalization.
 
 Images are `f32[B, H, W, C]`. Convolution weights are `f32[9, C_in, C_out]`,
-taps in row-major order; a 1x1 convolution uses the centre tap. On a CPU a
+taps in row-major order; a 1x1 convolution uses the center tap. On a CPU a
 convolution is a matrix product: XLA's own is ten times slower inside a loop.
 """
 
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-CENTRE = 4
-"""Position of the centre among the nine taps."""
+Center = 4
+"""Position of the center among the nine taps."""
 EPSILON = 1e-5
 """Added to variances, PyTorch's default."""
 MOMENTUM = 0.1
@@ -25,7 +25,7 @@ _LARGEST_DENSE = 4
 
 
 class Norm(enum.Enum):
-  """Which statistics normalise: the batch's, the running ones, or none."""
+  """Which statistics normalize: the batch's, the running ones, or none."""
 
   BATCH = "batch"
   RUNNING = "running"
@@ -33,14 +33,14 @@ class Norm(enum.Enum):
 
 
 class NormParams(NamedTuple):
-  """Scale and shift of a batch normalisation, `f32[..., C]` each."""
+  """Scale and shift of a batch normalization, `f32[..., C]` each."""
 
   scale: jax.Array
   shift: jax.Array
 
 
 class Moments(NamedTuple):
-  """Running mean and variance of a batch normalisation, `f32[..., C]` each."""
+  """Running mean and variance of a batch normalization, `f32[..., C]` each."""
 
   mean: jax.Array
   variance: jax.Array
@@ -63,19 +63,19 @@ def init_norm(shape: tuple[int, ...]) -> tuple[NormParams, Moments]:
   return NormParams(ones, zeros), Moments(zeros, ones)
 
 
-def normalise(
+def normalize(
   x: jax.Array, params: NormParams, moments: Moments, norm: Norm
 ) -> tuple[jax.Array, Moments]:
-  """Batch normalisation, as PyTorch does it.
+  """Batch normalization, as PyTorch does it.
 
   Args:
     x: `[B, H, W, C]`.
     params: scale and shift.
     moments: running statistics.
-    norm: which statistics normalise; `NONE` returns `x` as it is.
+    norm: which statistics normalize; `NONE` returns `x` as it is.
 
   Returns:
-    The normalised `x`, and the running statistics (updated by `BATCH`).
+    The normalized `x`, and the running statistics (updated by `BATCH`).
   """
   if norm is Norm.NONE:
     return x, moments
@@ -123,7 +123,7 @@ def convolve_1x1(x: jax.Array, weight: jax.Array) -> jax.Array:
 def average_pool(x: jax.Array) -> jax.Array:
   """3x3 mean with stride 1 over the pixels that exist, `[B, H, W, C]`."""
   total = _sum_of_three(_sum_of_three(x, 1), 2)
-  count = np.outer(*(_num_neighbours(size) for size in x.shape[1:3]))
+  count = np.outer(*(_num_neighbors(size) for size in x.shape[1:3]))
   return total * (1 / count)[None, :, :, None].astype(x.dtype)
 
 
@@ -223,7 +223,7 @@ def _tap_indicators(height: int, width: int, stride: int) -> np.ndarray:
 
 
 def _sum_of_three(x: jax.Array, axis: int) -> jax.Array:
-  """Each pixel and its two neighbours along `axis`."""
+  """Each pixel and its two neighbors along `axis`."""
   before, after = [(0, 0)] * x.ndim, [(0, 0)] * x.ndim
   before[axis], after[axis] = (1, 0), (0, 1)
   size = x.shape[axis]
@@ -232,7 +232,7 @@ def _sum_of_three(x: jax.Array, axis: int) -> jax.Array:
   return x + jnp.pad(left, before) + jnp.pad(right, after)
 
 
-def _num_neighbours(size: int) -> np.ndarray:
+def _num_neighbors(size: int) -> np.ndarray:
   """How many of the three pixels around each one exist."""
   position = np.arange(size)
   return 1 + (position > 0) + (position < size - 1)

@@ -55,7 +55,7 @@ _COARSE = 4
 class ZeroCost:
   """A `Benchmark` whose columns are training-free scores, mostly one.
 
-  A column is what a search maximises: the score, negated where smaller is
+  A column is what a search maximizes: the score, negated where smaller is
   better (`zerocost.SCORES`, `darts_scores.SCORES`). Where there are several,
   one more is the sum of their logarithms. There is no test column. What a query
   costs is one evaluation, however many scores it gives.

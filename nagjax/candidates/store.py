@@ -2,7 +2,7 @@
 
 A file is a `.npz` without pickles: one array for each leaf of the model, in
 order, and a JSON header with the official architecture string, the network
-around it, and what the images were normalised by.
+around it, and what the images were normalized by.
 """
 
 import json
@@ -28,7 +28,7 @@ class Trained(NamedTuple):
     architecture: official string of its cell.
     config: the network around the cell.
     model: weights and running statistics.
-    mean, deviation: by which images are normalised, `f32[channels]` each.
+    mean, deviation: by which images are normalized, `f32[channels]` each.
     notes: what else is known, as JSON.
   """
 

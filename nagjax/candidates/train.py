@@ -77,7 +77,7 @@ SMALL = Recipe(
 
 
 class Images(NamedTuple):
-  """Labelled images, `f32[n, H, W, C]` and `int32[n]`."""
+  """Labeled images, `f32[n, H, W, C]` and `int32[n]`."""
 
   x: jax.Array
   y: jax.Array
@@ -175,7 +175,7 @@ def fit(
 
   Differs from NAS-Bench-201: the last batch of an epoch is filled up with
   images from the epoch's beginning, so that all have one size; zeros that come
-  in at the borders are those of normalised images.
+  in at the borders are those of normalized images.
 
   Args:
     key: random key, consumed.
@@ -190,7 +190,7 @@ def fit(
   batch_size = min(recipe.batch_size, num_images)
   num_steps = -(-num_images // batch_size)
   rates = optax.cosine_decay_schedule(recipe.learning_rate, recipe.num_epochs)
-  optimiser = optax.chain(
+  optimizer = optax.chain(
     optax.add_decayed_weights(recipe.weight_decay),
     optax.sgd(
       lambda step: rates(step // num_steps), recipe.momentum, nesterov=True
@@ -211,7 +211,7 @@ def fit(
     gradient, statistics = jax.grad(loss, has_aux=True)(
       params, statistics, batch
     )
-    update, state = optimiser.update(gradient, state, params)
+    update, state = optimizer.update(gradient, state, params)
     params = optax.apply_updates(params, update)
     return (cells.Model(params, statistics), state), None
 
@@ -224,7 +224,7 @@ def fit(
 
   (model, _), _ = jax.lax.scan(
     epoch,
-    (model, optimiser.init(model.params)),
+    (model, optimizer.init(model.params)),
     jax.random.split(epochs_key, recipe.num_epochs),
   )
   return model

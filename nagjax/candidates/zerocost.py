@@ -4,9 +4,9 @@ A score is a pure function `(model, arch, images, config) -> f32[]` of a network
 with given weights; `evaluate` draws them from a key. The cell is data: one
 compiled program scores all architectures, and `vmap` takes many cells or keys.
 
-Unless a score says otherwise, batches normalise themselves (PyTorch's training
+Unless a score says otherwise, batches normalize themselves (PyTorch's training
 mode), the loss `L` is the mean cross entropy, and sums go over the weights `W`
-of convolutions and of the classifier: no biases, nothing of a normalisation.
+of convolutions and of the classifier: no biases, nothing of a normalization.
 No score is ever NaN; each says what a degenerate cell gets, such as one that
 lets no image through. `-inf` counts as a failed evaluation of a `Problem`.
 
@@ -114,7 +114,7 @@ def synflow(
   """The logarithm of the synaptic flow; larger is better.
 
   `log sum |W * dR/dW|`, where `R` is the sum of the logits for an image of
-  ones, in a network without normalisation and with the absolute values of all
+  ones, in a network without normalization and with the absolute values of all
   parameters. The sum itself, up to 1e67, is none of 32 bits. A cell that lets
   nothing through gets `-inf`.
 
@@ -304,7 +304,7 @@ def ntk_condition(
 
   `lambda_max / lambda_min` of `G G^T`, where row `i` of `G` is the gradient of
   the sum of the logits of image `i` by all weights and by the scales of the
-  normalisations. At most `kernels.MAX_CONDITION`, which is also the value of a
+  normalizations. At most `kernels.MAX_CONDITION`, which is also the value of a
   cell that lets nothing through. TE-NAS averages it over three networks.
 
   References:
@@ -319,7 +319,7 @@ def ntk_condition(
 
   def row(cotangent):
     (gradient,) = pull_back(cotangent)
-    norms = [layer.norm for layer in _normalised(gradient)]
+    norms = [layer.norm for layer in _normalized(gradient)]
     scales = [norm.scale for norm in (*norms, gradient.last_norm)]
     parts = [*_layers(gradient), *scales]
     return jnp.concatenate([part.reshape(-1) for part in parts])
@@ -391,7 +391,7 @@ def _layers(params: cells.Params) -> list[jax.Array]:
   Returns:
     Groups `f32[layers, fan_in, fan_out]`; what a cell does not use is 0.
   """
-  weights = [layer.weight for layer in _normalised(params)]
+  weights = [layer.weight for layer in _normalized(params)]
   matrices = [*(r.shortcut for r in params.reductions), params.classifier]
   return [
     *(w.reshape(-1, w.shape[-3] * w.shape[-2], w.shape[-1]) for w in weights),
@@ -404,8 +404,8 @@ def _total(fn: Callable[..., jax.Array], *groups: list[jax.Array]) -> jax.Array:
   return functools.reduce(jnp.add, map(jnp.sum, map(fn, *groups)))
 
 
-def _normalised(params: cells.Params) -> list[cells.Layer]:
-  """Convolutions with a normalisation."""
+def _normalized(params: cells.Params) -> list[cells.Layer]:
+  """Convolutions with a normalization."""
   layers = [params.stem, *params.cells]
   return layers + [x for block in params.reductions for x in block[:2]]
 

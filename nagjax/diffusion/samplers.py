@@ -198,7 +198,7 @@ def reverse_diffusion_step(
   num_scales: int,
   sde: Sde,
 ) -> tuple[jax.Array, jax.Array]:
-  """A step back along the discretised chain; new samples, and their mean."""
+  """A step back along the discretized chain; new samples, and their mean."""
   factor, std = sde.steps(t, num_scales)
   mean = (2 - factor) * x + std**2 * score
   return mean + std * noise, mean

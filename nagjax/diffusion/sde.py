@@ -21,7 +21,7 @@ TimeFn = Callable[[ArrayLike], jax.Array]
 StepsFn = Callable[[ArrayLike, int], tuple[jax.Array, jax.Array]]
 
 NUM_SCALES = 1000
-"""Steps of the discretised forms, and of the published samplers."""
+"""Steps of the discretized forms, and of the published samplers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Sde:
     prior_std: of `x_1`, which is drawn around 0.
     end_time: where sampling stops.
     condition: `t -> f32`, what the published score network is told.
-    steps: `(t, num_scales) -> (factor, noise)`, one step of the discretised
+    steps: `(t, num_scales) -> (factor, noise)`, one step of the discretized
       chain, `x' = factor x + noise z`.
     langevin_factor: `t -> f32`, scales the step of the Langevin corrector.
     divides_by_std: whether the published network's output is `-std` times the
@@ -235,7 +235,7 @@ def _exponent(t: ArrayLike, low: float, high: float) -> jax.Array:
 
 
 def _index(t: ArrayLike, num_scales: int) -> jax.Array:
-  """Published index `int(t (num_scales - 1))` of a discretised form."""
+  """Published index `int(t (num_scales - 1))` of a discretized form."""
   return (jnp.asarray(t, jnp.float32) * (num_scales - 1)).astype(jnp.int32)
 
 

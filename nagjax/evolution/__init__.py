@@ -2,7 +2,7 @@
 
 from nagjax.evolution import fitness
 from nagjax.evolution.denoising import bayes_estimate
-from nagjax.evolution.denoising import normalise
+from nagjax.evolution.denoising import normalize
 from nagjax.evolution.mutation import polynomial_mutation
 from nagjax.evolution.selection import diverse
 from nagjax.evolution.selection import diversity
@@ -17,7 +17,7 @@ __all__ = [
   "elite",
   "fitness",
   "gumbel_top_k",
-  "normalise",
+  "normalize",
   "polynomial_mutation",
   "roulette",
 ]

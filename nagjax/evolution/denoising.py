@@ -1,4 +1,4 @@
-"""Fitness-guided denoising: EDNAG's Bayes estimator and its normalisation.
+"""Fitness-guided denoising: EDNAG's Bayes estimator and its normalization.
 
 Zhou, Yu and Tang, "Evolution Meets Diffusion: Efficient Neural Architecture
 Generation", section "Denoising Process of EDNAG", equations 5 to 9; the
@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 import numpy as np
 
 FLOOR = 1e-9
-"""Added to density, kernel and normaliser by the published program."""
+"""Added to density, kernel and normalizer by the published program."""
 
 _BLOCK = 256
 
@@ -34,10 +34,10 @@ def bayes_estimate(
   """Estimates the clean sample behind every individual (equation 8).
 
   `x0_i = sum_j w_ij x_j / (sum_j w_ij + floor)` with
-  `w_ij = (g_j + floor)(K_ij + floor) / (1/P + floor)` and the unnormalised
+  `w_ij = (g_j + floor)(K_ij + floor) / (1/P + floor)` and the unnormalized
   kernel `K_ij = exp(-|x_i - sqrt(alpha) x_j|^2 / (2 (1 - alpha)))`.
 
-  Differs from the paper: the kernel is no normalised density (the factor
+  Differs from the paper: the kernel is no normalized density (the factor
   cancels), and the floors give every individual a global view of the population
   that decides where all kernels underflow. Both follow the published program; a
   log-sum-exp form without floors would not.
@@ -69,7 +69,7 @@ def bayes_estimate(
   return map_blocks(estimate, x, block_size)
 
 
-def normalise(
+def normalize(
   x: jax.Array, *, low: float = -1.0, high: float = 1.0
 ) -> jax.Array:
   """Stretches each individual to `[low, high]`, over all its coordinates.
@@ -189,7 +189,7 @@ def categorical_step(
 def hamming(x: jax.Array, y: jax.Array) -> jax.Array:
   """Number of differing variables, `int32[P, L], int32[Q, L] -> f32[P, Q]`."""
   # One fused pass over pairs; a reduction over the last axis would not
-  # vectorise.
+  # vectorize.
   differs = jnp.zeros((x.shape[0], y.shape[0]), jnp.float32)
   for v in range(x.shape[-1]):
     differs += x[:, None, v] != y[None, :, v]

@@ -55,7 +55,7 @@ def polynomial_mutation(
 
 
 def _power(base: jax.Array, exponent: jax.Array) -> jax.Array:
-  """`base^exponent` for `base >= 0`, through a vectorised exp and log."""
+  """`base^exponent` for `base >= 0`, through a vectorized exp and log."""
   return jnp.exp(exponent * jnp.log(jnp.maximum(base, 0.0)))
 
 

@@ -99,7 +99,7 @@ def roulette(
 
   The wheel is `c = cumsum(weights / sum)` over the whole pool. A slot goes to
   the first free individual `j` with `r <= c_j`, so that the share of one that
-  is taken falls to the next free one: the wheel is not renormalised.
+  is taken falls to the next free one: the wheel is not renormalized.
 
   Args:
     weights: `[Q]` positive.

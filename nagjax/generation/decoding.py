@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from nagjax.networks.generator import Scores
 from nagjax.spaces import graphs
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 from nagjax.types import Graph
 
 
@@ -18,7 +18,7 @@ def choose(
   scores: Scores,
   gumbel: jax.Array,
   logistic: jax.Array,
-) -> LabelledGraphs:
+) -> LabeledGraphs:
   """Draws node types and edges, each by itself, from their scores as logits.
 
   Args:
@@ -31,7 +31,7 @@ def choose(
   """
   labels = jnp.argmax(scores.nodes + gumbel, axis=-1)
   labels = labels.astype(jnp.int32).at[..., -1].set(0)
-  return LabelledGraphs(labels, scores.edges + logistic > 0)
+  return LabeledGraphs(labels, scores.edges + logistic > 0)
 
 
 def relaxed_graphs(scores: Scores) -> Graph:
@@ -51,7 +51,7 @@ def relaxed_graphs(scores: Scores) -> Graph:
   )
 
 
-def one_hot_graphs(written: LabelledGraphs, layout: GraphLayout) -> Graph:
+def one_hot_graphs(written: LabeledGraphs, layout: GraphLayout) -> Graph:
   """The same form for graphs themselves."""
   nodes = jax.nn.one_hot(written.labels, len(layout.labels))
   return _side_by_side(nodes, written.edges.astype(jnp.float32))

@@ -24,7 +24,7 @@ from nagjax.networks.generator import Generator
 from nagjax.networks.generator import Params
 from nagjax.networks.generator import Scores
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 
 ValueFn = Callable[[Scores], jax.Array]
 """Maps scores of generated graphs, `[B, C, ...]`, to values, `[B]`."""
@@ -65,11 +65,11 @@ class Trained(NamedTuple):
 
   Attributes:
     params: leading axis `C`, one generator for each graph of an architecture.
-    optimiser: moments.
+    optimizer: moments.
   """
 
   params: Params
-  optimiser: optax.OptState
+  optimizer: optax.OptState
 
 
 def make_generator(layout: GraphLayout) -> Generator:
@@ -83,7 +83,7 @@ def make_generator(layout: GraphLayout) -> Generator:
 
 def start(params: Params, config: Config) -> Trained:
   """Begins a training at given weights, leading axis `C`."""
-  return Trained(params, _optimiser(config).init(params))
+  return Trained(params, _optimizer(config).init(params))
 
 
 def generate(network: Generator, params: Params, z: jax.Array) -> Scores:
@@ -106,10 +106,10 @@ def generate(network: Generator, params: Params, z: jax.Array) -> Scores:
 def rank_weights(
   objective: jax.Array, used: jax.Array, *, k: ArrayLike = RANK_OFFSET
 ) -> jax.Array:
-  """Weights `1 / (k N + rank)` of equation 3, not normalised.
+  """Weights `1 / (k N + rank)` of equation 3, not normalized.
 
   Args:
-    objective: `f32[M]`, maximised; the best has rank 0. Ties go by position.
+    objective: `f32[M]`, maximized; the best has rank 0. Ties go by position.
     used: `bool[M]` which entries count, `N` of them.
     k: how flat the weights are.
 
@@ -125,7 +125,7 @@ def rank_weights(
 def advantages(values: jax.Array) -> jax.Array:
   """Share of the others that are below each value, less that above, `f32[N]`.
 
-  Centred ranks in [-1, 1]; -inf is a value like others.
+  Centered ranks in [-1, 1]; -inf is a value like others.
 
   Args:
     values: `f32[N]`.
@@ -135,7 +135,7 @@ def advantages(values: jax.Array) -> jax.Array:
   return balance / max(values.shape[0] - 1, 1)
 
 
-def log_likelihood(scores: Scores, written: LabelledGraphs) -> jax.Array:
+def log_likelihood(scores: Scores, written: LabeledGraphs) -> jax.Array:
   """Log-probability with which `generation.choose` draws graphs, `f32[...]`.
 
   Args:
@@ -153,7 +153,7 @@ def log_likelihood(scores: Scores, written: LabelledGraphs) -> jax.Array:
 
 
 def score_function(
-  scores: Scores, written: LabelledGraphs, advantage: jax.Array
+  scores: Scores, written: LabeledGraphs, advantage: jax.Array
 ) -> jax.Array:
   """A `ValueFn` whose gradient is that of an expected advantage, `f32[B]`.
 
@@ -179,7 +179,7 @@ def score_function(
 def train(
   network: Generator,
   trained: Trained,
-  targets: LabelledGraphs,
+  targets: LabeledGraphs,
   z: jax.Array,
   config: Config,
   *,
@@ -201,7 +201,7 @@ def train(
       generator.
     guidance: see above.
   """
-  optimiser = _optimiser(config)
+  optimizer = _optimizer(config)
 
   def step(trained: Trained, inputs) -> tuple[Trained, None]:
     batch, latents = inputs
@@ -217,13 +217,13 @@ def train(
       return total
 
     gradient = jax.grad(loss)(trained.params)
-    update, state = optimiser.update(gradient, trained.optimiser)
+    update, state = optimizer.update(gradient, trained.optimizer)
     return Trained(optax.apply_updates(trained.params, update), state), None
 
   return jax.lax.scan(step, trained, (targets, z))[0]
 
 
-def _optimiser(config: Config) -> optax.GradientTransformation:
+def _optimizer(config: Config) -> optax.GradientTransformation:
   rate: optax.ScalarOrSchedule = config.learning_rate
   if config.decay_steps:
     rate = optax.cosine_decay_schedule(config.learning_rate, config.decay_steps)

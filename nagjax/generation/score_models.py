@@ -7,7 +7,7 @@ Diffusion Models", ICLR 2024, https://arxiv.org/abs/2305.16943, sections 3.1 and
 Differs from the paper by default, because it learns the same distribution in a
 hundredth of the steps: the network's output is added to the log-odds that the
 noise itself gives, and read as the probabilities of what a row can be (see
-`diffusion.score_matching`); rows attend to their neighbours both ways.
+`diffusion.score_matching`); rows attend to their neighbors both ways.
 `published()` gives the options of the program.
 """
 
@@ -36,7 +36,7 @@ _NUM_SEEN = 4096
 
 OUTPUTS = ("rows", "score")
 MASKS = (
-  "neighbours",
+  "neighbors",
   "all",
   "adjacency",
   "closure",
@@ -56,7 +56,7 @@ class Config:
     sde_low, sde_high: its `sigma` or `beta` at times 0 and 1.
     output: what the network's output is: log-odds of `rows`, or a `score` as
       published.
-    mask: what a row attends to: itself and its `neighbours` both ways, `all`,
+    mask: what a row attends to: itself and its `neighbors` both ways, `all`,
       its successors by the `adjacency`, itself and everything behind it
       (`closure`), or these two as `published` and `published_closure`: the
       program trains with the one and transfers to data sets with the other.
@@ -78,7 +78,7 @@ class Config:
   sde_low: float = 0.1
   sde_high: float = 20.0
   output: str = "rows"
-  mask: str = "neighbours"
+  mask: str = "neighbors"
   position_code: bool = True
   row_support: bool = True
   tied_init: bool = False
@@ -147,7 +147,7 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
   """Builds the model of a space.
 
   A space whose rows of features nobody has connected is seen as its variables,
-  one-hot; all of them are neighbours, and other masks there are none.
+  one-hot; all of them are neighbors, and other masks there are none.
 
   Args:
     space: the space.
@@ -273,7 +273,7 @@ def _features(space: SearchSpace, archs: Archs) -> jax.Array:
 
 def _mask(space: SearchSpace, name: str) -> np.ndarray:
   (num_nodes, _), _ = _rows(space)
-  if name == "all" or (name == "neighbours" and space.feature_graph is None):
+  if name == "all" or (name == "neighbors" and space.feature_graph is None):
     return np.ones((num_nodes, num_nodes))
   if space.feature_graph is None:
     raise ValueError(
@@ -285,7 +285,7 @@ def _mask(space: SearchSpace, name: str) -> np.ndarray:
     adjacency = space.feature_graph.published_adjacency
   if name in ("adjacency", "published"):
     return adjacency
-  if name == "neighbours":
+  if name == "neighbors":
     return adjacency + adjacency.T + np.eye(num_nodes)
   return np.asarray(graphs.closure(jnp.asarray(adjacency > 0)))  # And itself.
 

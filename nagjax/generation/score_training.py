@@ -62,19 +62,19 @@ class Trained(NamedTuple):
   Attributes:
     params: weights.
     average: their moving average.
-    optimiser: moments.
+    optimizer: moments.
     num_steps: `int32[]` steps that are done.
   """
 
   params: Params
   average: Params
-  optimiser: optax.OptState
+  optimizer: optax.OptState
   num_steps: jax.Array
 
 
 def start(params: Params, config: Config) -> Trained:
   """Begins a training at given weights."""
-  return Trained(params, params, _optimiser(config).init(params), jnp.int32(0))
+  return Trained(params, params, _optimizer(config).init(params), jnp.int32(0))
 
 
 def train(
@@ -99,7 +99,7 @@ def train(
   Returns:
     The model after `S` steps, and the loss of every step, `f32[S]`.
   """
-  optimiser = _optimiser(config)
+  optimizer = _optimizer(config)
 
   def step(trained: Trained, inputs) -> tuple[Trained, jax.Array]:
     key, batch = inputs
@@ -114,7 +114,7 @@ def train(
       return jnp.mean(losses)
 
     value, gradient = jax.value_and_grad(loss)(trained.params)
-    update, state = optimiser.update(gradient, trained.optimiser)
+    update, state = optimizer.update(gradient, trained.optimizer)
     params = optax.apply_updates(trained.params, update)
     num = trained.num_steps + 1
     decay = jnp.minimum(config.ema_decay, (1.0 + num) / (10.0 + num))
@@ -141,7 +141,7 @@ def draw_times(key: Key, num: int, *, central: bool) -> jax.Array:
   return _FIRST_TIME + (1 - _FIRST_TIME) * uniform
 
 
-def _optimiser(config: Config) -> optax.GradientTransformation:
+def _optimizer(config: Config) -> optax.GradientTransformation:
   rate: optax.ScalarOrSchedule = config.learning_rate
   if config.decay_steps:
     rate = optax.warmup_cosine_decay_schedule(

@@ -25,7 +25,7 @@ class ApplyFn(Protocol):
 
 
 class Network(NamedTuple):
-  """A network over node-labelled graphs, differentiable in the graph.
+  """A network over node-labeled graphs, differentiable in the graph.
 
   Attributes:
     init: `key -> weights`; the key is consumed.

@@ -1,4 +1,4 @@
-"""Graph convolutions along and against the edges, for small labelled graphs.
+"""Graph convolutions along and against the edges, for small labeled graphs.
 
 The proxy of Lyu, Cui, Shi and Li, "OptiProxy-NAS: Optimization Proxy based
 End-to-End Neural Architecture Search", section 2.3, after Wen et al., "Neural
@@ -62,7 +62,7 @@ def gcn(
   return as_network(_Gcn(config or Config()), num_nodes, num_labels)
 
 
-def row_normalise(matrix: jax.Array) -> jax.Array:
+def row_normalize(matrix: jax.Array) -> jax.Array:
   """Scales rows to sum 1, `f32[..., N, N]`; rows of zeros stay."""
   total = jnp.sum(matrix, axis=-1, keepdims=True)
   return matrix / jnp.where(total == 0, 1.0, total)
@@ -79,8 +79,8 @@ class _Gcn(nn.Module):
     looped = adjacency + jnp.eye(num).reshape(
       (1,) * (adjacency.ndim - 2) + (num, num)
     )
-    along = row_normalise(looped)
-    against = row_normalise(jnp.swapaxes(along, -1, -2))
+    along = row_normalize(looped)
+    against = row_normalize(jnp.swapaxes(along, -1, -2))
     present = jnp.sum(x, axis=-1, keepdims=True)
     activation = nn.relu if config.published else nn.gelu
     for _ in range(config.num_layers):

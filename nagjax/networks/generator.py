@@ -1,4 +1,4 @@
-"""The graph generator of AG-Net: a latent vector becomes a labelled graph.
+"""The graph generator of AG-Net: a latent vector becomes a labeled graph.
 
 Lukasik, Jung and Keuper, "Learning Where To Look - Generative NAS is
 Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734, section 3,
@@ -188,7 +188,7 @@ def reconstruction_loss(
 
 
 def _init(key: Key, *, num_labels: int, config: Config) -> Params:
-  """PyTorch's default initialisation."""
+  """PyTorch's default initialization."""
   keys = iter(jax.random.split(key, 6 * config.num_rounds + 14))
   wide = LATENT_SIZE
 

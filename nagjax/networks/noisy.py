@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from nagjax.networks import score
 from nagjax.networks import transformer
-from nagjax.networks.gcn import row_normalise
+from nagjax.networks.gcn import row_normalize
 from nagjax.networks.generator import Affine
 from nagjax.networks.set_encoder import CODE_SIZE
 from nagjax.types import Key
@@ -263,8 +263,8 @@ def _apply_gcn(
   score.check_shapes(x, adjacency, shape)
   keys = transformer.split(dropout_key, config.num_layers + 1)
   adjacency = jnp.asarray(adjacency)
-  along = row_normalise(adjacency + jnp.eye(shape[0], dtype=adjacency.dtype))
-  against = row_normalise(along.T)
+  along = row_normalize(adjacency + jnp.eye(shape[0], dtype=adjacency.dtype))
+  against = row_normalize(along.T)
   # Nodes first: all architectures share the edges, so one product mixes them.
   state = x.reshape(-1, *shape).swapaxes(0, 1)
   for (forward, backward), key in zip(params.layers, keys[:-1], strict=True):

@@ -8,7 +8,7 @@ EDNAG's predictors.
 
 Differs from the Set Transformer as the programs do: scores are divided by the
 root of the full width, the residual is the projected query, and nothing is
-normalised.
+normalized.
 """
 
 from typing import NamedTuple
@@ -73,7 +73,7 @@ class Params(NamedTuple):
 
 
 def init(key: Key) -> Params:
-  """PyTorch's default initialisation; the key is consumed."""
+  """PyTorch's default initialization; the key is consumed."""
   images_key, classes_key = jax.random.split(key)
   return Params(
     images=_init_pool(images_key, IMAGE_SIZE),

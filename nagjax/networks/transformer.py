@@ -27,7 +27,7 @@ _MASKED = -1e9
 
 
 class Norm(NamedTuple):
-  """Layer normalisation, `f32[W]` both."""
+  """Layer normalization, `f32[W]` both."""
 
   scale: jax.Array
   shift: jax.Array
@@ -167,7 +167,7 @@ def position_code(positions: Sequence[int], width: int) -> np.ndarray:
 def init_blocks(
   key: Key, num_layers: int, width: int, feed_forward: int, *, tied: bool
 ) -> Block:
-  """PyTorch's default initialisation of a stack of blocks.
+  """PyTorch's default initialization of a stack of blocks.
 
   Args:
     key: random key, consumed.
@@ -221,7 +221,7 @@ def encode(
     dropout_key: random key, consumed, or None to drop nothing.
 
   Returns:
-    `f32[B, n, L W]`, the normalised outputs of all blocks side by side; the
+    `f32[B, n, L W]`, the normalized outputs of all blocks side by side; the
     blocks themselves pass on the sums as they are.
   """
   num_layers, width = blocks.output_norm.scale.shape
@@ -236,13 +236,13 @@ def encode(
   def step(x: jax.Array, inputs) -> tuple[jax.Array, jax.Array]:
     block, key = inputs
     in_weights, behind, between, at_end = keep(key, dropout_rate, *places)
-    read = affine(block.attention_in, _normalise(block.attention_norm, x))
+    read = affine(block.attention_in, _normalize(block.attention_norm, x))
     read = _attend(read, mask, num_heads, in_weights, dropout_rate)
     x = x + drop(behind, dropout_rate, affine(block.attention_out, read))
-    inner = affine(block.feed[0], _normalise(block.feed_norm, x))
+    inner = affine(block.feed[0], _normalize(block.feed_norm, x))
     inner = drop(between, dropout_rate, jax.nn.relu(inner))
     x = x + drop(at_end, dropout_rate, affine(block.feed[1], inner))
-    return x, _normalise(block.output_norm, x)
+    return x, _normalize(block.output_norm, x)
 
   drop_keys = None
   if dropout_key is not None:
@@ -273,11 +273,11 @@ def _attend(
   return result.reshape(*result.shape[:2], -1)
 
 
-def _normalise(norm: Norm, x: jax.Array) -> jax.Array:
+def _normalize(norm: Norm, x: jax.Array) -> jax.Array:
   """Mean 0 and variance 1 over the last axis, then scale and shift."""
-  centred = x - jnp.mean(x, axis=-1, keepdims=True)
-  variance = jnp.mean(centred**2, axis=-1, keepdims=True)
-  x = centred * jax.lax.rsqrt(variance + _EPSILON)
+  centered = x - jnp.mean(x, axis=-1, keepdims=True)
+  variance = jnp.mean(centered**2, axis=-1, keepdims=True)
+  x = centered * jax.lax.rsqrt(variance + _EPSILON)
   return x * _last(norm.scale, x) + _last(norm.shift, x)
 
 

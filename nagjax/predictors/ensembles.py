@@ -118,6 +118,6 @@ def scaled_violations(violations: jax.Array, used: jax.Array) -> jax.Array:
 
 def _deviation(values: jax.Array) -> jax.Array:
   """Standard deviation over the first axis; its gradient at 0 is 0."""
-  centred = values - jnp.mean(values, axis=0, keepdims=True)
-  variance = jnp.sum(centred**2, axis=0) / max(values.shape[0] - 1, 1)
+  centered = values - jnp.mean(values, axis=0, keepdims=True)
+  variance = jnp.sum(centered**2, axis=0) / max(values.shape[0] - 1, 1)
   return jnp.sqrt(jnp.maximum(variance, 1e-8))

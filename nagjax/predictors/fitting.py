@@ -59,17 +59,17 @@ class Fitted(NamedTuple):
 
   Attributes:
     weights: of the network.
-    optimiser: moments, which the next fit goes on from.
+    optimizer: moments, which the next fit goes on from.
   """
 
   weights: Weights
-  optimiser: optax.OptState
+  optimizer: optax.OptState
 
 
 def init(key: Key, network: Network, config: Config) -> Fitted:
   """A network at its random start; the key is consumed."""
   weights = network.init(key)
-  return Fitted(weights, _optimiser(config).init(weights))
+  return Fitted(weights, _optimizer(config).init(weights))
 
 
 def fit(
@@ -96,7 +96,7 @@ def fit(
     The network after `config.num_steps` minibatches; its schedule starts anew
     with every fit, its moments do not.
   """
-  optimiser = _optimiser(config)
+  optimizer = _optimizer(config)
   size = min(config.batch_size, targets.shape[0])
   # One draw for the rows of all minibatches.
   rows_key, dropout_key = jax.random.split(key)
@@ -119,7 +119,7 @@ def fit(
       )
 
     gradient = jax.grad(loss)(fitted.weights)
-    update, state = optimiser.update(gradient, fitted.optimiser, fitted.weights)
+    update, state = optimizer.update(gradient, fitted.optimizer, fitted.weights)
     update = jax.tree.map(lambda leaf: rates(number) * leaf, update)
     return Fitted(optax.apply_updates(fitted.weights, update), state), None
 
@@ -170,5 +170,5 @@ def ranking_loss(
   return jnp.sum(hinge) / jnp.maximum(jnp.sum(pairs), 1)
 
 
-def _optimiser(config: Config) -> optax.GradientTransformation:
+def _optimizer(config: Config) -> optax.GradientTransformation:
   return optax.adamw(config.learning_rate, weight_decay=config.weight_decay)

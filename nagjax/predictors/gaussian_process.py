@@ -2,7 +2,7 @@
 
 The kernel is `k(x, y) = exp(-theta h(x, y) / L)` with the Hamming distance `h`,
 a product over the variables, so it holds interactions of every order and needs
-no encoding of the space. Kernel and noise are fixed, so the factorisation does
+no encoding of the space. Kernel and noise are fixed, so the factorization does
 not depend on the targets, and a block of new rows costs `O(B M^2)`.
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter

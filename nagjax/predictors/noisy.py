@@ -67,17 +67,17 @@ class Fitted(NamedTuple):
 
   Attributes:
     weights: of the network.
-    optimiser: moments, which the next fit goes on from.
+    optimizer: moments, which the next fit goes on from.
   """
 
   weights: Weights
-  optimiser: optax.OptState
+  optimizer: optax.OptState
 
 
 def init(key: Key, network: NoisyPredictor, config: Config) -> Fitted:
   """A predictor at its random start; the key is consumed."""
   weights = network.init(key)
-  return Fitted(weights, _optimiser(config).init(weights))
+  return Fitted(weights, _optimizer(config).init(weights))
 
 
 def fit(
@@ -104,7 +104,7 @@ def fit(
     occurs: see `score_matching.log_probabilities`.
     config: options.
   """
-  optimiser = _optimiser(config)
+  optimizer = _optimizer(config)
   row_key, time_key, noise_key = jax.random.split(key, 3)
   shape = (config.num_steps, config.batch_size)
   rows = jax.random.randint(row_key, shape, 0, labels.shape[0])
@@ -125,7 +125,7 @@ def fit(
       return jnp.mean(losses)
 
     gradient = jax.grad(loss)(fitted.weights)
-    update, state = optimiser.update(gradient, fitted.optimiser)
+    update, state = optimizer.update(gradient, fitted.optimizer)
     update = jax.tree.map(lambda leaf: rates(number) * leaf, update)
     return Fitted(optax.apply_updates(fitted.weights, update), state), None
 
@@ -179,7 +179,7 @@ def published_value_fn(
   return value
 
 
-def _optimiser(config: Config) -> optax.GradientTransformation:
+def _optimizer(config: Config) -> optax.GradientTransformation:
   return optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     optax.adam(config.learning_rate),

@@ -1,4 +1,4 @@
-"""Relaxed architectures and their optimisation: OptiProxy-NAS's mathematics."""
+"""Relaxed architectures and their optimization: OptiProxy-NAS's mathematics."""
 
 from nagjax.relaxation import proxy_search
 from nagjax.relaxation.gumbel import binary_concrete

@@ -1,4 +1,4 @@
-"""Optimising the logits of architectures through a differentiable proxy.
+"""Optimizing the logits of architectures through a differentiable proxy.
 
 Lyu, Cui, Shi and Li, "OptiProxy-NAS: Optimization Proxy based End-to-End Neural
 Architecture Search", section 2.4 and algorithm 1: groups of variables are
@@ -23,19 +23,19 @@ from nagjax.relaxation.gumbel import gumbel_softmax
 from nagjax.types import Archs
 
 ValueFn = Callable[[jax.Array], jax.Array]
-"""Maps weights of options `f32[G, L, K]` to what is maximised, `f32[G]`."""
+"""Maps weights of options `f32[G, L, K]` to what is maximized, `f32[G]`."""
 
 
 class Variables(NamedTuple):
-  """The relaxed architectures of `G` groups and their optimiser.
+  """The relaxed architectures of `G` groups and their optimizer.
 
   Attributes:
     logits: `f32[G, L, K]`; `-inf` where an option does not exist.
-    optimiser: state of the optimiser.
+    optimizer: state of the optimizer.
   """
 
   logits: jax.Array
-  optimiser: optax.OptState
+  optimizer: optax.OptState
 
 
 def existing_options(cardinalities: Sequence[int]) -> np.ndarray:
@@ -47,20 +47,20 @@ def existing_options(cardinalities: Sequence[int]) -> np.ndarray:
 def init(
   logits: jax.Array,
   cardinalities: Sequence[int],
-  optimiser: optax.GradientTransformation,
+  optimizer: optax.GradientTransformation,
 ) -> Variables:
   """Starts from logits `f32[G, L, K]`."""
   exists = jnp.asarray(existing_options(cardinalities))[None]
   logits = jnp.where(exists, logits, -jnp.inf)
-  return Variables(logits, optimiser.init(jnp.where(exists, logits, 0.0)))
+  return Variables(logits, optimizer.init(jnp.where(exists, logits, 0.0)))
 
 
-def optimise(
+def optimize(
   variables: Variables,
   value_fn: ValueFn,
   gumbel: jax.Array,
   temperatures: jax.Array,
-  optimiser: optax.GradientTransformation,
+  optimizer: optax.GradientTransformation,
   *,
   topology: Sequence[bool] = (),
   interval: int = 1,
@@ -69,10 +69,10 @@ def optimise(
 
   Args:
     variables: where to start.
-    value_fn: what is maximised, group by group.
+    value_fn: what is maximized, group by group.
     gumbel: `f32[E, G, L, K]` standard Gumbel draws.
     temperatures: `f32[E]` of the relaxation.
-    optimiser: as given to `init`.
+    optimizer: as given to `init`.
     topology: which variables choose connections; if some do, `interval` epochs
       of steps for the operations alternate with as many for the connections.
     interval: see there.
@@ -95,7 +95,7 @@ def optimise(
 
     finite = jnp.where(exists, logits, 0.0)
     gradient = jnp.where(exists, jax.grad(total)(finite), 0.0)
-    update, new_state = optimiser.update(gradient, state, finite)
+    update, new_state = optimizer.update(gradient, state, finite)
     if alternates:
       turn = (number // interval) % 2 == 1
       moves = (jnp.asarray(is_topology) == turn)[None, :, None]

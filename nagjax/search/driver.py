@@ -49,7 +49,7 @@ class Trace(NamedTuple):
   Attributes:
     archs: `int32[R, B, L]`.
     status: `int8[R, B]`, members of `Status`.
-    objective: `f32[R, B]` scalarised objective, `-inf` where there is none.
+    objective: `f32[R, B]` scalarized objective, `-inf` where there is none.
     test: `f32[R, B]` the reader's metric, NaN where there is none.
     feasible: `bool[R, B]` whether an evaluated row meets every limit.
     paid: `bool[R, B]` whether the slot was charged (fresh, or fresh and
@@ -121,7 +121,7 @@ def start(
   budget: int,
   prior: Prior | None = None,
 ) -> tuple[SearchState, Trace]:
-  """Initialises a search and evaluates its prior or its initial design.
+  """Initializes a search and evaluates its prior or its initial design.
 
   See `run` for the arguments. The trace has as many rounds of `batch_size` as
   the prior or the design fills (none if there is neither).

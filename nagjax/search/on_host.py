@@ -28,7 +28,7 @@ from nagjax.types import Proposal
 from nagjax.types import Status
 
 EvaluateFn = Callable[[np.ndarray], Any]
-"""Maps distinct architectures `int32[n, L]` to objectives `[n]`, maximised; NaN
+"""Maps distinct architectures `int32[n, L]` to objectives `[n]`, maximized; NaN
 where an evaluation failed. With `num_constraints` it returns a pair, these and
 violations `[n, C]`; `<= 0` is feasible, NaN is not."""
 

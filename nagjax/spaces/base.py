@@ -21,7 +21,7 @@ from nagjax.types import Key
 _MAX_INDEX = 2**31
 
 
-class LabelledGraphs(NamedTuple):
+class LabeledGraphs(NamedTuple):
   """The graphs of architectures, as a generator writes them node by node.
 
   An architecture has `C` graphs of `n` nodes; see `GraphLayout`.
@@ -50,7 +50,7 @@ class GraphLayout:
     num_nodes: `n`.
     num_inputs: node types that are inputs.
     num_graphs: `C`, graphs of one architecture.
-    encode: `int32[..., L] -> LabelledGraphs`.
+    encode: `int32[..., L] -> LabeledGraphs`.
     decode: `(graphs, scores f32[..., C, n (n - 1) / 2]) -> (archs, valid)`.
       Where a graph has too many edges, those of the highest scores stay.
   """
@@ -59,8 +59,8 @@ class GraphLayout:
   num_nodes: int
   num_inputs: int
   num_graphs: int
-  encode: Callable[[Archs], LabelledGraphs]
-  decode: Callable[[LabelledGraphs, jax.Array], tuple[Archs, jax.Array]]
+  encode: Callable[[Archs], LabeledGraphs]
+  decode: Callable[[LabeledGraphs, jax.Array], tuple[Archs, jax.Array]]
 
   @property
   def num_edges(self) -> int:
@@ -99,12 +99,12 @@ class SearchSpace:
     to_features: `int32[..., L] -> f32[..., R, C]`, the papers' one-hot matrix.
     from_features: `f32[..., R, C] -> (archs, valid)`, arg-max decoding.
     feature_shape: `(R, C)`.
-    to_graph: `int32[..., L] -> Graph`, node-labelled data flow.
+    to_graph: `int32[..., L] -> Graph`, node-labeled data flow.
     to_soft_graph: `f32[..., L, K] -> Graph`, the same for weights of the
       options of every variable: linear in each variable's row, equal to the
       graph (before any pruning) where every row is one-hot, differentiable.
       Fixed edges are ones and zeros, tied entries share a variable.
-    canonicalise: maps architectures of one computation to one representative.
+    canonicalize: maps architectures of one computation to one representative.
     is_valid: `int32[..., L] -> bool[...]`, whether a vector is an architecture.
     num_architectures: how many distinct architectures there are.
     topology: for every variable, whether it chooses connections rather than
@@ -128,7 +128,7 @@ class SearchSpace:
   feature_shape: tuple[int, int]
   to_graph: Callable[[Archs], Graph]
   to_soft_graph: Callable[[jax.Array], Graph]
-  canonicalise: Callable[[Archs], Archs]
+  canonicalize: Callable[[Archs], Archs]
   is_valid: Callable[[Archs], jax.Array]
   num_architectures: int
   topology: tuple[bool, ...] = ()
@@ -169,7 +169,7 @@ class SearchSpace:
     return self._graph_shape().nodes.shape[-1]
 
   @property
-  def num_neighbours(self) -> int:
+  def num_neighbors(self) -> int:
     """`M`, the number of vectors that differ in exactly one variable."""
     return sum(k - 1 for k in self.cardinalities)
 
@@ -242,7 +242,7 @@ class SearchSpace:
       words.append(digits @ jnp.asarray(strides, jnp.uint32))
     return jnp.stack(words, axis=-1).astype(jnp.uint32)
 
-  def neighbours(self, archs: Archs) -> tuple[Archs, jax.Array]:
+  def neighbors(self, archs: Archs) -> tuple[Archs, jax.Array]:
     """Lists all vectors at Hamming distance one.
 
     Args:
@@ -287,7 +287,7 @@ class SearchSpace:
 
   def _mutate_validly(self, archs: Archs, uniform: jax.Array) -> Archs:
     """`mutate` conditional on validity, by inversion of one draw."""
-    changed, valid = self.neighbours(archs)
+    changed, valid = self.neighbors(archs)
     same = self.keys(changed) == self.keys(archs)[..., None, :]
     valid = valid & ~jnp.all(same, axis=-1)
     variable, _ = _single_changes(self.cardinalities)

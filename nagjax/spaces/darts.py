@@ -15,7 +15,7 @@ one with the smaller source first) and three numbers that choose the pair of
 sources of nodes 3, 4 and 5 among `PAIRS`; node 2 always reads from (0, 1).
 Every vector is an architecture, and no two are the same genotype.
 
-Nothing is identified by `canonicalise`: cells whose nodes are renamed compute
+Nothing is identified by `canonicalize`: cells whose nodes are renamed compute
 the same up to the order of the output's channels, but carry other genotypes,
 and NAS-Bench-301 predicts other values for them.
 """
@@ -85,7 +85,7 @@ def darts() -> base.SearchSpace:
     feature_shape=(len(cardinalities), _NUM_OPTIONS),
     to_graph=to_graph,
     to_soft_graph=to_soft_graph,
-    canonicalise=canonicalise,
+    canonicalize=canonicalize,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=math.prod(cardinalities),
     topology=topology * len(CELLS),
@@ -239,7 +239,7 @@ def to_soft_graph(options: jax.Array) -> Graph:
   return Graph(nodes, edges + jnp.broadcast_to(fixed_edges, edges.shape))
 
 
-def encode(archs: Archs) -> base.LabelledGraphs:
+def encode(archs: Archs) -> base.LabeledGraphs:
   """AG-Net's graphs of the normal and the reduction cell.
 
   Nodes are those of one cell in `to_graph`; see `darts_layout.write`.
@@ -251,7 +251,7 @@ def encode(archs: Archs) -> base.LabelledGraphs:
 
 
 def decode(
-  written: base.LabelledGraphs, scores: jax.Array
+  written: base.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
   """Reads AG-Net's graphs; see `darts_layout.read`.
 
@@ -266,7 +266,7 @@ def decode(
   return jax.lax.collapse(cells, cells.ndim - 2), jnp.all(valid, axis=-1)
 
 
-def canonicalise(archs: Archs) -> Archs:
+def canonicalize(archs: Archs) -> Archs:
   """Returns the architectures: each vector is its own representative."""
   return archs
 

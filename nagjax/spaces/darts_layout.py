@@ -41,10 +41,10 @@ _CELL_NODE = np.asarray([0, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6])
 output."""
 
 
-def write(operations: jax.Array, sources: jax.Array) -> base.LabelledGraphs:
+def write(operations: jax.Array, sources: jax.Array) -> base.LabeledGraphs:
   """Writes cells as graphs.
 
-  A skip connection is labelled `skip_connect`, as AG-Net does with the cells of
+  A skip connection is labeled `skip_connect`, as AG-Net does with the cells of
   NAS-Bench-301; no graph is given the label `identity`.
 
   Differs from the program, which writes the second operation of node 5 as a
@@ -62,11 +62,11 @@ def write(operations: jax.Array, sources: jax.Array) -> base.LabelledGraphs:
   shape = (1,) * (operations.ndim - 1) + (-1,)
   edges = reads[..., _TARGET] == _CELL_NODE[_SOURCE].reshape(shape)
   into_output = (_TARGET == NUM_NODES - 1) & (_SOURCE > 1)
-  return base.LabelledGraphs(labels, edges | into_output.reshape(shape))
+  return base.LabeledGraphs(labels, edges | into_output.reshape(shape))
 
 
 def read(
-  written: base.LabelledGraphs, scores: jax.Array
+  written: base.LabeledGraphs, scores: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Reads graphs as cells.
 

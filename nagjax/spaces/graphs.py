@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 _CHUNK = 8192
-"""Graphs whose relabellings are in memory at the same time."""
+"""Graphs whose relabelings are in memory at the same time."""
 
 
 def edge_ends(num_vertices: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +66,7 @@ def on_a_path(adjacency: jax.Array) -> jax.Array:
 
 
 def canonical_code(edges: jax.Array, digits: jax.Array) -> jax.Array:
-  """Names labelled graphs up to the order of their inner vertices.
+  """Names labeled graphs up to the order of their inner vertices.
 
   The code is the least of all numbers `adjacency * 4^(N-2) + labels`, over the
   (N-2)! permutations of the inner vertices that leave no edge pointing
@@ -82,7 +82,7 @@ def canonical_code(edges: jax.Array, digits: jax.Array) -> jax.Array:
     `int32[...]`, below 2^31.
   """
   num_edges, num_inner = edges.shape[-1], digits.shape[-1]
-  least = functools.partial(_least_code, relabellings(num_inner + 2))
+  least = functools.partial(_least_code, relabelings(num_inner + 2))
   rows = (edges.reshape(-1, num_edges), digits.reshape(-1, num_inner))
   codes = jax.lax.map(lambda row: least(*row), rows, batch_size=_CHUNK)
   return codes.reshape(digits.shape[:-1])
@@ -96,7 +96,7 @@ def decode(code: jax.Array, num_vertices: int) -> tuple[jax.Array, jax.Array]:
   return edges.astype(bool), bits[..., 0] + 2 * bits[..., 1]
 
 
-class Relabellings(NamedTuple):
+class Relabelings(NamedTuple):
   """What each edge and each digit adds to the code of each permutation.
 
   Attributes:
@@ -110,7 +110,7 @@ class Relabellings(NamedTuple):
 
 
 @functools.cache
-def relabellings(num_vertices: int) -> Relabellings:
+def relabelings(num_vertices: int) -> Relabelings:
   """The weights of all `P = (N - 2)!` permutations of the inner vertices."""
   source, target = edge_ends(num_vertices)
   inner = itertools.permutations(range(1, num_vertices - 1))
@@ -118,13 +118,13 @@ def relabellings(num_vertices: int) -> Relabellings:
   x, y = position[:, source], position[:, target]
   bit = np.where(x < y, x + y * (y - 1) // 2, len(source))
   digit = 4.0 ** (position[:, 1:-1] - 1)
-  return Relabellings(
+  return Relabelings(
     (2.0**bit).T.astype(np.float32), digit.T.astype(np.float32)
   )
 
 
 def _least_code(
-  weights: Relabellings, edges: jax.Array, digits: jax.Array
+  weights: Relabelings, edges: jax.Array, digits: jax.Array
 ) -> jax.Array:
   """`canonical_code` of one graph, by two exact products.
 

@@ -1,4 +1,4 @@
-"""Parts of graph layouts: how spaces write and read `base.LabelledGraphs`.
+"""Parts of graph layouts: how spaces write and read `base.LabeledGraphs`.
 
 Label 0, the output, also marks the nodes behind it, which do not exist. Edges
 are those of `graphs.edge_ends`.
@@ -25,7 +25,7 @@ def positions(names: Sequence[str], options: Sequence[str]) -> np.ndarray:
   return np.asarray([place.get(name, -1) for name in names], np.int32)
 
 
-def write(labels: jax.Array, adjacency: jax.Array) -> base.LabelledGraphs:
+def write(labels: jax.Array, adjacency: jax.Array) -> base.LabeledGraphs:
   """Moves the nodes that do not exist behind the output.
 
   Args:
@@ -44,7 +44,7 @@ def write(labels: jax.Array, adjacency: jax.Array) -> base.LabelledGraphs:
   matrix = jnp.take_along_axis(rows, order[..., None, :], axis=-1)
   source, target = graphs.edge_ends(labels.shape[-1])
   edges = matrix[..., source, target]
-  return base.LabelledGraphs(labels[..., None, :], edges[..., None, :])
+  return base.LabeledGraphs(labels[..., None, :], edges[..., None, :])
 
 
 def end(labels: jax.Array) -> jax.Array:

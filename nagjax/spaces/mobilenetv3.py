@@ -83,7 +83,7 @@ def mobilenetv3() -> base.SearchSpace:
     feature_shape=(NUM_LAYERS, len(TYPES)),
     to_graph=to_graph,
     to_soft_graph=to_soft_graph,
-    canonicalise=canonicalise,
+    canonicalize=canonicalize,
     is_valid=is_valid,
     num_architectures=(len(TYPES) ** 2 * len(_TAILS)) ** NUM_STAGES,
     sample_fn=sample,
@@ -134,7 +134,7 @@ def is_valid(archs: Archs) -> jax.Array:
   return base.in_range(_CARDINALITIES, archs) & ~gaps
 
 
-def canonicalise(archs: Archs) -> Archs:
+def canonicalize(archs: Archs) -> Archs:
   """Returns the architectures: each vector is its own representative."""
   return archs
 
@@ -301,7 +301,7 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
   """Decodes a 20 x 9 matrix with entries around 0 and 1.
 
   Differs from DiffusionNAG: a row with several entries of at least `THRESHOLD`
-  is its largest one (ties go to the left), not an error. See `quantise` and
+  is its largest one (ties go to the left), not an error. See `quantize` and
   `published_validity` for the published rule.
 
   Returns:
@@ -314,13 +314,13 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
   return archs, is_valid(archs)
 
 
-def quantise(features: jax.Array) -> jax.Array:
+def quantize(features: jax.Array) -> jax.Array:
   """DiffusionNAG's decoding: ones where an entry is at least `THRESHOLD`."""
   return (features >= THRESHOLD).astype(jnp.float32)
 
 
 def published_validity(features: jax.Array) -> jax.Array:
-  """DiffusionNAG's error codes of quantised matrices.
+  """DiffusionNAG's error codes of quantized matrices.
 
   Differs from the program: no error is 0 instead of -1.
 
@@ -385,7 +385,7 @@ def chain_adjacency() -> jax.Array:
 def to_graph(archs: Archs) -> Graph:
   """The chain of the layers that exist, `N = 22`.
 
-  Nodes are input, the layers, output, labelled by `GRAPH_LABELS`. A layer that
+  Nodes are input, the layers, output, labeled by `GRAPH_LABELS`. A layer that
   does not exist has neither a label nor edges: the one before leads to the one
   behind.
   """

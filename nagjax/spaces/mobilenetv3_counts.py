@@ -7,7 +7,7 @@ et al., ICLR 2020, https://arxiv.org/abs/1908.09791), after Howard et al.,
   a 3x3 convolution of stride 2 to 16 channels; a depthwise 3x3 and a 1x1
   convolution to 16 channels; the five stages; a 1x1 convolution to 960
   channels; their mean over the image; a 1x1 convolution to 1280 channels,
-  without normalisation; the classifier of 1000 classes.
+  without normalization; the classifier of 1000 classes.
 
 A searched layer expands its input by a 1x1 convolution, goes on with a
 depthwise convolution, in some stages with squeeze-and-excitation, and ends with
@@ -53,7 +53,7 @@ class Counts(NamedTuple):
   """Size of a network.
 
   Attributes:
-    params: trained numbers, with scale and shift of every normalisation and
+    params: trained numbers, with scale and shift of every normalization and
       without its running statistics.
     macs: multiply-adds of convolutions and the classifier for one image.
   """
@@ -126,7 +126,7 @@ def make_divisible(channels: float) -> int:
 def _convolution(
   inputs: int, outputs: int, kernel: int, size: int
 ) -> np.ndarray:
-  """A normalised convolution; a depthwise one has one input."""
+  """A normalized convolution; a depthwise one has one input."""
   weights = inputs * outputs * kernel**2
   return np.asarray([weights + 2 * outputs, weights * size**2])
 

@@ -8,7 +8,7 @@ and each absent (0) or present (1), and of the operations of vertices 1..5.
 Vertex 0 is the input, vertex 6 the output. A vertex that lies on no path
 between them is not part of the cell: so smaller cells are vectors too. A vector
 is an architecture if such a path exists and at most nine edges remain. Many
-vectors are one architecture; `canonicalise` and the space's `keys` tell.
+vectors are one architecture; `canonicalize` and the space's `keys` tell.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def nasbench101() -> base.SearchSpace:
     feature_shape=(NUM_VARIABLES, len(OPERATIONS)),
     to_graph=to_graph,
     to_soft_graph=to_soft_graph,
-    canonicalise=canonicalise,
+    canonicalize=canonicalize,
     is_valid=is_valid,
     num_architectures=NUM_ARCHITECTURES,
     topology=(True,) * NUM_EDGES + (False,) * NUM_INNER,
@@ -116,7 +116,7 @@ def keys(archs: Archs) -> jax.Array:
   return jnp.stack([code, jnp.zeros_like(code)], axis=-1)
 
 
-def canonicalise(archs: Archs) -> Archs:
+def canonicalize(archs: Archs) -> Archs:
   """The same vector for all that are one cell.
 
   Vertices that are not part of the cell come last among the inner ones, without
@@ -128,7 +128,7 @@ def canonicalise(archs: Archs) -> Archs:
 def sample_cells(key: Key, num: int) -> Archs:
   """Draws cells, each of the 423,624 with the same probability.
 
-  A uniformly random vector favours cells that many vectors describe. Here a
+  A uniformly random vector favors cells that many vectors describe. Here a
   matrix of a whole cell and operations are drawn until the vector is the
   canonical one of its cell, of which there is exactly one. If none of 24 draws
   is (probability 0.0005), the last stands.
@@ -148,7 +148,7 @@ def sample_cells(key: Key, num: int) -> Archs:
     operation_key, (*draws, NUM_INNER), 0, len(OPERATIONS)
   )
   tries = jnp.concatenate([matrices[chosen], operations], axis=-1)
-  taken = jnp.all(canonicalise(tries) == tries, axis=-1)
+  taken = jnp.all(canonicalize(tries) == tries, axis=-1)
   first = jnp.argmax(taken.at[:, -1].set(True), axis=-1)
   return jnp.take_along_axis(tries, first[:, None, None], axis=1)[:, 0]
 
@@ -161,7 +161,7 @@ def to_graph(archs: Archs) -> Graph:
   puts the zero rows last).
 
   Returns:
-    Nodes `f32[..., 7, 5]`, labelled by `LABELS`; adjacency `f32[..., 7, 7]`.
+    Nodes `f32[..., 7, 5]`, labeled by `LABELS`; adjacency `f32[..., 7, 7]`.
   """
   edges, present = _pruned(archs)
   nodes, _ = to_soft_graph(jax.nn.one_hot(archs, len(OPERATIONS)))
@@ -184,7 +184,7 @@ def to_soft_graph(options: jax.Array) -> Graph:
   return Graph(nodes, adjacency)
 
 
-def encode(archs: Archs) -> base.LabelledGraphs:
+def encode(archs: Archs) -> base.LabeledGraphs:
   """AG-Net's graphs: the pruned cell, its output behind its last vertex."""
   edges, present = _pruned(archs)
   types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
@@ -198,7 +198,7 @@ def encode(archs: Archs) -> base.LabelledGraphs:
 
 
 def decode(
-  written: base.LabelledGraphs, scores: jax.Array
+  written: base.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
   """Reads AG-Net's graphs up to the first output.
 

@@ -80,7 +80,7 @@ def nasbench201() -> base.SearchSpace:
     feature_shape=(8, len(FEATURE_COLUMNS)),
     to_graph=to_graph,
     to_soft_graph=to_soft_graph,
-    canonicalise=canonicalise,
+    canonicalize=canonicalize,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=len(OPERATIONS) ** NUM_EDGES,
     layout=base.GraphLayout(
@@ -178,7 +178,7 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
 def to_graph(archs: Archs) -> Graph:
   """The data flow with operations on nodes, in string order.
 
-  Nodes are input, e0..e5, output, labelled by `FEATURE_COLUMNS`; the edges are
+  Nodes are input, e0..e5, output, labeled by `FEATURE_COLUMNS`; the edges are
   0->1, 0->2, 0->4, 1->3, 1->5, 2->6, 3->6, 4->7, 5->7, 6->7 for every cell.
   AG-Net lays its graphs out in this order. DiffusionNAG and OptiProxy-NAS
   publish the adjacency of the edge order 01, 02, 03, 12, 13, 23 or 01, 02, 12,
@@ -207,18 +207,18 @@ def to_soft_graph(options: jax.Array) -> Graph:
   )
 
 
-def encode(archs: Archs) -> base.LabelledGraphs:
+def encode(archs: Archs) -> base.LabeledGraphs:
   """AG-Net's graphs: input, e0..e5, output, with the edges of `to_graph`."""
   types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
   labels = jnp.pad(types[archs], [(0, 0)] * (archs.ndim - 1) + [(1, 1)])
   labels = labels.at[..., 0].set(GENERATED_LABELS.index("input"))
   source, target = graphs.edge_ends(NUM_EDGES + 2)
   edges = to_graph(archs).adjacency[..., source, target] > 0
-  return base.LabelledGraphs(labels[..., None, :], edges[..., None, :])
+  return base.LabeledGraphs(labels[..., None, :], edges[..., None, :])
 
 
 def decode(
-  written: base.LabelledGraphs, scores: jax.Array
+  written: base.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
   """Reads AG-Net's graphs; valid are those that `encode` writes.
 
@@ -242,7 +242,7 @@ def edge_source_adjacency() -> jax.Array:
   return jnp.asarray(_adjacency(_EDGE_SOURCE_SUCCESSORS))
 
 
-def canonicalise(archs: Archs) -> Archs:
+def canonicalize(archs: Archs) -> Archs:
   """Maps each cell to the first cell that NAS-Bench-201 calls the same.
 
   The rule is the benchmark's own: a node is the sorted sum of its inputs, skip

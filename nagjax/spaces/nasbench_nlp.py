@@ -50,7 +50,7 @@ def nasbench_nlp() -> base.SearchSpace:
     feature_shape=(cells.NUM_VARIABLES, cells.NUM_OPTIONS),
     to_graph=cells.to_graph,
     to_soft_graph=cells.to_soft_graph,
-    canonicalise=cells.canonicalise,
+    canonicalize=cells.canonicalize,
     is_valid=cells.is_valid,
     num_architectures=NUM_ARCHITECTURES,
     topology=(True,) * cells.FIRST_OPERATION
@@ -67,7 +67,7 @@ def nasbench_nlp() -> base.SearchSpace:
     ),
   )
   return dataclasses.replace(
-    space, key_fn=lambda archs: space.keys(cells.canonicalise(archs))
+    space, key_fn=lambda archs: space.keys(cells.canonicalize(archs))
   )
 
 
@@ -88,7 +88,7 @@ def to_recipe(arch: Sequence[int]) -> dict[str, dict[str, Any]]:
       f"A NAS-Bench-NLP cell is a valid vector of {cells.NUM_VARIABLES} "
       f"variables, got {vector.tolist()}."
     )
-  vector = np.asarray(_CANONICALISE(vector))
+  vector = np.asarray(_CanonicalizE(vector))
   states = vector[1 : 2 + vector[0]].tolist()
   operations = vector[cells.FIRST_OPERATION : cells.FIRST_INPUT]
   inputs = vector[cells.FIRST_INPUT :].reshape(
@@ -215,4 +215,4 @@ def _is_node(node: Any, names: set[str]) -> bool:
 
 
 _IS_VALID = jax.jit(cells.is_valid)
-_CANONICALISE = jax.jit(cells.canonicalise)
+_CanonicalizE = jax.jit(cells.canonicalize)

@@ -109,7 +109,7 @@ def is_valid(archs: Archs) -> jax.Array:
   return sound & base.in_range(CARDINALITIES, archs)
 
 
-def canonicalise(archs: Archs) -> Archs:
+def canonicalize(archs: Archs) -> Archs:
   """One vector for all that differ in what does not count.
 
   Used nodes move to the front in their order, inputs of all operations but
@@ -168,7 +168,7 @@ def to_graph(archs: Archs) -> Graph:
   The nodes that are new states lead to the output.
 
   Returns:
-    Nodes `f32[..., 26, 9]`, labelled by `LABELS`; adjacency `f32[..., 26, 26]`.
+    Nodes `f32[..., 26, 9]`, labeled by `LABELS`; adjacency `f32[..., 26, 26]`.
   """
   parts = _parts(archs)
   used = _used(_counts(parts), parts)
@@ -219,7 +219,7 @@ def to_soft_graph(options: jax.Array) -> Graph:
   return Graph(nodes, adjacency)
 
 
-def encode(archs: Archs) -> base.LabelledGraphs:
+def encode(archs: Archs) -> base.LabeledGraphs:
   """AG-Net's graphs: the four inputs, the used nodes in order, the output.
 
   All inputs are there, read or not. Nodes that are states lead to the output;
@@ -232,7 +232,7 @@ def encode(archs: Archs) -> base.LabelledGraphs:
 
 
 def decode(
-  written: base.LabelledGraphs, scores: jax.Array
+  written: base.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
   """Reads AG-Net's graphs up to the first output.
 

@@ -33,7 +33,7 @@ TINY = agnet_training_free.Config(
   train_batch_size=4,
 )
 NUM_ROUNDS = TINY.num_evaluations // TINY.batch_size
-# Most of a test is compilation; without optimisation it takes half the time.
+# Most of a test is compilation; without optimization it takes half the time.
 FAST = {"xla_backend_optimization_level": 0}
 
 

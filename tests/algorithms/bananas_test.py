@@ -135,10 +135,10 @@ class LoopTest(parameterized.TestCase):
     self.assertAlmostEqual(apart.mean(), 4.8, delta=0.6)
     self.assertEqual(int(info.archive_size), 1)
 
-  def test_an_explored_neighbourhood_leaves_random_proposals(self):
-    """Oracle: the best cell with its 24 neighbours, all of them known."""
+  def test_an_explored_neighborhood_leaves_random_proposals(self):
+    """Oracle: the best cell with its 24 neighbors, all of them known."""
     cell = jnp.full((1, 6), 2, jnp.int32)
-    around, _ = space().neighbours(cell[0])
+    around, _ = space().neighbors(cell[0])
     archs = jnp.concatenate([cell, around])
     state, _ = told(archs, [90.0] + [-np.inf] * 24)
     proposal, _ = tiny().ask(jax.random.key(0), state, ())

@@ -46,7 +46,7 @@ def trace_of(name, budget, num_rounds, seed=0, **options):
   return jax.device_get(search(jax.random.key(seed), registered.problem()))
 
 
-def neighbours(arch):
+def neighbors(arch):
   """The 24 cells at Hamming distance one, as tuples."""
   return {
     (*arch[:edge], op, *arch[edge + 1 :])
@@ -114,18 +114,18 @@ class LocalSearchTest(parameterized.TestCase):
   def test_first_improvement(self, seed):
     """Oracle: the walk replayed in Python, slot by slot."""
     trace = trace_of("local_search", 150, 400, seed=seed)
-    centre, value, unvisited, starts, moves = None, -np.inf, set(), 0, 0
+    center, value, unvisited, starts, moves = None, -np.inf, set(), 0, 0
     for cell, status, objective in slots(trace):
       usable = status in (Status.FRESH, Status.REPEAT)
-      if centre is None or not unvisited:
+      if center is None or not unvisited:
         starts += 1
         if usable:
-          centre, value, unvisited = cell, objective, neighbours(cell)
+          center, value, unvisited = cell, objective, neighbors(cell)
         continue
       self.assertIn(cell, unvisited)
       unvisited.remove(cell)
       if usable and objective > value:
-        centre, value, unvisited = cell, objective, neighbours(cell)
+        center, value, unvisited = cell, objective, neighbors(cell)
         moves += 1
     self.assertGreaterEqual(starts, 2)
     self.assertGreater(moves, 5)
@@ -135,7 +135,7 @@ class LocalSearchTest(parameterized.TestCase):
   def test_best_improvement(self, seed):
     """Oracle: the walk replayed in Python, round by round."""
     trace = trace_of("local_search", 300, 40, seed=seed, read_all=True)
-    centre, value, at_optimum, starts, moves = None, -np.inf, True, 0, 0
+    center, value, at_optimum, starts, moves = None, -np.inf, True, 0, 0
     for archs, status, objective in zip(
       trace.archs, trace.status, trace.objective, strict=True
     ):
@@ -145,24 +145,24 @@ class LocalSearchTest(parameterized.TestCase):
         starts += 1
         self.assertTrue(np.all(status[1:] == Status.INVALID))
         if np.isfinite(objective[0]):
-          centre, value = tuple(archs[0].tolist()), objective[0]
+          center, value = tuple(archs[0].tolist()), objective[0]
           at_optimum = False
         continue
-      self.assertEqual(set(map(tuple, archs.tolist())), neighbours(centre))
+      self.assertEqual(set(map(tuple, archs.tolist())), neighbors(center))
       best = int(np.argmax(objective))
       at_optimum = objective[best] <= value
       if not at_optimum:
-        centre, value = tuple(archs[best].tolist()), objective[best]
+        center, value = tuple(archs[best].tolist()), objective[best]
         moves += 1
     self.assertGreaterEqual(starts, 2)
     self.assertGreater(moves, 3)
 
-  def test_neighbours_are_visited_in_a_random_order(self):
-    """Oracle: chi-square of the first of 24 neighbours, 4,800 keys."""
+  def test_neighbors_are_visited_in_a_random_order(self):
+    """Oracle: chi-square of the first of 24 neighbors, 4,800 keys."""
     algorithm = local_search.local_search(space())
     state = algorithm.init(jax.random.key(0), ())._replace(
-      centre=jnp.full(6, 2, jnp.int32),
-      centre_objective=jnp.float32(50),
+      center=jnp.full(6, 2, jnp.int32),
+      center_objective=jnp.float32(50),
       position=jnp.int32(0),
     )
     first = jax.jit(
@@ -172,7 +172,7 @@ class LocalSearchTest(parameterized.TestCase):
     self.assertLen(counts, 24)
     self.assertGreater(stats.chisquare(counts).pvalue, 1e-3)
 
-  def test_a_neighbour_as_good_is_no_move(self):
+  def test_a_neighbor_as_good_is_no_move(self):
     """Oracle: equal values everywhere; 24 visits, then a restart."""
     algorithm = local_search.local_search(space())
     state = algorithm.init(jax.random.key(0), ())
@@ -187,9 +187,9 @@ class LocalSearchTest(parameterized.TestCase):
       )
       state, _ = tell(state, proposal, evaluation, ())
       cells.append(tuple(proposal.archs[0].tolist()))
-    self.assertEqual(set(cells[1:25]), neighbours(cells[0]))
+    self.assertEqual(set(cells[1:25]), neighbors(cells[0]))
     self.assertEqual(int(state.position), 0)
-    self.assertEqual(tuple(state.centre.tolist()), cells[25])
+    self.assertEqual(tuple(state.center.tolist()), cells[25])
 
   def test_a_failed_start_is_tried_again(self):
     """Oracle: three failures, then a value."""
@@ -205,7 +205,7 @@ class LocalSearchTest(parameterized.TestCase):
         jnp.zeros(1, jnp.int8), value, value[:, None], jnp.zeros((1, 0))
       )
       state, _ = tell(state, proposal, evaluation, ())
-    np.testing.assert_array_equal(state.centre, proposal.archs[0])
+    np.testing.assert_array_equal(state.center, proposal.archs[0])
     self.assertEqual(int(state.position), 0)
 
 
@@ -227,7 +227,7 @@ class RegularizedEvolutionTest(parameterized.TestCase):
     )
     self.assertLen(living, population_size)
     for child, _, _ in rows[population_size:]:
-      self.assertTrue(neighbours(child) & set(living))
+      self.assertTrue(neighbors(child) & set(living))
       living.append(child)
     self.assertEqual(trace.charged[-1], 120)
 
@@ -294,7 +294,7 @@ class RegularizedEvolutionTest(parameterized.TestCase):
     self.assertGreater(stats.chisquare(np.bincount(changed)).pvalue, 1e-3)
 
   def test_a_short_prior_is_the_whole_population(self):
-    """Oracle: children of 300 keys are neighbours of its two cells alone."""
+    """Oracle: children of 300 keys are neighbors of its two cells alone."""
     algorithm = regularized_evolution.regularized_evolution(space())
     archs = jnp.asarray([[1, 2, 3, 4, 1, 2], [3, 3, 3, 3, 3, 3]], jnp.int32)
     objective = jnp.asarray([10.0, 20.0])
@@ -310,7 +310,7 @@ class RegularizedEvolutionTest(parameterized.TestCase):
     children = jax.vmap(lambda key: algorithm.ask(key, state, ())[0].archs[0])(
       jax.random.split(jax.random.key(1), 300)
     )
-    worse, better = (neighbours(tuple(arch)) for arch in archs.tolist())
+    worse, better = (neighbors(tuple(arch)) for arch in archs.tolist())
     found = set(map(tuple, children.tolist()))
     self.assertLessEqual(found, worse | better)
     self.assertTrue(found & better)

@@ -50,12 +50,12 @@ class ChooseTest(parameterized.TestCase):
     self.assertEqual(taken, [i for i in expected if i is not None])
     self.assertLen(set(taken), len(taken))
 
-  def test_optimism(self):
+  def test_optimizm(self):
     """Oracle: the documented five, and a single slot."""
     np.testing.assert_allclose(
-      choosing.optimism(2.0, 5), [0, 2 / 16, 2 / 4, 2 * 9 / 16, 2]
+      choosing.optimizm(2.0, 5), [0, 2 / 16, 2 / 4, 2 * 9 / 16, 2]
     )
-    np.testing.assert_array_equal(choosing.optimism(2.0, 1), [0.0])
+    np.testing.assert_array_equal(choosing.optimizm(2.0, 1), [0.0])
 
 
 class EqualTest(parameterized.TestCase):

@@ -53,7 +53,7 @@ def look_up(x):
   return np.where(valid, table[rows], 0.0)
 
 
-def normalise(x):
+def normalize(x):
   """Each individual to [-1, 1] over all of its coordinates."""
   low, high = x.min(1, keepdims=True), x.max(1, keepdims=True)
   return 2 * (x - low) / (high - low) - 1
@@ -76,7 +76,7 @@ def denoise(x, accuracy, t, noise, u, m, guides=True):
   sigma = 0.8 * np.sqrt((1 - following) / (1 - alpha) * (1 - alpha / following))
   epsilon = (x - np.sqrt(alpha) * x0) / np.sqrt(1 - alpha)
   direction = np.sqrt(max(1 - following - sigma**2, 0.0))
-  x = normalise(np.sqrt(following) * x0 + direction * epsilon + sigma * noise)
+  x = normalize(np.sqrt(following) * x0 + direction * epsilon + sigma * noise)
   power = (8.0 if t == steps - 1 else 5.0) + 1
   for i in np.flatnonzero(u <= 0.6):
     room_low, room_high = (1 + x[i]) / 2, (1 - x[i]) / 2
@@ -87,7 +87,7 @@ def denoise(x, accuracy, t, noise, u, m, guides=True):
       base = 2 * (1 - m[i]) + (2 * m[i] - 1) * (1 - room_high) ** power
       delta = 1 - base ** (1 / power)
     x[i] = x[i] + 2 * delta
-  return normalise(x)
+  return normalize(x)
 
 
 def select(pool, accuracy, attempts, num_elite, num_diverse):

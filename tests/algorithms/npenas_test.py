@@ -57,11 +57,11 @@ class SelectionTest(parameterized.TestCase):
   def test_predictions_select(self):
     """Oracle: the value that is being predicted, of all that could be chosen.
 
-    Chance would give the neighbours' mean; the children lie well above it.
+    Chance would give the neighbors' mean; the children lie well above it.
     """
     ask, state = tiny()
     best = state.archs[jax.lax.top_k(state.objective, 5)[1]]
-    around = np.asarray(space().neighbours(best)[0]).reshape(-1, 6)
+    around = np.asarray(space().neighbors(best)[0]).reshape(-1, 6)
     values = OPERATION_VALUE[around].sum(-1)
     keys = jax.random.split(jax.random.key(0), 5)
     chosen = np.concatenate([ask(k, state, ())[0].archs for k in keys])

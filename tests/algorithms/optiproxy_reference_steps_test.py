@@ -131,7 +131,7 @@ class FitTest(parameterized.TestCase):
     rate = 0.05
     weights = rng.normal(size=(8, 7))
     start = jnp.float32(weights)
-    proxy = Fitted(start, steps.fit_optimiser(config).init(start))
+    proxy = Fitted(start, steps.fit_optimizer(config).init(start))
     graphs = Graph(jnp.float32(features), jnp.zeros((8, 8, 8)))
 
     @jax.jit
@@ -179,8 +179,8 @@ class FitTest(parameterized.TestCase):
 
     @jax.jit
     def run(archs, objective):
-      optimiser = steps.fit_optimiser(CONFIG)
-      proxy = Fitted(weights, optimiser.init(weights))
+      optimizer = steps.fit_optimizer(CONFIG)
+      proxy = Fitted(weights, optimizer.init(weights))
       return steps.fit(
         jax.random.key(2), network, proxy, archs, objective, SPACE, CONFIG
       )
@@ -188,7 +188,7 @@ class FitTest(parameterized.TestCase):
     fitted = run(archs, objective)
     usable = int(jnp.sum(jnp.isfinite(objective)))
     self.assertEqual(usable, 7)
-    self.assertEqual(int(fitted.optimiser[0].count), 3 * 4)
+    self.assertEqual(int(fitted.optimizer[0].count), 3 * 4)
     other = jnp.where(jnp.isfinite(objective)[:, None], archs, 4 - archs)
     np.testing.assert_array_equal(fitted.weights, run(other, objective).weights)
     self.assertTrue(np.all(np.isfinite(fitted.weights)))
@@ -205,7 +205,7 @@ class FitTest(parameterized.TestCase):
 
     config = configured(dropout=dropout)
     proxy = Fitted(
-      jnp.ones((1, 1)), steps.fit_optimiser(config).init(jnp.ones((1, 1)))
+      jnp.ones((1, 1)), steps.fit_optimizer(config).init(jnp.ones((1, 1)))
     )
     graphs = Graph(jnp.ones((12, 1, 1)), jnp.ones((12, 1, 1)))
     a, b, c = (
@@ -220,7 +220,7 @@ class FitTest(parameterized.TestCase):
         0.1,
         config,
       )
-      .optimiser[0]
+      .optimizer[0]
       .mu
       for seed in (3, 3, 4)
     )
@@ -237,20 +237,20 @@ class FitTest(parameterized.TestCase):
     rates = steps.learning_rate(jnp.arange(35), 0.02, CONFIG)
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
-  def test_standardised_by_constants_or_by_the_evaluations(self):
+  def test_standardized_by_constants_or_by_the_evaluations(self):
     """Oracle: NumPy's mean and deviation of the rows in use."""
     objective = jnp.asarray([90.0, -jnp.inf, 70.0, 65.0])
     used = jnp.isfinite(objective)
-    own = steps.standardise(objective, used, CONFIG)
+    own = steps.standardize(objective, used, CONFIG)
     values = np.asarray([90.0, 70.0, 65.0])
     expected = (values - values.mean()) / values.std()
     np.testing.assert_allclose(own[used], expected, rtol=1e-5)
     given = configured(mean=83.67, std=12.8)
-    shipped = steps.standardise(objective, used, given)
+    shipped = steps.standardize(objective, used, given)
     np.testing.assert_allclose(shipped[used], (values - 83.67) / 12.8, 1e-5)
     for result in (own, shipped):
       self.assertEqual(float(result[1]), 0.0)
-    constant = steps.standardise(jnp.full(4, 5.0), used, CONFIG)
+    constant = steps.standardize(jnp.full(4, 5.0), used, CONFIG)
     np.testing.assert_array_equal(constant, 0.0)
 
 
@@ -286,9 +286,9 @@ class GroupsTest(parameterized.TestCase):
     # The third node carries the operation of edge 0 -> 3, the fourth variable.
     weights = jnp.zeros((8, 7)).at[3, 2 + 4].set(1.0)
     config = configured(search_epochs=20, weight_decay=0.0)
-    optimiser = steps.search_optimiser(config)
+    optimizer = steps.search_optimizer(config)
     start = jnp.zeros((2, 6, 5))
-    groups = proxy_search.init(start, SPACE.cardinalities, optimiser)
+    groups = proxy_search.init(start, SPACE.cardinalities, optimizer)
     moved = jax.jit(
       lambda key: steps.search(
         key,
@@ -307,17 +307,17 @@ class GroupsTest(parameterized.TestCase):
   def test_the_rate_starts_anew_in_every_round(self):
     """Oracle: a constant gradient, for which Adam's step is the rate."""
     config = configured(search_epochs=12, weight_decay=0.0)
-    optimiser = steps.search_optimiser(config)
-    state = optimiser.init(jnp.zeros(1))
+    optimizer = steps.search_optimizer(config)
+    state = optimizer.init(jnp.zeros(1))
     moves = []
     for _ in range(24):
-      update, state = optimiser.update(jnp.ones(1), state, jnp.zeros(1))
+      update, state = optimizer.update(jnp.ones(1), state, jnp.zeros(1))
       moves.append(-float(update[0]))
     expected = [0.02] + [0.018] * 10 + [0.0162]
     np.testing.assert_allclose(moves, 2 * expected, rtol=1e-4)
 
   def test_operations_of_given_draws(self):
-    """Oracle: the unnormalised wheel in Python, float64."""
+    """Oracle: the unnormalized wheel in Python, float64."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(40, 6, 5)).astype(np.float32)
     noise = rng.random((40, 6, 5)).astype(np.float32)

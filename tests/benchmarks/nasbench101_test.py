@@ -158,7 +158,7 @@ class SmallTableTest(parameterized.TestCase):
     self.assertAlmostEqual(value, columns()["test_acc"].max() * 100, places=4)
     self.assertEqual(test, value)
     row = int(columns()["test_acc"].argmax())
-    expected = space_lib.canonicalise(archs()[row])
+    expected = space_lib.canonicalize(archs()[row])
     np.testing.assert_array_equal(best, expected[None])
 
   @parameterized.named_parameters(

@@ -27,7 +27,7 @@ def heights():
 
 
 def distances():
-  """`[15625, 24]` index of every neighbour, by positional arithmetic."""
+  """`[15625, 24]` index of every neighbor, by positional arithmetic."""
   index = np.arange(15625)
   found = []
   for edge in range(6):
@@ -54,7 +54,7 @@ class SyntheticTest(parameterized.TestCase):
     self.assertEqual(self.value.max(), 94.0)
 
   def test_the_peaks_are_the_only_local_optima(self):
-    """Oracle: no neighbour as good or better, over all cells."""
+    """Oracle: no neighbor as good or better, over all cells."""
     better = self.value[:, None] <= self.value[distances()]
     strict = cells()[~better.any(1)]
     weak = cells()[~(self.value[:, None] < self.value[distances()]).any(1)]

@@ -148,7 +148,7 @@ class DigitsTest(absltest.TestCase):
     """Oracle: the 6,466 classes of the space; isomorphic cells are equal."""
     ops = jnp.asarray(self.arrays["ops"], jnp.int32)
     space = nasbench201.nasbench201()
-    isomorph = np.asarray(space.index(space.canonicalise(ops)))
+    isomorph = np.asarray(space.index(space.canonicalize(ops)))
     np.testing.assert_array_equal(self.arrays["isomorph"], isomorph)
     _, first, copies = np.unique(
       isomorph, return_index=True, return_inverse=True

@@ -120,7 +120,7 @@ class PredictTest(parameterized.TestCase):
 
   @parameterized.parameters(True, False)
   def test_thresholds_between_two_floats(self, less_equal):
-    """Oracle: the comparison in float64, for the neighbours of 0.1."""
+    """Oracle: the comparison in float64, for the neighbors of 0.1."""
     x = np.float32(0.1)
     near = [np.nextafter(x, np.float32(s)) for s in (-1, 1)]
     for threshold in (0.1, float(x), 0.5 * (float(x) + float(near[0]))):
@@ -249,7 +249,7 @@ class BenchmarkTest(parameterized.TestCase):
     space = nasbench201.nasbench201()
     benchmark, _ = make_benchmark(space, "options")
     archs = space.sample(jax.random.key(3), 50)
-    same = space.canonicalise(archs)
+    same = space.canonicalize(archs)
     self.assertTrue(bool(jnp.any(same != archs)))
     np.testing.assert_array_equal(
       benchmark.query(archs)["valid_accuracy"],

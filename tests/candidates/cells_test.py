@@ -99,7 +99,7 @@ class CountsTest(parameterized.TestCase):
 
   @parameterized.parameters(ARCH, (0,) * 6, (2,) * 6)
   def test_counts_are_those_of_the_arrays(self, *arch):
-    """Oracle: non-zero weights after the initialisation, and BN pairs."""
+    """Oracle: non-zero weights after the initialization, and BN pairs."""
     model = cells.init(jax.random.key(0), jnp.asarray(arch), CONFIG)
     weights = jax.tree.leaves(
       [
@@ -146,13 +146,13 @@ class NetworkTest(parameterized.TestCase):
     self.assertBetween(
       float(jnp.abs(edges[:, 0]).max()), 0.95 * bound_3x3, bound_3x3
     )
-    centre = edges[:, 1, layers.CENTRE]
+    center = edges[:, 1, layers.Center]
     self.assertBetween(
-      float(jnp.abs(centre).max()), 0.95 * bound_1x1, bound_1x1
+      float(jnp.abs(center).max()), 0.95 * bound_1x1, bound_1x1
     )
     self.assertEqual(float(jnp.abs(edges[:, 2:4]).max()), 0.0)
 
-  def test_logits_without_normalisation_have_a_scale(self):
+  def test_logits_without_normalization_have_a_scale(self):
     """Oracle: doubling the first weights adds log 2, the bias being 0."""
     archs = jnp.asarray(ARCH)
     model = cells.init(jax.random.key(1), archs, CONFIG)

@@ -13,7 +13,7 @@ from nagjax.candidates.darts_cells import Stem
 from nagjax.spaces import darts
 from tests.candidates import numpy_darts
 
-# Most of a test is compilation; without optimisation it takes half the time.
+# Most of a test is compilation; without optimization it takes half the time.
 FAST = {"xla_backend_optimization_level": 0}
 CONFIGS = {
   "cifar": darts_cells.Config((7, 6, 3), 4, num_channels=2, num_layers=4),
@@ -125,7 +125,7 @@ class CountsTest(parameterized.TestCase):
 
   @parameterized.parameters(*CONFIGS)
   def test_the_arrays(self, stem):
-    """Oracle: weights that are not 0, and channels that NumPy normalises."""
+    """Oracle: weights that are not 0, and channels that NumPy normalizes."""
     config, archs = CONFIGS[stem], samples(4)
     for arch in archs:
       params = programs(stem)[0](jax.random.key(1), arch)

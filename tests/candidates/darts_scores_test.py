@@ -20,7 +20,7 @@ from nagjax.problem import Problem
 from nagjax.spaces import darts
 from tests.candidates import numpy_darts
 
-# Most of a test is compilation; without optimisation it takes half the time.
+# Most of a test is compilation; without optimization it takes half the time.
 FAST = {"xla_backend_optimization_level": 0}
 CONFIG = darts_cells.Config((8, 8, 3), 4, num_channels=1, num_layers=3)
 SETTING = darts_scores.Setting(CONFIG, 2, 2, 40)
@@ -120,19 +120,19 @@ class KernelTest(parameterized.TestCase):
       )
 
   @parameterized.parameters(False, True)
-  def test_condition(self, centred):
+  def test_condition(self, centered):
     """Oracle: NumPy's eigenvalues in 64 bits."""
     rows = gradients(POOLS)
-    projection = np.eye(NUM_IMAGES) - centred / NUM_IMAGES
+    projection = np.eye(NUM_IMAGES) - centered / NUM_IMAGES
     values = np.linalg.eigvalsh(projection @ rows @ rows.T @ projection)
     condition = kernels.condition_number(
-      jnp.asarray(rows, jnp.float32), centred=centred
+      jnp.asarray(rows, jnp.float32), centered=centered
     )
-    expected = values[-1] / values[int(centred)]
+    expected = values[-1] / values[int(centered)]
     np.testing.assert_allclose(condition, expected, rtol=1e-3)
 
   def test_without_pooling_rows_add_up_to_zero(self):
-    """Oracle: normalised features have constant means, the shifts."""
+    """Oracle: normalized features have constant means, the shifts."""
     rows = gradients(NO_POOL)
     moving = rows[:, : -drawn(NO_POOL).classifier.size]
     size = np.linalg.norm(moving)
@@ -149,8 +149,8 @@ class KernelTest(parameterized.TestCase):
       value = kernels.condition_number(bad)
       self.assertEqual(float(value), kernels.MAX_CONDITION)
     self.assertLess(float(kernels.condition_number(rows)), 1e3)
-    centred = kernels.condition_number(singular, centred=True)
-    self.assertLess(float(centred), 1e3)
+    centered = kernels.condition_number(singular, centered=True)
+    self.assertLess(float(centered), 1e3)
 
 
 class RegionsTest(parameterized.TestCase):

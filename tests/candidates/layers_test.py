@@ -103,7 +103,7 @@ class PoolTest(parameterized.TestCase):
         )
 
 
-class NormaliseTest(parameterized.TestCase):
+class NormalizeTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     rng = np.random.default_rng(0)
@@ -115,7 +115,7 @@ class NormaliseTest(parameterized.TestCase):
 
   def test_batch(self):
     """Oracle: PyTorch's rules in NumPy (unbiased running variance)."""
-    result, moments = layers.normalise(
+    result, moments = layers.normalize(
       jnp.asarray(self.x), self.params, self.old, Norm.BATCH
     )
     mean, variance = self.x.mean((0, 1, 2)), self.x.var((0, 1, 2))
@@ -133,7 +133,7 @@ class NormaliseTest(parameterized.TestCase):
 
   def test_running_and_none(self):
     """Oracle: the formula with the given moments; the input itself."""
-    result, moments = layers.normalise(
+    result, moments = layers.normalize(
       jnp.asarray(self.x), self.params, self.old, Norm.RUNNING
     )
     unit = (self.x - [1.0, 2.0]) / np.sqrt(np.asarray([4.0, 9.0]) + 1e-5)
@@ -141,7 +141,7 @@ class NormaliseTest(parameterized.TestCase):
       result, unit * [2.0, 3.0] + [0.5, -1.0], rtol=1e-4, atol=1e-4
     )
     self.assertIs(moments, self.old)
-    same, _ = layers.normalise(self.x, self.params, self.old, Norm.NONE)
+    same, _ = layers.normalize(self.x, self.params, self.old, Norm.NONE)
     self.assertIs(same, self.x)
 
   def test_the_running_statistics_carry_no_gradient(self):
@@ -149,7 +149,7 @@ class NormaliseTest(parameterized.TestCase):
 
     def total(x):
       return jnp.sum(
-        layers.normalise(x, self.params, self.old, Norm.BATCH)[1].mean
+        layers.normalize(x, self.params, self.old, Norm.BATCH)[1].mean
       )
 
     gradient = jax.grad(total)(jnp.asarray(self.x))

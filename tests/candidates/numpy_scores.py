@@ -18,8 +18,8 @@ WEIGHTS = ("weight", "shortcut", "classifier")
 class Network:
   """The network of a cell in NumPy, of real or of complex numbers."""
 
-  def __init__(self, arch, params, labels, *, normalise=True):
-    self.arch, self.labels, self.normalise = arch, labels, normalise
+  def __init__(self, arch, params, labels, *, normalize=True):
+    self.arch, self.labels, self.normalize = arch, labels, normalize
     paths, self.treedef = jax.tree.flatten_with_path(params)
     self.names = [jax.tree_util.keystr(path) for path, _ in paths]
     self.leaves = [np.asarray(leaf, complex) for _, leaf in paths]
@@ -73,7 +73,7 @@ class Network:
     return np.where(x.real > 0, x, 0)
 
   def norm(self, x, norm):
-    if not self.normalise:
+    if not self.normalize:
       return x
     x = x - x.mean(axis=(0, 1, 2))
     variance = (x**2).mean(axis=(0, 1, 2))
@@ -198,9 +198,9 @@ def fisher_of(net, x):
 
 
 def synaptic_flow_of(arch, params, image_shape):
-  """Both scores without normalisation, for an image of ones."""
+  """Both scores without normalization, for an image of ones."""
   absolute = jax.tree.map(np.abs, params)
-  net = Network(arch, absolute, None, normalise=False)
+  net = Network(arch, absolute, None, normalize=False)
   ones = np.ones((1, *image_shape))
   flow, damped = 0.0, 0.0
   for position in net.positions(*WEIGHTS):

@@ -23,7 +23,7 @@ from nagjax.spaces import nasbench201
 from nagjax.types import Status
 
 CONFIG = cells.Config((4, 4, 1), num_classes=3, num_channels=1, num_cells=1)
-# Most of a test is compilation; without optimisation it takes half the time.
+# Most of a test is compilation; without optimization it takes half the time.
 FAST = {"xla_backend_optimization_level": 0}
 
 
@@ -249,7 +249,7 @@ class BuilderTest(parameterized.TestCase):
 
 class SyntheticImagesTest(parameterized.TestCase):
   def test_moments_smoothness_and_labels(self):
-    """Oracle: the documented moments; neighbours are alike, images are not."""
+    """Oracle: the documented moments; neighbors are alike, images are not."""
     config = cells.Config((16, 12, 3), num_classes=5)
     images = objective.synthetic_images(config, 40)
     x = np.asarray(images.x)

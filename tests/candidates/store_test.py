@@ -31,7 +31,7 @@ class StoreTest(absltest.TestCase):
     )
 
   def test_round_trip(self):
-    """Oracle: what was saved, and the logits of normalised images."""
+    """Oracle: what was saved, and the logits of normalized images."""
     store.save(self.path, self.network)
     found = store.load(self.path)
     self.assertEqual(found.architecture, self.network.architecture)

@@ -31,7 +31,7 @@ NONE, SKIP = (0,) * 6, (1,) * 6
 SEED = 1
 """Of networks that have no rectifier closed for all images."""
 
-# Most of a test is compilation; without optimisation it takes half the time.
+# Most of a test is compilation; without optimization it takes half the time.
 FAST = {"xla_backend_optimization_level": 0}
 
 PUBLISHED_CELLS = {
@@ -152,11 +152,11 @@ class DefinitionTest(parameterized.TestCase):
     blank = Images(images.x[::-1] * 2 + 1, images.y)
     program = compiled(tuple(zerocost.SCORES))
     model, arch = drawn(MIXED), jnp.asarray(MIXED)
-    values, relabelled, repainted = (
+    values, relabeled, repainted = (
       program(model, arch, i) for i in (images, others, blank)
     )
     for name, score in zerocost.SCORES.items():
-      same = float(values[name]) == float(relabelled[name])
+      same = float(values[name]) == float(relabeled[name])
       self.assertEqual(same, not score.needs_labels, name)
       if not score.needs_images:
         self.assertEqual(float(values[name]), float(repainted[name]), name)

@@ -53,7 +53,7 @@ class DrawsTest(parameterized.TestCase):
     self.assertLess(float(np.abs(draws).max()), 4.33)
 
   def test_normals_of_random_words(self):
-    """Oracle: Kolmogorov-Smirnov, fixed seed; neighbours do not correlate."""
+    """Oracle: Kolmogorov-Smirnov, fixed seed; neighbors do not correlate."""
     draws = np.asarray(
       noise.coarse_normal(noise.words(jax.random.key(0), 5000))
     )

@@ -11,18 +11,18 @@ from nagjax.diffusion import samplers
 from nagjax.diffusion import schedules
 from nagjax.diffusion import sde
 
-CENTRE, WIDTH = 0.4, 0.5
+Center, WIDTH = 0.4, 0.5
 """Of Gaussian data, whose score is known."""
 EQUATIONS = {"ve": sde.ve(0.1, 5.0), "vp": sde.vp(0.1, 20.0)}
 EQUATIONS["subvp"] = sde.subvp(0.1, 20.0)
 
 
 def gaussian_score(equation):
-  """Score of `N(CENTRE, WIDTH^2)` after perturbation."""
+  """Score of `N(Center, WIDTH^2)` after perturbation."""
 
   def score(x, t):
     mean, std = (f(t)[:, None, None] for f in (equation.mean, equation.std))
-    return (mean * CENTRE - x) / (mean**2 * WIDTH**2 + std**2)
+    return (mean * Center - x) / (mean**2 * WIDTH**2 + std**2)
 
   return score
 
@@ -30,7 +30,7 @@ def gaussian_score(equation):
 def marginal(equation, t):
   """Mean and deviation of the perturbed Gaussian data, in float64."""
   mean, std = (float(f(t)) for f in (equation.mean, equation.std))
-  return mean * CENTRE, np.sqrt(mean**2 * WIDTH**2 + std**2)
+  return mean * Center, np.sqrt(mean**2 * WIDTH**2 + std**2)
 
 
 def moments_at(name, t):
@@ -64,7 +64,7 @@ def published_chain(name, predictor, corrector, start, draws):
     index = int(t * (num - 1) + 1e-9)
 
     def score(x, m=m, std=std):
-      return (m * CENTRE - x) / (m**2 * WIDTH**2 + std**2)
+      return (m * Center - x) / (m**2 * WIDTH**2 + std**2)
 
     if corrector == "langevin":
       alpha = 1.0 if name == "ve" else 1 - betas[index]
@@ -208,14 +208,14 @@ class PredictorCorrectorTest(parameterized.TestCase):
       start_key, step_key = jax.random.split(key)
       start = samplers.draw_prior(start_key, equation, (1000, 2, 8))
       # The mean that the data still have at time 1.
-      start = start + equation.mean(1.0) * CENTRE
+      start = start + equation.mean(1.0) * Center
       return samplers.predictor_corrector(
         gaussian_score(equation), equation, start, step_key, config
       )
 
     x = np.asarray(sample(jax.random.key(0)).x, np.float64)
     _, deviation = marginal(equation, equation.end_time)
-    self.assertAlmostEqual(x.mean(), CENTRE, delta=0.02)
+    self.assertAlmostEqual(x.mean(), Center, delta=0.02)
     self.assertAlmostEqual(x.std() / deviation, 1.0, delta=0.04)
 
   @parameterized.parameters(
@@ -277,7 +277,7 @@ class FlowTest(parameterized.TestCase):
     mean, deviation = marginal(equation, equation.end_time)
     if sampler is samplers.few_step:  # Ends with the clean mean.
       share = float(equation.mean(equation.end_time)) * WIDTH / deviation
-      mean, deviation = CENTRE, WIDTH * share
+      mean, deviation = Center, WIDTH * share
     return np.max(np.abs(found.x - (mean + deviation * distance)))
 
   @parameterized.product(
@@ -317,7 +317,7 @@ class FlowTest(parameterized.TestCase):
     equation = sde.ve(0.1, 20.0)
     start = samplers.draw_prior(jax.random.key(0), equation, (1000, 2, 8))
     x = sampler(gaussian_score(equation), equation, start, 60).x
-    self.assertAlmostEqual(float(x.mean()), CENTRE, delta=0.03)
+    self.assertAlmostEqual(float(x.mean()), Center, delta=0.03)
     self.assertAlmostEqual(float(x.std()), WIDTH, delta=0.03)
 
   def test_few_step_needs_two(self):

@@ -83,13 +83,13 @@ class BayesEstimateTest(chex.TestCase):
       self.assertTrue(np.all(result >= x.min(0) - 1e-2))
 
 
-class NormaliseTest(chex.TestCase):
+class NormalizeTest(chex.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
   @parameterized.parameters((-1.0, 1.0), (0.0, 1.0))
   def test_each_individual_is_stretched(self, low, high):
     """Oracle: NumPy; over all coordinates of an individual."""
     x = population()[0] * 7
-    result = self.variant(denoising.normalise)(x, low=low, high=high)
+    result = self.variant(denoising.normalize)(x, low=low, high=high)
     unit = (x - x.min(1, keepdims=True)) / np.ptp(x, axis=1, keepdims=True)
     np.testing.assert_allclose(result, low + (high - low) * unit, atol=1e-5)
     np.testing.assert_allclose(result.min(1), low, atol=1e-6)
@@ -98,10 +98,10 @@ class NormaliseTest(chex.TestCase):
   def test_a_constant_individual_becomes_the_middle(self):
     """Oracle: the docstring, where the published program gives NaN."""
     x = jnp.stack([jnp.full(5, 3.0), jnp.arange(5.0)])
-    result = denoising.normalise(x)
+    result = denoising.normalize(x)
     np.testing.assert_array_equal(result[0], 0)
     np.testing.assert_array_equal(result[1], [-1, -0.5, 0, 0.5, 1])
-    np.testing.assert_array_equal(denoising.normalise(x, low=0.0)[0], 0.5)
+    np.testing.assert_array_equal(denoising.normalize(x, low=0.0)[0], 0.5)
 
 
 class DistanceTest(chex.TestCase):

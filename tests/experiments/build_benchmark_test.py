@@ -74,10 +74,10 @@ class BuildTest(absltest.TestCase):
     with np.load(self.folder / "whole.npz", allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
     space = nasbench201.nasbench201()
-    canonical = np.asarray(space.canonicalise(arrays["ops"].astype(np.int32)))
+    canonical = np.asarray(space.canonicalize(arrays["ops"].astype(np.int32)))
     representative = np.asarray(space.index(canonical))
     np.testing.assert_array_equal(arrays["isomorph"], representative)
-    everything = space.canonicalise(space.all_architectures())
+    everything = space.canonicalize(space.all_architectures())
     members = np.isin(np.asarray(space.index(everything)), representative)
     self.assertLen(np.unique(representative), 5)
     self.assertLen(arrays["ops"], int(members.sum()))

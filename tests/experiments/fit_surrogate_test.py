@@ -47,7 +47,7 @@ def representatives():
   """One cell of each class of cells that compute the same."""
   space = nasbench201.nasbench201()
   everything = space.all_architectures()
-  same = np.asarray(space.canonicalise(jnp.asarray(everything)))
+  same = np.asarray(space.canonicalize(jnp.asarray(everything)))
   return everything[(same == everything).all(axis=1)]
 
 

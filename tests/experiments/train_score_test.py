@@ -161,7 +161,7 @@ class RefusedTest(parameterized.TestCase):
     ("--training_share=0", "training_share"),
     ("--sampler=other", "sampler"),
     ("--preset=other", "preset"),
-    ("--set=colour=red", "colour"),
+    ("--set=color=red", "color"),
     ("--set=width=wide", "width must be a whole number"),
     ("--set=width=7", "width"),
     ("--set=mask=floyd", "mask must be one of"),

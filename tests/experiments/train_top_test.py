@@ -225,7 +225,7 @@ class BestDistinctTest(absltest.TestCase):
     space = nasbench201.nasbench201()
     twins = [[3, 0, 0, 1, 0, 0], [3, 1, 0, 1, 0, 0]]  # The rest feeds nothing.
     self.assertLen(
-      np.unique(np.asarray(space.canonicalise(np.asarray(twins))), axis=0), 1
+      np.unique(np.asarray(space.canonicalize(np.asarray(twins))), axis=0), 1
     )
     other, infeasible = [3] * 6, [2] * 6
     found = results.Found(

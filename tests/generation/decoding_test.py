@@ -10,7 +10,7 @@ from scipy import special
 from nagjax import generation
 from nagjax.networks.generator import Scores
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 
 NUM_NODES, NUM_LABELS, NUM_GRAPHS = 4, 3, 2
 ENDS = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -106,7 +106,7 @@ class GraphsTest(absltest.TestCase):
       decode=lambda written, scores: (written, scores),
     )
     graph = generation.one_hot_graphs(
-      LabelledGraphs(jnp.asarray(labels), jnp.asarray(edges)), layout
+      LabeledGraphs(jnp.asarray(labels), jnp.asarray(edges)), layout
     )
     for row in range(3):
       np.testing.assert_array_equal(

@@ -15,7 +15,7 @@ from nagjax import generation
 from nagjax.generation import retraining
 from nagjax.networks.generator import Scores
 from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabelledGraphs
+from nagjax.spaces.base import LabeledGraphs
 
 LAYOUT = GraphLayout(
   ("output", "input", "operation"),
@@ -40,7 +40,7 @@ def batches():
   labels = rng.integers(3, size=(2, 2, 2, 4))
   edges = rng.random((2, 2, 2, 6)) < 0.5
   z = rng.normal(size=(2, 2, 2, 32))
-  written = LabelledGraphs(jnp.asarray(labels, jnp.int32), jnp.asarray(edges))
+  written = LabeledGraphs(jnp.asarray(labels, jnp.int32), jnp.asarray(edges))
   return written, jnp.asarray(z, jnp.float32)
 
 
@@ -133,7 +133,7 @@ class TrainTest(parameterized.TestCase):
     """Oracle: decoding gives the only target that there was."""
     labels = np.asarray([[1, 2, 2, 0], [1, 2, 0, 0]])
     edges = np.asarray([[1, 0, 1, 1, 0, 1], [1, 1, 1, 0, 0, 0]], bool)
-    targets = LabelledGraphs(
+    targets = LabeledGraphs(
       jnp.asarray(np.broadcast_to(labels, (2, 2, 2, 4)), jnp.int32),
       jnp.asarray(np.broadcast_to(edges, (2, 2, 2, 6))),
     )
@@ -227,7 +227,7 @@ class ScoreFunctionTest(parameterized.TestCase):
     )
     self.worth = jnp.asarray([0.3, 2.0, -jnp.inf, 1.0, 0.3, -1.0])
     pairs = [(t, e) for t in range(3) for e in (False, True)]
-    self.graphs = LabelledGraphs(
+    self.graphs = LabeledGraphs(
       jnp.asarray([[[t, 0]] for t, _ in pairs]),
       jnp.asarray([[[e]] for _, e in pairs]),
     )

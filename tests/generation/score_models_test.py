@@ -166,7 +166,7 @@ class ModelTest(parameterized.TestCase):
     ("published", matrix(PUBLISHED)),
     ("closure", closure(matrix(CORRECT))),
     ("published_closure", closure(matrix(PUBLISHED))),
-    ("neighbours", matrix(CORRECT) + matrix(CORRECT).T),
+    ("neighbors", matrix(CORRECT) + matrix(CORRECT).T),
     ("all", np.ones((8, 8))),
   )
   def test_masks(self, mask, expected):

@@ -47,8 +47,8 @@ def linear(layer, x):
 
 def layer_norm(layer, x):
   """Mean 0 and variance 1 over the last axis, then scale and bias."""
-  centred = x - x.mean(-1, keepdims=True)
-  x = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+  centered = x - x.mean(-1, keepdims=True)
+  x = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5)
   return x * np.asarray(layer["scale"]) + np.asarray(layer["bias"])
 
 

@@ -46,7 +46,7 @@ def expected(weights, nodes, adjacency, num_layers=2):
 
 class GatTest(parameterized.TestCase):
   def test_forward_pass(self):
-    """Oracle: softmax over neighbours in NumPy, from the same weights."""
+    """Oracle: softmax over neighbors in NumPy, from the same weights."""
     weights, apply = build()
     graphs = dense.graphs(6)
     result = apply(weights, graphs)

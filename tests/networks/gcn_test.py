@@ -113,12 +113,12 @@ class GcnTest(parameterized.TestCase):
     self.assertGreater(float(gap.max()), 1e-3)
 
 
-class RowNormaliseTest(parameterized.TestCase):
+class RowNormalizeTest(parameterized.TestCase):
   def test_rows_sum_to_one_or_stay_zero(self):
     """Oracle: by hand."""
     matrix = jnp.asarray([[[1.0, 3.0], [0.0, 0.0]]])
     np.testing.assert_allclose(
-      gcn.row_normalise(matrix), [[[0.25, 0.75], [0.0, 0.0]]]
+      gcn.row_normalize(matrix), [[[0.25, 0.75], [0.0, 0.0]]]
     )
 
 

@@ -202,7 +202,7 @@ class FitTest(parameterized.TestCase):
       cosine = 0.5 * (1 + np.cos(np.pi * (step % num_steps) / num_steps))
       w = w - cosine * rate * (m_hat / (np.sqrt(v_hat) + 1e-8) + decay * w)
     np.testing.assert_allclose(fitted.weights, w, rtol=1e-4)
-    self.assertEqual(int(fitted.optimiser[0].count), 2 * num_steps)
+    self.assertEqual(int(fitted.optimizer[0].count), 2 * num_steps)
 
   @parameterized.parameters(True, False)
   def test_the_network_has_a_key_only_if_dropout_is_on(self, dropout):

@@ -16,7 +16,7 @@ from nagjax.relaxation import proxy_search
 CARDINALITIES = (3, 2, 4, 3)
 L, K, G = 4, 4, 3
 EXISTS = np.arange(K)[None] < np.asarray(CARDINALITIES)[:, None]
-OPTIMISER = optax.adam(0.1)
+OptimizER = optax.adam(0.1)
 REWARD = np.random.default_rng(0).normal(size=(L, K)).astype(np.float32)
 PAIRS = np.random.default_rng(1).normal(size=(L, K, L, K)).astype(np.float32)
 PAIRS[np.arange(L), :, np.arange(L), :] = 0
@@ -38,22 +38,22 @@ def one_hot(archs):
 def start(num_groups=G, seed=0):
   rng = np.random.default_rng(seed)
   logits = rng.uniform(size=(num_groups, L, K)).astype(np.float32)
-  return proxy_search.init(jnp.asarray(logits), CARDINALITIES, OPTIMISER)
+  return proxy_search.init(jnp.asarray(logits), CARDINALITIES, OptimizER)
 
 
 def noise(num_epochs, num_groups=G):
   return jax.random.gumbel(jax.random.key(0), (num_epochs, num_groups, L, K))
 
 
-def optimise(variables, value_fn, num_epochs, **options):
+def optimize(variables, value_fn, num_epochs, **options):
   num_groups = variables.logits.shape[0]
   run = jax.jit(
-    lambda variables, noise: proxy_search.optimise(
+    lambda variables, noise: proxy_search.optimize(
       variables,
       value_fn,
       noise,
       gumbel_lib.linear_temperatures(num_epochs),
-      OPTIMISER,
+      OptimizER,
       **options,
     )
   )
@@ -74,28 +74,28 @@ class InitTest(parameterized.TestCase):
     np.testing.assert_array_equal(
       np.isneginf(variables.logits), np.broadcast_to(~EXISTS, (G, L, K))
     )
-    for leaf in jax.tree.leaves(variables.optimiser):
+    for leaf in jax.tree.leaves(variables.optimizer):
       np.testing.assert_array_equal(leaf, np.zeros_like(leaf))
 
 
-class OptimiseTest(parameterized.TestCase):
+class OptimizeTest(parameterized.TestCase):
   @parameterized.named_parameters(
     ("together", ()), ("in_turns", (True, False, True, False))
   )
   def test_a_linear_value_leads_every_group_to_the_best(self, topology):
     """Oracle: the largest existing reward of every variable."""
-    variables = optimise(start(), linear, 300, topology=topology, interval=5)
+    variables = optimize(start(), linear, 300, topology=topology, interval=5)
     best = np.where(EXISTS, REWARD, -np.inf).argmax(axis=1)
     archs = np.asarray(variables.logits).argmax(axis=-1)
     np.testing.assert_array_equal(archs, np.broadcast_to(best, (G, L)))
     self.assertTrue((np.where(EXISTS, REWARD, -9).max(1) < REWARD.max(1)).any())
 
   def test_a_quadratic_value_leads_some_group_to_the_best(self):
-    """Oracle: the largest of all 72 architectures, and its neighbours.
+    """Oracle: the largest of all 72 architectures, and its neighbors.
 
     Each group ends where no single change is better.
     """
-    variables = optimise(start(16), quadratic, 300)
+    variables = optimize(start(16), quadratic, 300)
     values = np.asarray(quadratic(one_hot(ARCHS)))
     value = {tuple(a): v for a, v in zip(ARCHS, values, strict=True)}
     found = np.asarray(variables.logits).argmax(axis=-1)
@@ -111,7 +111,7 @@ class OptimiseTest(parameterized.TestCase):
     ascent = optax.sgd(rate)
     first = proxy_search.init(start().logits, CARDINALITIES, ascent)
     gumbel = noise(1)
-    after = proxy_search.optimise(
+    after = proxy_search.optimize(
       first, linear, gumbel, jnp.full(1, temperature), ascent
     )
     p = special.softmax((first.logits + gumbel[0]) / temperature, axis=-1)
@@ -125,11 +125,11 @@ class OptimiseTest(parameterized.TestCase):
   @parameterized.named_parameters(("linear", linear), ("quadratic", quadratic))
   def test_options_that_do_not_exist_stay_away(self, value_fn):
     """Oracle: cardinalities; all other numbers are finite."""
-    variables = optimise(start(), value_fn, 20)
+    variables = optimize(start(), value_fn, 20)
     exists = np.broadcast_to(EXISTS, (G, L, K))
     np.testing.assert_array_equal(np.isneginf(variables.logits), ~exists)
     self.assertTrue(np.isfinite(variables.logits)[exists].all())
-    moments = variables.optimiser[0]
+    moments = variables.optimizer[0]
     for leaf in (moments.mu, moments.nu):
       self.assertTrue(np.isfinite(leaf).all())
       np.testing.assert_array_equal(leaf[~exists], 0.0)
@@ -140,16 +140,16 @@ class OptimiseTest(parameterized.TestCase):
 
     @jax.jit
     def run(noise):
-      result = proxy_search.optimise(
+      result = proxy_search.optimize(
         start(),
         quadratic,
         noise,
         jnp.full(noise.shape[0], 0.5),
-        OPTIMISER,
+        OptimizER,
         topology=topology.tolist(),
         interval=2,
       )
-      return result.logits, result.optimiser[0].mu, result.optimiser[0].nu
+      return result.logits, result.optimizer[0].mu, result.optimizer[0].nu
 
     first = (start().logits, jnp.zeros((G, L, K)), jnp.zeros((G, L, K)))
     after_2, after_4 = run(noise(4)[:2]), run(noise(4))
@@ -166,21 +166,21 @@ class OptimiseTest(parameterized.TestCase):
   @parameterized.parameters((True,) * L, (False,) * L)
   def test_without_two_kinds_there_are_no_turns(self, *topology):
     """Oracle: the search without topology."""
-    result = optimise(start(), quadratic, 5, topology=topology)
-    expected = optimise(start(), quadratic, 5)
+    result = optimize(start(), quadratic, 5, topology=topology)
+    expected = optimize(start(), quadratic, 5)
     np.testing.assert_array_equal(result.logits, expected.logits)
 
   def test_groups_do_not_influence_each_other(self):
     """Oracle: each group on its own, with its own share of the noise."""
-    together = optimise(start(), quadratic, 20)
+    together = optimize(start(), quadratic, 20)
     alone = jax.jit(
       lambda logits, noise: (
-        proxy_search.optimise(
-          proxy_search.init(logits, CARDINALITIES, OPTIMISER),
+        proxy_search.optimize(
+          proxy_search.init(logits, CARDINALITIES, OptimizER),
           quadratic,
           noise,
           gumbel_lib.linear_temperatures(20),
-          OPTIMISER,
+          OptimizER,
         ).logits
       )
     )

@@ -199,7 +199,7 @@ class LoopTest(HostTestCase):
     self.assertLen(self.run_script(twins).ledger.objective, 2)
     merged = self.run_script(
       twins,
-      identities_fn=lambda archs: space().keys(space().canonicalise(archs)),
+      identities_fn=lambda archs: space().keys(space().canonicalize(archs)),
     )
     self.assertLen(merged.ledger.objective, 1)
     self.assertEqual(merged.trace.objective[0, 0], merged.trace.objective[0, 1])

@@ -90,7 +90,7 @@ class SweepTest(SweepTestCase):
     self.assert_same(result.trace, run_alone(keys, toys.climber_params()))
 
   def test_empty_slots_are_the_same_in_every_chunking(self):
-    """Oracle: bit for bit, for lanes that end before their neighbours."""
+    """Oracle: bit for bit, for lanes that end before their neighbors."""
     keys = jax.random.split(ROOT, 5)
     a = sweep(keys, num_devices=1, batch_size_seeds=1, rounds_per_call=1)
     b = sweep(keys, num_devices=1, batch_size_seeds=5, rounds_per_call=1)

@@ -29,7 +29,7 @@ def toy_space(cardinalities=CARDINALITIES, num_architectures=None, **fields):
     feature_shape=(1, 1),
     to_graph=lambda a: a,
     to_soft_graph=lambda a: a,
-    canonicalise=lambda a: a,
+    canonicalize=lambda a: a,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=num_architectures or math.prod(cardinalities),
     **fields,
@@ -50,7 +50,7 @@ class SizeTest(parameterized.TestCase):
     space = toy_space()
     self.assertEqual(space.num_variables, 3)
     self.assertEqual(space.num_options, 5)
-    self.assertEqual(space.num_neighbours, 2 + 1 + 4)
+    self.assertEqual(space.num_neighbors, 2 + 1 + 4)
     self.assertTrue(space.enumerable)
 
   def test_all_architectures_counts_with_the_first_variable_fastest(self):
@@ -188,31 +188,31 @@ class SampleTest(parameterized.TestCase):
     )
 
 
-class NeighbourTest(parameterized.TestCase):
-  def test_neighbours_are_all_vectors_at_hamming_distance_one(self):
-    """Oracle: brute force over the whole space, every centre."""
+class NeighborTest(parameterized.TestCase):
+  def test_neighbors_are_all_vectors_at_hamming_distance_one(self):
+    """Oracle: brute force over the whole space, every center."""
     space = toy_space()
     archs = space.all_architectures()
-    found, valid = space.neighbours(jnp.asarray(archs))
+    found, valid = space.neighbors(jnp.asarray(archs))
     self.assertEqual(found.shape, (30, 7, 3))
     self.assertTrue(np.all(valid))
     distance = (archs[:, None] != archs[None]).sum(-1)
-    for centre, rows in enumerate(np.asarray(found)):
-      expected = {tuple(a) for a in archs[distance[centre] == 1]}
+    for center, rows in enumerate(np.asarray(found)):
+      expected = {tuple(a) for a in archs[distance[center] == 1]}
       self.assertEqual(set(map(tuple, rows)), expected)
 
-  def test_neighbours_of_one_vector_follow_the_order_of_variables(self):
+  def test_neighbors_of_one_vector_follow_the_order_of_variables(self):
     """Oracle: the variable that differs, counted by hand."""
-    found, _ = toy_space().neighbours(jnp.asarray([1, 1, 3]))
+    found, _ = toy_space().neighbors(jnp.asarray([1, 1, 3]))
     changed = np.argmax(np.asarray(found) != [1, 1, 3], axis=1)
     np.testing.assert_array_equal(changed, [0, 0, 1, 2, 2, 2, 2])
 
-  def test_a_neighbour_outside_of_the_space_is_marked(self):
+  def test_a_neighbor_outside_of_the_space_is_marked(self):
     """Oracle: a validity rule of the test's own."""
     space = dataclasses.replace(
       toy_space(), is_valid=lambda archs: archs[..., 2] != 4
     )
-    found, valid = space.neighbours(jnp.asarray([0, 0, 0]))
+    found, valid = space.neighbors(jnp.asarray([0, 0, 0]))
     np.testing.assert_array_equal(valid, np.asarray(found)[:, 2] != 4)
     self.assertEqual(int(np.sum(~np.asarray(valid))), 1)
 
@@ -227,8 +227,8 @@ class MutateTest(parameterized.TestCase):
     children = np.asarray(space.mutate(batch, draws))
     self.assertTrue(np.all((children != parent).sum(1) == 1))
     self.assertTrue(np.all(space.is_valid(jnp.asarray(children))))
-    neighbours, _ = space.neighbours(jnp.asarray(parent))
-    index = np.asarray(space.index(neighbours)).tolist()
+    neighbors, _ = space.neighbors(jnp.asarray(parent))
+    index = np.asarray(space.index(neighbors)).tolist()
     seen = np.asarray(space.index(jnp.asarray(children))).tolist()
     counts = [seen.count(i) for i in index]
     share = np.asarray([1 / 2] * 2 + [1.0] + [1 / 4] * 4) / 3
@@ -252,7 +252,7 @@ class MutateTest(parameterized.TestCase):
     expected = 9000 * share / share.sum()
     self.assertGreater(stats.chisquare(counts, expected).pvalue, 1e-3)
 
-  def test_an_architecture_without_valid_neighbours_stays(self):
+  def test_an_architecture_without_valid_neighbors_stays(self):
     """Oracle: itself, at both ends of the draw."""
     space = dataclasses.replace(
       space_with_holes(), is_valid=lambda a: jnp.zeros(a.shape[:-1], bool)

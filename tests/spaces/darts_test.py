@@ -325,9 +325,9 @@ class GraphTest(parameterized.TestCase):
       for mixed, pair in zip(soft, graphs, strict=True):
         np.testing.assert_allclose(mixed, 0.25 * pair[0] + 0.75 * pair[1])
 
-  def test_nothing_is_canonicalised(self):
+  def test_nothing_is_canonicalized(self):
     """Oracle: the documented identity."""
-    np.testing.assert_array_equal(space().canonicalise(samples()), samples())
+    np.testing.assert_array_equal(space().canonicalize(samples()), samples())
 
 
 if __name__ == "__main__":

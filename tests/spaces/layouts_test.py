@@ -73,7 +73,7 @@ class EveryLayoutTest(parameterized.TestCase):
     graphs, scores = written.disturbed(name)
     labels = rng.integers(0, len(layout.labels), graphs.labels.shape)
     edges = rng.random(scores.shape) < rng.random((len(scores), 1, 1))
-    graphs = base.LabelledGraphs(labels.astype(np.int32), edges)
+    graphs = base.LabeledGraphs(labels.astype(np.int32), edges)
     archs, valid = decode_fn(graphs, scores)
     is_valid = jax.jit(written.SPACES[name]().is_valid)
     self.assertTrue(is_valid(archs)[valid].all())

@@ -22,7 +22,7 @@ UNIFORM = (
 
 # Networks that once-for-all found: name, width, resolution, parameters,
 # multiply-adds, architecture.
-SPECIALISED = (
+SpecializED = (
   ("flops_595m", 1.2, 236, 9_135_928, 595_189_032,
    "33,54,33 · 54,54,36,53 · 76,56,33,54 · 36,56,76,34 · 36,36,56,33"),
   ("flops_482m", 1.2, 224, 9_066_368, 482_413_168,
@@ -55,7 +55,7 @@ class CountTest(parameterized.TestCase):
     if macs_160 is not None:
       self.assertEqual(counts.count(arch, 160, width), (params, macs_160))
 
-  @parameterized.named_parameters(*SPECIALISED)
+  @parameterized.named_parameters(*SpecializED)
   def test_published_networks(self, width, resolution, params, macs, text):
     """Oracle: the published configurations, built and counted upstream."""
     arch = mobilenetv3.from_compact(text)

@@ -182,13 +182,13 @@ class ValidityTest(parameterized.TestCase):
     self.assertFalse(space().is_valid(jnp.asarray([0, 0, 9, 10] * 5)))
     self.assertFalse(space().is_valid(jnp.asarray([0, 9, 0, 0] * 5)))
 
-  def test_neighbours_and_mutations(self):
+  def test_neighbors_and_mutations(self):
     """Oracle: counted by hand; all single changes by brute force."""
     # In a stage of depth 2, layer 3 may come: 9. Of depth 3, layer 3 may change
     # or go, and layer 4 may come: 9 + 9. Of depth 4, layer 3 may change, and
     # layer 4 may change or go: 8 + 9. Layers 1 and 2 may change: 16.
     expected = sum(16 + more for more in (9, 18, 18, 18, 17))
-    found, valid = jax.jit(space().neighbours)(jnp.asarray(VECTOR))
+    found, valid = jax.jit(space().neighbors)(jnp.asarray(VECTOR))
     self.assertEqual(found.shape, (5 * (8 + 8 + 9 + 9), 20))
     self.assertEqual(int(jnp.sum(valid)), expected)
     draws = jax.random.uniform(jax.random.key(0), (4000, 2))
@@ -199,15 +199,15 @@ class ValidityTest(parameterized.TestCase):
     self.assertLen(np.unique(children, axis=0), expected)
 
   def test_keys_of_samples_are_different(self):
-    """Oracle: as many keys as vectors, with all neighbours of some."""
-    around, _ = jax.jit(space().neighbours)(samples()[:50])
+    """Oracle: as many keys as vectors, with all neighbors of some."""
+    around, _ = jax.jit(space().neighbors)(samples()[:50])
     archs = np.concatenate([samples(), np.asarray(around).reshape(-1, 20)])
     keys = np.asarray(jax.jit(space().keys)(archs))
     self.assertLen(np.unique(keys, axis=0), len(np.unique(archs, axis=0)))
 
-  def test_nothing_is_canonicalised(self):
+  def test_nothing_is_canonicalized(self):
     """Oracle: the documented identity."""
-    np.testing.assert_array_equal(space().canonicalise(samples()), samples())
+    np.testing.assert_array_equal(space().canonicalize(samples()), samples())
 
 
 class SampleTest(parameterized.TestCase):
@@ -278,7 +278,7 @@ class FeatureTest(parameterized.TestCase):
   def test_the_threshold_belongs_to_one(self):
     """Oracle: written by hand."""
     below = float(np.nextafter(np.float32(0.5), 0))
-    found = mobilenetv3.quantise(jnp.asarray([-1.0, below, 0.5, 2.0, jnp.nan]))
+    found = mobilenetv3.quantize(jnp.asarray([-1.0, below, 0.5, 2.0, jnp.nan]))
     np.testing.assert_array_equal(found, [0, 0, 1, 1, 0])
     features = np.zeros((20, 9), np.float32)
     features[:, 4], features[3::4, 4] = 0.5, below

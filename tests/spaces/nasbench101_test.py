@@ -93,7 +93,7 @@ def isomorphic(one, other):
   return False
 
 
-def relabelled(arch, rng):
+def relabeled(arch, rng):
   """An isomorphic vector with its vertices in another topological order."""
   while True:
     place = [0, *(rng.permutation(5) + 1), 6]
@@ -116,7 +116,7 @@ class SpaceTest(parameterized.TestCase):
     """Oracle: identity, and sizes counted by hand."""
     self.assertIs(space(), nasbench101.nasbench101())
     self.assertEqual(space().num_variables, 26)
-    self.assertEqual(space().num_neighbours, 21 + 2 * 5)
+    self.assertEqual(space().num_neighbors, 21 + 2 * 5)
     self.assertEqual((space().num_nodes, space().num_labels), (7, 5))
     self.assertFalse(space().enumerable)
     self.assertEqual(sum(space().topology), 21)
@@ -150,7 +150,7 @@ class SampleTest(parameterized.TestCase):
     def count(edges):
       edges = jnp.broadcast_to(edges, (len(labels), 21))
       archs = jnp.concatenate([edges, labels], axis=-1)
-      taken = jnp.all(space().canonicalise(archs) == archs, axis=-1)
+      taken = jnp.all(space().canonicalize(archs) == archs, axis=-1)
       return jnp.sum(taken), jnp.all(space().is_valid(archs))
 
     taken, valid = jax.jit(lambda m: jax.lax.map(count, m))(matrices)
@@ -188,7 +188,7 @@ class IsomorphismTest(parameterized.TestCase):
     rng = np.random.default_rng(0)
     archs = small_vectors(4)[::11]
     archs = archs[np.asarray(space().is_valid(jnp.asarray(archs)))]
-    archs = np.stack([*archs, *(relabelled(a, rng) for a in archs)])
+    archs = np.stack([*archs, *(relabeled(a, rng) for a in archs)])
     keys = np.asarray(space().keys(jnp.asarray(archs)))
     cells = [cell_of(arch) for arch in archs.tolist()]
     same = [[isomorphic(a, b) for a in cells] for b in cells]
@@ -201,10 +201,10 @@ class IsomorphismTest(parameterized.TestCase):
     """Oracle: vertices put into a random other order."""
     rng = np.random.default_rng(1)
     archs = random_vectors(100)
-    others = np.stack([relabelled(arch, rng) for arch in archs])
+    others = np.stack([relabeled(arch, rng) for arch in archs])
     self.assertGreater((archs != others).any(1).sum(), 50)
-    canonicalise = jax.jit(space().canonicalise)
-    np.testing.assert_array_equal(canonicalise(archs), canonicalise(others))
+    canonicalize = jax.jit(space().canonicalize)
+    np.testing.assert_array_equal(canonicalize(archs), canonicalize(others))
     keys = np.asarray(space().keys(jnp.asarray(archs)))
     np.testing.assert_array_equal(keys, space().keys(jnp.asarray(others)))
     self.assertEqual((keys.shape, keys.dtype), ((100, 2), np.uint32))
@@ -223,10 +223,10 @@ class IsomorphismTest(parameterized.TestCase):
     """Oracle: plain Python isomorphism; idempotence; the docstring."""
     archs = random_vectors(120)
     archs = archs[np.asarray(space().is_valid(jnp.asarray(archs)))]
-    canonical = space().canonicalise(jnp.asarray(archs))
+    canonical = space().canonicalize(jnp.asarray(archs))
     self.assertEqual(canonical.dtype, jnp.int32)
     self.assertTrue(np.all(space().is_valid(canonical)))
-    np.testing.assert_array_equal(space().canonicalise(canonical), canonical)
+    np.testing.assert_array_equal(space().canonicalize(canonical), canonical)
     for arch, other in zip(
       archs.tolist(), np.asarray(canonical).tolist(), strict=True
     ):
@@ -239,11 +239,11 @@ class IsomorphismTest(parameterized.TestCase):
   def test_jit_vmap_and_batches_agree(self):
     """Oracle: one vector at a time."""
     archs = jnp.asarray(random_vectors(12))
-    expected = jnp.stack([space().canonicalise(arch) for arch in archs])
+    expected = jnp.stack([space().canonicalize(arch) for arch in archs])
     cube = archs.reshape(2, 6, 26)
     for found in (
-      jax.vmap(space().canonicalise)(cube),
-      jax.jit(space().canonicalise)(cube),
+      jax.vmap(space().canonicalize)(cube),
+      jax.jit(space().canonicalize)(cube),
     ):
       np.testing.assert_array_equal(found.reshape(12, 26), expected)
 

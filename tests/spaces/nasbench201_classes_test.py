@@ -93,11 +93,11 @@ def cells():
 def labels():
   """Index of the representative of every cell, by the library."""
   space = nasbench201.nasbench201()
-  return np.asarray(space.index(space.canonicalise(jnp.asarray(cells()))))
+  return np.asarray(space.index(space.canonicalize(jnp.asarray(cells()))))
 
 
 def same_partition(a, b):
-  """Whether two labellings have the same classes."""
+  """Whether two labelings have the same classes."""
   pairs = len(set(zip(a, b, strict=True)))
   return pairs == len(set(a)) == len(set(b))
 
@@ -143,14 +143,14 @@ class ClassesTest(parameterized.TestCase):
   def test_examples(self, one, other, same):
     """Oracle: two cells read by a person."""
     space = nasbench201.nasbench201()
-    a, b = space.canonicalise(jnp.asarray([one, other]))
+    a, b = space.canonicalize(jnp.asarray([one, other]))
     self.assertEqual(bool(jnp.all(a == b)), same)
 
   def test_batches_of_any_rank_and_jit(self):
     """Oracle: the flat result without jit."""
     space = nasbench201.nasbench201()
     cube = jnp.asarray(cells()).reshape(25, 625, 6)
-    result = jax.jit(space.canonicalise)(cube)
+    result = jax.jit(space.canonicalize)(cube)
     np.testing.assert_array_equal(space.index(result).ravel(), labels())
     self.assertEqual(result.dtype, jnp.int32)
 

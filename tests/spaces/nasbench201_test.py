@@ -130,7 +130,7 @@ class SpaceTest(parameterized.TestCase):
     self.assertIs(space(), nasbench201.nasbench201())
     self.assertEqual(space().num_architectures, 5**6)
     self.assertTrue(space().enumerable)
-    self.assertEqual(space().num_neighbours, 24)
+    self.assertEqual(space().num_neighbors, 24)
 
   def test_index_is_a_bijection_with_the_first_edge_least_significant(self):
     """Oracle: base-5 numbers made by NumPy."""
@@ -159,18 +159,18 @@ class SpaceTest(parameterized.TestCase):
       pvalues.append(stats.chisquare(counts).pvalue)
     self.assertGreater(min(pvalues), 1e-3)
 
-  def test_neighbours_are_all_cells_at_hamming_distance_one(self):
-    """Oracle: brute force over the whole space for 20 centres."""
+  def test_neighbors_are_all_cells_at_hamming_distance_one(self):
+    """Oracle: brute force over the whole space for 20 centers."""
     cells = np.asarray(all_cells())
-    centres = cells[np.random.default_rng(0).choice(15625, 20)]
-    found, valid = space().neighbours(jnp.asarray(centres))
+    centers = cells[np.random.default_rng(0).choice(15625, 20)]
+    found, valid = space().neighbors(jnp.asarray(centers))
     self.assertTrue(np.all(valid))
-    for centre, rows in zip(centres, np.asarray(found), strict=True):
-      expected = cells[(cells != centre).sum(1) == 1]
+    for center, rows in zip(centers, np.asarray(found), strict=True):
+      expected = cells[(cells != center).sum(1) == 1]
       self.assertEqual(set(map(tuple, rows)), set(map(tuple, expected)))
       self.assertLen(rows, 24)
 
-  def test_mutate_draws_the_24_neighbours_uniformly(self):
+  def test_mutate_draws_the_24_neighbors_uniformly(self):
     """Oracle: Hamming distance and chi-square, fixed seed."""
     parents = jnp.broadcast_to(jnp.asarray([3, 0, 4, 1, 2, 3]), (7200, 6))
     draws = jax.random.uniform(jax.random.key(3), (7200, 2))

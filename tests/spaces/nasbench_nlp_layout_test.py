@@ -62,7 +62,7 @@ def by_hand(labels, edges, scores):
 def in_order(archs):
   """Canonical vectors with states and inputs of blends in order."""
   canonical = np.array(
-    jax.jit(written.SPACES["nasbench_nlp"]().canonicalise)(archs)
+    jax.jit(written.SPACES["nasbench_nlp"]().canonicalize)(archs)
   )
   for arch in canonical:
     states = arch[1 : 2 + arch[0]]

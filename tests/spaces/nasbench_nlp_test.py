@@ -204,7 +204,7 @@ class RecipeTest(parameterized.TestCase):
     text = space().to_string(arch)
     self.assertEqual(json.loads(text), nasbench_nlp.to_recipe(arch))
     np.testing.assert_array_equal(
-      space().from_string(text), space().canonicalise(jnp.asarray(arch))
+      space().from_string(text), space().canonicalize(jnp.asarray(arch))
     )
 
   def test_a_vector_that_is_no_cell_has_no_recipe(self):
@@ -249,10 +249,10 @@ class SpaceTest(parameterized.TestCase):
   def test_canonical_vectors_are_the_same_cells(self):
     """Oracle: expressions; idempotence; front nodes, zeros behind."""
     archs = random_cells()
-    canonical = np.asarray(jax.jit(space().canonicalise)(archs))
+    canonical = np.asarray(jax.jit(space().canonicalize)(archs))
     self.assertEqual(canonical.dtype, np.int32)
     np.testing.assert_array_equal(
-      jax.jit(space().canonicalise)(canonical), canonical
+      jax.jit(space().canonicalize)(canonical), canonical
     )
     for arch, other in zip(archs, canonical, strict=True):
       self.assertTrue(is_cell(other))
@@ -297,7 +297,7 @@ class SpaceTest(parameterized.TestCase):
   def test_jit_vmap_and_batches_agree(self):
     """Oracle: one vector at a time."""
     archs = jnp.asarray(random_vectors()[:6])
-    for fn in (space().is_valid, space().keys, space().canonicalise):
+    for fn in (space().is_valid, space().keys, space().canonicalize):
       expected = np.stack([fn(arch) for arch in archs])
       found = jax.jit(jax.vmap(fn))(archs.reshape(2, 3, 88))
       np.testing.assert_array_equal(np.reshape(found, expected.shape), expected)

@@ -74,7 +74,7 @@ def disturbed(name, seed=0):
     rng.random(edges.shape) < 0.2 * rng.random((len(edges), 1, 1))
   )
   scores = rng.normal(size=edges.shape).astype(np.float32)
-  return base.LabelledGraphs(labels.astype(np.int32), edges), scores
+  return base.LabeledGraphs(labels.astype(np.int32), edges), scores
 
 
 def graphs_of(name, *graphs):
@@ -86,7 +86,7 @@ def graphs_of(name, *graphs):
     labels[row, : len(names)] = [layout.labels.index(n) for n in names]
     for s, t in pairs:
       edges[row, s + t * (t - 1) // 2] = True
-  return base.LabelledGraphs(jnp.asarray(labels), jnp.asarray(edges))
+  return base.LabeledGraphs(jnp.asarray(labels), jnp.asarray(edges))
 
 
 def names_and_pairs(name, written, graph=0):
