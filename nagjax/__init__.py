@@ -6,7 +6,6 @@ from nagjax import candidates
 from nagjax import diffusion
 from nagjax import evolution
 from nagjax import networks
-from nagjax import predictors
 from nagjax import relaxation
 from nagjax import spaces
 from nagjax import statistics
@@ -50,7 +49,6 @@ __all__ = [
   "make_search",
   "make_space",
   "networks",
-  "predictors",
   "relaxation",
   "run",
   "run_on_host",

@@ -31,3 +31,15 @@ __all__ = [
   "start",
   "sweep",
 ]
+
+from typing import Any  # TEMPORARY
+from typing import NamedTuple  # TEMPORARY
+
+
+class Search(NamedTuple):
+  algorithm: Any
+  params: Any
+  config: Any
+  problem: Any
+  budget: int
+  num_rounds: int
