@@ -253,7 +253,7 @@ class Problem:
         [_violation(columns[c.column], c.limit) for c in self.constraints],
         axis=-1,
       )
-    objective = self.scalarize(objectives, violations)
+    objective = jnp.asarray(self.scalarize(objectives, violations))
     if jnp.shape(objective) != batch:
       raise ValueError(
         f"scalarize must return one objective a row, shape {batch}, got "
@@ -261,7 +261,7 @@ class Problem:
       )
     failed = ~jnp.all(jnp.isfinite(objectives), axis=-1)
     failed |= ~jnp.isfinite(objective)
-    objective = jnp.where(failed, -jnp.inf, objective)
+    objective = jnp.where(failed, -jnp.inf, objective).astype(jnp.float32)
     return Answer(objective, objectives, violations, failed)
 
   def test(self, archs: Archs) -> jax.Array:

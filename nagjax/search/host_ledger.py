@@ -123,7 +123,8 @@ class HostLedger:
     """Columns of the problem and the reader's metric, `f32[n]` each."""
     problem, benchmark = self._problem, self._problem.benchmark
     if not _is_python(benchmark):
-      found = jax.device_get(_query(problem, _pad(archs)))
+      with jax.debug_nans(False):  # NaN is an evaluation that failed.
+        found = jax.device_get(_query(problem, _pad(archs)))
       return {name: column[: len(archs)] for name, column in found.items()}
     found = benchmark.evaluate(archs)  # type: ignore[attr-defined]
     columns = {name: found[name] for name in problem.column_names}
@@ -135,7 +136,9 @@ class HostLedger:
     """What the problem makes of columns, a value for each row."""
     needed = {name: columns[name] for name in self._problem.column_names}
     num = len(next(iter(needed.values())))
-    answer = jax.device_get(_answer(self._problem, jax.tree.map(_pad, needed)))
+    with jax.debug_nans(False):
+      answer = _answer(self._problem, jax.tree.map(_pad, needed))
+      answer = jax.device_get(answer)
     test = columns.get(_TEST, np.full(num, np.nan, np.float32))
     return list(zip(*(leaf[:num] for leaf in answer), test, strict=True))
 
