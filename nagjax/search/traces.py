@@ -114,12 +114,13 @@ def in_rounds(rows: Trace, batch_size: int) -> Trace:
 
   The design is the first that is charged, so that its counter is recomputed.
   """
-  missing = -rows.status.shape[0] % batch_size
+  num_rounds = -(-rows.status.shape[0] // batch_size)
+  missing = num_rounds * batch_size - rows.status.shape[0]
 
   def lay_out(name: str, column: jax.Array) -> jax.Array:
     widths = [(0, missing)] + [(0, 0)] * (column.ndim - 1)
     column = jnp.pad(column, widths, constant_values=FILLERS[name])
-    return column.reshape(-1, batch_size, *column.shape[1:])
+    return column.reshape(num_rounds, batch_size, *column.shape[1:])
 
   slots = {n: lay_out(n, c) for n, c in rows._asdict().items() if n in FILLERS}
   charged = jnp.cumsum(jnp.sum(slots["paid"], axis=1, dtype=jnp.int32))
