@@ -55,15 +55,18 @@ class Evaluation(NamedTuple):
   Attributes:
     status: `int8[B]`, members of `Status`.
     objective: `f32[B]` scalarized objective, maximized; `-inf` where the row
-      was denied or is invalid.
+      was denied or is invalid. Of an infeasible row only its place in the order
+      means something: compare and rank it, and average feasible rows alone.
     objectives: `f32[B, M]` the objectives before scalarization, each maximized.
     violations: `f32[B, C]` constraint violations; `<= 0` is feasible.
+    feasible: `bool[B]` whether the row has a value and meets every limit.
   """
 
   status: jax.Array
   objective: jax.Array
   objectives: jax.Array
   violations: jax.Array
+  feasible: jax.Array
 
 
 class Prediction(NamedTuple):
@@ -89,7 +92,7 @@ class Algorithm(NamedTuple):
     init: `(key, params) -> State`.
     ask: `(key, state, params) -> (Proposal, State)`, `batch_size` rows.
     tell: `(state, Proposal, Evaluation, params) -> (State, Info)`, for any
-      leading size `B`: the initial design and prior data enter here too.
+      leading size `B`: the initial design and a warm start enter here too.
     num_initial: uniformly random architectures that the driver evaluates and
       tells first; 0 if `init` makes its own population.
     batch_size: number of proposals of every `ask`.

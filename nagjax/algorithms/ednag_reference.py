@@ -128,7 +128,7 @@ class State(NamedTuple):
 
   Attributes:
     x: `f32[P, D]` individuals, row-major feature matrices.
-    accuracy: `f32[P]` percent, 0 for what is no architecture.
+    accuracy: `f32[P]` percent, 0 for what is no architecture or not feasible.
     step: `int32[]` time `t` of the population; `T` before its evaluation.
     offspring: None except between `ask` and `tell`.
   """
@@ -189,10 +189,11 @@ def ednag_reference(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params
   ) -> tuple[State, Info]:
     del params
+    accuracy = jnp.where(evaluation.feasible, evaluation.objective, 0.0)
+    accuracy = jnp.maximum(accuracy, 0.0)
     if state.offspring is None:
-      return _warm_start(state, proposal.archs, evaluation.objective)
+      return _warm_start(state, proposal.archs, evaluation.objective, accuracy)
     offspring = state.offspring.x
-    accuracy = jnp.maximum(evaluation.objective, 0.0)
     x, kept = offspring, accuracy
     if config.selects:
       pool = jnp.concatenate([state.x, offspring])
@@ -207,13 +208,13 @@ def ednag_reference(
     return state, Info(jnp.max(kept), jnp.mean(kept))
 
   def _warm_start(
-    state: State, archs: jax.Array, objective: jax.Array
+    state: State, archs: jax.Array, objective: jax.Array, accuracy: jax.Array
   ) -> tuple[State, Info]:
     num = min(shape[0], archs.shape[0])
     best = jax.lax.top_k(objective, num)[1]
     x = 2 * space.to_features(archs[best]).reshape(num, -1) - 1
     state = state._replace(x=state.x.at[:num].set(x))
-    return state, Info(jnp.max(objective), jnp.mean(objective))
+    return state, Info(jnp.max(accuracy), jnp.mean(accuracy))
 
   return Algorithm(init, ask, tell, num_initial=0, batch_size=shape[0])
 

@@ -37,7 +37,7 @@ class State(NamedTuple):
 
   Attributes:
     archs: `int32[M, L]`; the first `num` are in use.
-    objective: `f32[M]`; `-inf` for failures.
+    objective: `f32[M]`; `-inf` for failures and infeasible rows.
     num: `int32[]`.
     initial: `int32[num_initial, L]` what the first rounds propose.
     proxy: the network and the moments of its optimizer.
@@ -73,7 +73,8 @@ def optiproxy_reference(
   data takes the place of as many of its rows; a candidate is drawn at most
   `num_tries` times and left out if all were repeats, instead of endlessly; a
   copy of a candidate is left out whatever rounding does to its score; failures
-  are remembered but not fitted. Too few candidates leave invalid rows.
+  and infeasible rows are remembered but not fitted. Too few candidates leave
+  invalid rows.
 
   Raises:
     ValueError: if the space is not NAS-Bench-201.
@@ -163,13 +164,12 @@ def optiproxy_reference(
   ) -> tuple[State, Info]:
     del params
     keep = proposal.valid & (evaluation.status != Status.DENIED)
+    objective = jnp.where(evaluation.feasible, evaluation.objective, -jnp.inf)
     place = jnp.where(keep, state.num + jnp.cumsum(keep) - 1, size)
     num = state.num + jnp.sum(keep, dtype=jnp.int32)
     state = state._replace(
       archs=state.archs.at[place].set(proposal.archs, mode="drop"),
-      objective=state.objective.at[place].set(
-        evaluation.objective, mode="drop"
-      ),
+      objective=state.objective.at[place].set(objective, mode="drop"),
       num=jnp.minimum(num, size),
     )
     return state, Info(jnp.max(state.objective), state.num)
