@@ -420,45 +420,5 @@ class SavedTest(HostTestCase):
       self.run_saved()
 
 
-class SweepOnHostTest(HostTestCase):
-  @parameterized.parameters(False, True)
-  def test_equals_the_compiled_sweep(self, has_warm_start):
-    """Oracle: `search.sweep`, bit for bit, infos and final states too."""
-    warm_start = search_lib.WarmStart(cells(*range(400, 405)))
-    options = {"warm_start": warm_start} if has_warm_start else {}
-    keys = jax.random.split(KEY, 3)
-    search = climb(Problem(table(), constraints=("params_m<=0.6",)))
-    expected = search_lib.sweep(keys, search, **options)
-    shares = []
-    for _ in range(2):  # The second one is read from the files.
-      found = search_lib.sweep_on_host(
-        keys,
-        search,
-        directories=[self.folder / str(i) for i in range(3)],
-        on_progress=lambda progress: shares.append(progress.share),
-        **options,
-      )
-      assert_equal(
-        search_lib.tidy(found.trace), search_lib.tidy(expected.trace)
-      )
-      num = min(found.info.best.shape[1], expected.info.best.shape[1])
-      for ours, theirs in zip(found.info, expected.info, strict=True):
-        np.testing.assert_array_equal(ours[:, :num], theirs[:, :num])
-      self.assertEqual(found.state.round.shape, (3,))
-      np.testing.assert_array_equal(
-        found.state.ledger.paid, expected.state.ledger.paid
-      )
-    self.assertEqual(shares, sorted(shares))
-    self.assertEqual(shares[-1], 1.0)
-    self.assertGreater(found.run_seconds, 0)
-
-  def test_a_directory_for_every_key(self):
-    """Oracle: the documented ValueError."""
-    with self.assertRaisesRegex(ValueError, "as many as keys, 2, got 1"):
-      search_lib.sweep_on_host(
-        jax.random.split(KEY, 2), climb(), directories=[self.folder]
-      )
-
-
 if __name__ == "__main__":
   absltest.main()
