@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import fnmatch
+import itertools
 import json
 import math
 import pathlib
@@ -285,18 +286,20 @@ def _check(
   fits = member.dtype.kind in wanted.kinds
   if wanted.shape is not None:
     fits &= len(member.shape) == len(wanted.shape)
-    for size, expected in zip(member.shape, wanted.shape, strict=False):
+    for size, expected in itertools.zip_longest(member.shape, wanted.shape):
       if isinstance(expected, str):
-        expected = sizes.setdefault(expected, size)
+        expected = sizes.setdefault(expected, size or 0)
       fits &= expected in (None, size)
   if not fits:
     kinds = " or ".join(_KINDS[kind] for kind in wanted.kinds)
-    shape = "" if wanted.shape is None else f" of shape {_shown(wanted.shape)}"
+    shown = [
+      "*" if n is None else f"{n}={sizes[n]}" if isinstance(n, str) else str(n)
+      for n in wanted.shape or ()
+    ]
+    shape = f" of shape [{', '.join(shown)}]"
+    if wanted.shape is None:
+      shape = ""
     raise FileError(
       f"{path}: array {one_line(name)} must hold {kinds}{shape}, got "
       f"{member.dtype}{list(member.shape)}."
     )
-
-
-def _shown(shape: tuple[int | str | None, ...]) -> str:
-  return f"[{', '.join('*' if n is None else str(n) for n in shape)}]"

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.files.arrays import MAX_BYTES
 from nagjax.files.arrays import Declared
 from nagjax.files.arrays import Record
 from nagjax.files.arrays import read_record
@@ -52,7 +53,7 @@ def save_tree(
 
 
 def load_tree(
-  path: PathLike, template: Any, *, kind: str
+  path: PathLike, template: Any, *, kind: str, max_bytes: int = MAX_BYTES
 ) -> tuple[Any, dict[str, Any]]:
   """Reads what `save_tree` wrote.
 
@@ -61,6 +62,7 @@ def load_tree(
     template: a pytree of arrays, or of `jax.eval_shape`, with the structure,
       shapes and dtypes of what was saved.
     kind: what the header must call the file.
+    max_bytes: what the arrays may unpack to.
 
   Returns:
     The pytree, and the header.
@@ -71,7 +73,9 @@ def load_tree(
   """
   leaves = leaves_by_name(template)
   declared = {name: _declared(leaf) for name, leaf in leaves.items()}
-  record = read_record(path, declared, kind=kind, only=True)
+  record = read_record(
+    path, declared, kind=kind, only=True, max_bytes=max_bytes
+  )
   restored = [
     restore_leaf(path, name, record, leaf) for name, leaf in leaves.items()
   ]
