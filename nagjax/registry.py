@@ -153,7 +153,7 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
   """
   if name.startswith(TEST_ACCURACY_PREFIX):
     inner = make_benchmark(name.removeprefix(TEST_ACCURACY_PREFIX), data_dir)
-    if not isinstance(inner, tabular.Tabular | nasbench101.GraphTable):
+    if not isinstance(inner, tabular.Tabular):
       raise ValueError(f"{inner.name} is computed and has no test column.")
     return tabular.search_on_test_accuracy(inner)
   table, _, data_set = name.partition("/")

@@ -1,5 +1,7 @@
 """Benchmarks: pytrees of arrays that evaluate architectures."""
 
+from nagjax.benchmarks import beside
+from nagjax.benchmarks import columns
 from nagjax.benchmarks import encodings
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import nasbench101
@@ -19,6 +21,8 @@ from nagjax.benchmarks.tabular import search_on_test_accuracy
 __all__ = [
   "Benchmark",
   "Tabular",
+  "beside",
+  "columns",
   "data_directory",
   "encodings",
   "hardware",

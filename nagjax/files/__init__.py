@@ -23,6 +23,7 @@ The doors, all others stand on them:
 from nagjax.files.arrays import MAX_BYTES
 from nagjax.files.arrays import Declared
 from nagjax.files.arrays import Record
+from nagjax.files.arrays import array_names
 from nagjax.files.arrays import read_arrays
 from nagjax.files.arrays import read_header
 from nagjax.files.arrays import read_record
@@ -50,6 +51,7 @@ __all__ = [
   "MAX_BYTES",
   "PathLike",
   "Record",
+  "array_names",
   "atomic_path",
   "expand",
   "is_key",
