@@ -124,7 +124,9 @@ class HardwareTest(parameterized.TestCase):
     """Oracle: the documented ValueError names the file."""
     path = self.folder / "nb201_latency.npz"
     np.savez(path, x_ms=np.ones(NUM))
-    with self.assertRaisesRegex(ValueError, "nb201_latency.npz has no array ops"):
+    with self.assertRaisesRegex(
+      ValueError, "nb201_latency.npz has no array ops"
+    ):
       hardware.with_hardware(table(), self.folder)
     path.write_bytes(path.read_bytes()[:100])
     with self.assertRaisesRegex(

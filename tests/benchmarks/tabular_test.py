@@ -222,7 +222,9 @@ class DamagedFileTest(TabularTestCase):
     negative[3, 2], large[3, 2] = -1, 5
     for wrong in (twice, negative, large, ops[:-1], ops[:, :5]):
       self.write(ops=wrong)
-      with self.assertRaisesRegex(ValueError, r"each of the 15625 cells once|\[15625, 6\], got"):
+      with self.assertRaisesRegex(
+        ValueError, r"each of the 15625 cells once|\[15625, 6\], got"
+      ):
         self.load()
 
   def test_a_file_without_architectures_is_refused(self):
