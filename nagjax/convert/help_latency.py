@@ -20,11 +20,11 @@ Write them as `nb201_latency.npz`, or any name that begins so.
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
-import io
 import os
 from typing import Any
 import zipfile
 
+from nagjax import files
 from nagjax.convert import pickles
 from nagjax.convert.checks import number
 from nagjax.convert.checks import require
@@ -183,12 +183,11 @@ def _load_zip_pickle(path: Path) -> Any:
   """Reads what PyTorch saved of an object without tensors."""
 
   def read() -> Any:
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(files.expand(path)) as archive:
       infos = archive.infolist()
       info = next(i for i in infos if i.filename.endswith("/data.pkl"))
       if info.file_size > pickles.MAX_BYTES:
         raise ValueError(f"more than {pickles.MAX_BYTES} bytes of content")
-      stream = io.BytesIO(archive.read(info))
-    return pickles._RestrictedUnpickler(stream, os.fspath(path)).load()
+      return pickles.parse_pickle(archive.read(info), path)
 
   return guarded(read, path, "a list of numbers saved by PyTorch")

@@ -35,6 +35,7 @@ from nagjax.files.base import PathLike
 from nagjax.files.base import expand
 from nagjax.files.base import one_line
 from nagjax.files.base import reading
+from nagjax.files.base import sha256
 from nagjax.files.text import parse_json
 from nagjax.files.text import read_csv
 from nagjax.files.text import read_json
@@ -69,5 +70,6 @@ __all__ = [
   "remove_stale",
   "restore_leaf",
   "save_tree",
+  "sha256",
   "write_record",
 ]
