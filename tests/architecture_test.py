@@ -161,7 +161,7 @@ OPENING = {
   *("open", "numpy.load", "numpy.fromfile", "numpy.loadtxt", "numpy.memmap"),
   *("numpy.genfromtxt", "json.load", "csv.reader", "csv.DictReader"),
   *("pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load"),
-  *("bz2.open", "gzip.open", "lzma.open", "io.open", "marshal.load"),
+  *("bz2.open", "gzip.open", "lzma.open", "io.open", "zipfile.ZipFile"),
 }
 METHODS = {"open", "read_text", "read_bytes"}
 """Of paths; `zipfile` and `io` have them too."""

@@ -15,6 +15,7 @@ import pickletools
 import re
 from typing import Any
 from typing import BinaryIO
+import zipfile
 
 import numpy as np
 
@@ -200,6 +201,21 @@ def load_bz2_pickle(path: str | os.PathLike[str]) -> Any:
     return parse_pickle(content, path)
 
   return guarded(read, path, "a complete bz2-compressed pickle")
+
+
+def load_zip_pickle(path: str | os.PathLike[str]) -> Any:
+  """Reads what PyTorch saved of an object without tensors."""
+  path = files.expand(path)
+
+  def read() -> Any:
+    with zipfile.ZipFile(path) as archive:
+      infos = archive.infolist()
+      info = next(i for i in infos if i.filename.endswith("/data.pkl"))
+      if info.file_size > MAX_BYTES:
+        raise pickle.UnpicklingError(f"more than {MAX_BYTES} bytes of content")
+      return parse_pickle(archive.read(info), path)
+
+  return guarded(read, path, "an object without tensors, saved by PyTorch")
 
 
 def parse_pickle(content: bytes, file: str | os.PathLike[str]) -> Any:
