@@ -40,10 +40,10 @@ from nagjax.algorithms.spec import Spec
 from nagjax.arrays import average_ranks
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 from nagjax.types import Algorithm
 from nagjax.types import Archs
 from nagjax.types import Evaluation
