@@ -18,14 +18,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
 from nagjax import files
 from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.candidates import train
-from nagjax.search import Progress
 from nagjax.sharding import over_devices
 from nagjax.spaces import SearchSpace
+
+from . import machine
+from . import outputs
+from .errors import user_errors
+from .progress import progress
 
 SETTINGS = "settings.json"
 _TIMING = ("chunk", "seconds", "device", "versions", "date")
@@ -66,7 +69,7 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
     UsageError: if a chunk that is there is damaged, or another's.
   """
   todo = []
-  with common.user_errors():
+  with user_errors():
     for number in _chunks(job):
       if _chunk_path(job, number).exists():
         _read_chunk(job, number)
@@ -76,8 +79,8 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
   if not todo:
     return
   program, cells_by_index = None, job.space.all_architectures()
-  with common.progress() as report:
-    report("training", None)
+  with progress() as report:
+    report("training", None, "compiling")
     for done, number in enumerate(todo):
       # Filled up: every chunk has one size, which the devices divide.
       size = -(-job.chunk_size // len(devices)) * len(devices)
@@ -90,12 +93,12 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
       rows: dict[str, Any] = {
         name: value[: len(indices)] for name, value in _columns(outcome).items()
       }
-      with files.atomic_path(_timing_path(job, number)) as path:
+      with outputs.replacing(_timing_path(job, number)) as path:
         path.write_text(json.dumps(_timing(number, seconds, devices)) + "\n")
-      with files.atomic_path(_chunk_path(job, number)) as path:
+      with outputs.replacing(_chunk_path(job, number)) as path:
         np.savez(path, index=indices, **rows)
-      share = (done + 1) / len(todo)
-      report("training", Progress(done, len(todo), done + 1, len(todo), share))
+      detail = f"chunk {done + 1:,} of {len(todo):,}"
+      report("training", (done + 1) / len(todo), detail)
 
 
 def assemble(job: Job) -> dict[str, np.ndarray]:
@@ -131,22 +134,22 @@ def assemble(job: Job) -> dict[str, np.ndarray]:
 
 
 def write_table(
-  job: Job, arrays: dict[str, np.ndarray], argv: Sequence[str]
+  job: Job, arrays: dict[str, np.ndarray], command: Sequence[str]
 ) -> None:
   """Writes the table, its manifest and its timings.
 
   The table appears last: as long as it is not there, the same command goes on.
   """
-  with files.atomic_path(job.output) as path:
+  with outputs.replacing(job.output) as path:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-    _write_manifest(job, argv, hashlib.sha256(path.read_bytes()).hexdigest())
+    _write_manifest(job, command, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _write_manifest(job: Job, argv: Sequence[str], digest: str) -> None:
+def _write_manifest(job: Job, command: Sequence[str], digest: str) -> None:
   """Writes how the table came about, and the seconds of every chunk."""
   timings = [_read_timing(job, number) for number in _chunks(job)]
   manifest = {
-    "command": ["python", "-m", "experiments.build_benchmark", *argv[1:]],
+    "command": ["python", "-m", "experiments.build_benchmark", *command],
     "settings": job.settings,
     "seeds": list(range(job.num_seeds)),
     "devices": sorted({t["device"] for t in timings}),
@@ -159,9 +162,9 @@ def _write_manifest(job: Job, argv: Sequence[str], digest: str) -> None:
     "training_seconds": sum(t["seconds"] for t in timings),
     "sha256": digest,
   }
-  with files.atomic_path(job.output.with_suffix(".manifest.json")) as path:
+  with outputs.replacing(job.output.with_suffix(".manifest.json")) as path:
     path.write_text(json.dumps(manifest, indent=2) + "\n")
-  with files.atomic_path(job.output.with_suffix(".timings.csv")) as path:
+  with outputs.replacing(job.output.with_suffix(".timings.csv")) as path:
     with open(path, "w", newline="", encoding="utf-8") as file:
       writer = csv.writer(file)
       writer.writerow(["chunk", "seconds", "device", "date"])
@@ -226,7 +229,7 @@ def claim(workdir: pathlib.Path, settings: dict[str, Any]) -> None:
       f"{workdir} holds chunks, and no {SETTINGS} that tells of what; choose "
       "another --workdir, or delete that directory."
     )
-  with files.atomic_path(path) as temporary:
+  with outputs.replacing(path) as temporary:
     temporary.write_text(text)
 
 
@@ -284,7 +287,7 @@ def _timing(
   return {
     "chunk": number,
     "seconds": round(seconds, 3),
-    "device": common.describe_devices(devices),
-    "versions": common.versions(),
+    "device": machine.describe_devices(devices),
+    "versions": machine.versions(),
     "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
   }
