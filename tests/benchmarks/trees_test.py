@@ -309,7 +309,7 @@ class BenchmarkTest(parameterized.TestCase):
     for change, message in (
       ({"value": arrays["value"] * 1.1}, "golden predictions"),
       ({"default_left": None}, "default_left"),
-      ({"golden_archs": arrays["golden_archs"][:0]}, "as many golden"),
+      ({"golden_archs": arrays["golden_archs"][:0]}, "golden=0"),
       ({"header": json.dumps({**header, "kind": "x"})}, "kind 'x'"),
       (
         {
@@ -335,7 +335,7 @@ class BenchmarkTest(parameterized.TestCase):
     card = dataclasses.replace(
       measured.card, num_rows=None, spearman=None, kendall=None, held_out=None
     )
-    with self.assertRaisesRegex(ValueError, "as many golden"):
+    with self.assertRaisesRegex(ValueError, "golden=0"):
       surrogate.save(self.path, measured)
     surrogate.save(self.path, measured.replace(card=card))
     loaded = surrogate.load_surrogate(self.path, name="mine", space=space)
