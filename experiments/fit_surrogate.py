@@ -29,10 +29,8 @@ after an interruption.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import csv
 import dataclasses
 import importlib
-import json
 import os
 import pathlib
 import sys
@@ -256,10 +254,14 @@ def _read_npz(path: str, space: SearchSpace, column: str | None) -> Rows:
   column = column or "val_accuracy"
   if space.name != "darts":
     raise ValueError(f"{path}: a .npz holds DARTS genotypes, not {space.name}.")
-  arrays = files.read_arrays(path)
-  missing = {"genotype", "names", "values"} - set(arrays)
-  if missing:
-    raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}.")
+  arrays = files.read_arrays(
+    path,
+    {
+      "genotype": files.Declared("iu", ("n", 2, 8, 2)),
+      "names": files.Declared("SU", ("columns",)),
+      "values": files.Declared("f", ("n", "columns")),
+    },
+  )
   names = [bytes(name).decode() for name in arrays["names"].astype(bytes)]
   if column not in names:
     raise ValueError(
@@ -267,8 +269,6 @@ def _read_npz(path: str, space: SearchSpace, column: str | None) -> Rows:
     )
   archs = [darts.from_genotype(genotype) for genotype in arrays["genotype"]]
   values = arrays["values"][:, names.index(column)]
-  if len(values) != len(archs):
-    raise ValueError(f"{path}: {len(archs)} genotypes, {len(values)} values.")
   accuracy = column == "val_accuracy"
   objective = "valid_accuracy" if accuracy else column
   return _rows(space, archs, values, objective, "%" if accuracy else "")
@@ -276,22 +276,20 @@ def _read_npz(path: str, space: SearchSpace, column: str | None) -> Rows:
 
 def _read_csv(path: str, space: SearchSpace, column: str | None) -> Rows:
   column = column or "value"
+  names, rows = files.read_csv(path)
+  key = "architecture" if "architecture" in names else "arch"
+  if key not in names or column not in names:
+    raise ValueError(
+      f"{path}: must have columns arch and {column} (--column), got "
+      f"{','.join(names)[:80]!r}."
+    )
   archs, values = [], []
-  with pathlib.Path(path).open(newline="", encoding="utf-8") as stream:
-    reader = csv.DictReader(stream)
-    names = reader.fieldnames or ()
-    key = "architecture" if "architecture" in names else "arch"
-    if key not in names or column not in names:
-      raise ValueError(
-        f"{path}: must have columns arch and {column} (--column), got "
-        f"{','.join(names)[:80]!r}."
-      )
-    for row in reader:
-      try:
-        archs.append(space.from_string(row[key] or ""))
-        values.append(float(row[column] or "nan"))
-      except ValueError as error:
-        raise ValueError(f"{path}:{reader.line_num}: {error}") from error
+  for number, row in enumerate(rows, 1):
+    try:
+      archs.append(space.from_string(row[key]))
+      values.append(float(row[column] or "nan"))
+    except ValueError as error:
+      raise ValueError(f"{path}: row {number}: {error}") from error
   return _rows(space, archs, values, column, "")
 
 
@@ -304,7 +302,7 @@ def _read_json(path: str, space: SearchSpace, column: str | None) -> Rows:
   cells = importlib.import_module("nagjax.spaces.nasbench_nlp")
   archs, values = [], []
   try:
-    for record in json.loads(pathlib.Path(path).read_text(encoding="utf-8")):
+    for record in files.read_json(path, allow_nan=True):
       archs.append(cells.from_recipe(record["recepie"]))
       completed = record["status"] == "OK" and record["val_losses"]
       values.append(-record["val_losses"][-1] if completed else np.nan)

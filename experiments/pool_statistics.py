@@ -40,6 +40,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import diffusionnag_pool
@@ -123,7 +124,7 @@ def _run(values: flags.Values) -> None:
       "versions": machine.versions(),
       "rows": rows,
     }
-    with outputs.replacing(workdir / RECORD) as temporary:
+    with files.atomic_path(workdir / RECORD) as temporary:
       temporary.write_text(json.dumps(_plain(record), indent=2) + "\n")
   for line in describe(rows):
     print(line)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax import files
 from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import ednag_reference
@@ -77,7 +78,7 @@ def _run(values: flags.Values) -> None:
       rows.append(_in_process(flags.command(values), task))
       print(_line(rows[-1]), flush=True)
     _plot(rows, workdir / "throughput.png")
-    with outputs.replacing(workdir / RECORD) as path:
+    with files.atomic_path(workdir / RECORD) as path:
       path.write_text(json.dumps(rows, indent=2) + "\n")
   print(f"Wrote {workdir / RECORD} and throughput.png.")
 
@@ -340,7 +341,7 @@ def _plot(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
     axis.grid(alpha=0.3)
-  with outputs.replacing(path) as temporary:
+  with files.atomic_path(path) as temporary:
     figure.savefig(temporary, dpi=150)
 
 

@@ -26,7 +26,6 @@ from nagjax.sharding import over_devices
 from nagjax.spaces import SearchSpace
 
 from . import machine
-from . import outputs
 from .errors import user_errors
 from .progress import progress
 
@@ -93,9 +92,9 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
       rows: dict[str, Any] = {
         name: value[: len(indices)] for name, value in _columns(outcome).items()
       }
-      with outputs.replacing(_timing_path(job, number)) as path:
+      with files.atomic_path(_timing_path(job, number)) as path:
         path.write_text(json.dumps(_timing(number, seconds, devices)) + "\n")
-      with outputs.replacing(_chunk_path(job, number)) as path:
+      with files.atomic_path(_chunk_path(job, number)) as path:
         np.savez(path, index=indices, **rows)
       detail = f"chunk {done + 1:,} of {len(todo):,}"
       report("training", (done + 1) / len(todo), detail)
@@ -140,7 +139,7 @@ def write_table(
 
   The table appears last: as long as it is not there, the same command goes on.
   """
-  with outputs.replacing(job.output) as path:
+  with files.atomic_path(job.output) as path:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
     _write_manifest(job, command, hashlib.sha256(path.read_bytes()).hexdigest())
 
@@ -162,9 +161,9 @@ def _write_manifest(job: Job, command: Sequence[str], digest: str) -> None:
     "training_seconds": sum(t["seconds"] for t in timings),
     "sha256": digest,
   }
-  with outputs.replacing(job.output.with_suffix(".manifest.json")) as path:
+  with files.atomic_path(job.output.with_suffix(".manifest.json")) as path:
     path.write_text(json.dumps(manifest, indent=2) + "\n")
-  with outputs.replacing(job.output.with_suffix(".timings.csv")) as path:
+  with files.atomic_path(job.output.with_suffix(".timings.csv")) as path:
     with open(path, "w", newline="", encoding="utf-8") as file:
       writer = csv.writer(file)
       writer.writerow(["chunk", "seconds", "device", "date"])
@@ -229,7 +228,7 @@ def claim(workdir: pathlib.Path, settings: dict[str, Any]) -> None:
       f"{workdir} holds chunks, and no {SETTINGS} that tells of what; choose "
       "another --workdir, or delete that directory."
     )
-  with outputs.replacing(path) as temporary:
+  with files.atomic_path(path) as temporary:
     temporary.write_text(text)
 
 
@@ -272,9 +271,9 @@ def _read_timing(job: Job, number: int) -> dict[str, Any]:
   """
   path = _timing_path(job, number)
   try:
-    timing = json.loads(path.read_text())
+    timing = files.read_json(path)
     return {name: timing[name] for name in _TIMING}
-  except (OSError, KeyError, TypeError, ValueError) as error:
+  except (LookupError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} is missing or damaged. Delete {_chunk_path(job, number).name}: "
       "the same command makes both again."

@@ -23,6 +23,7 @@ def user_errors(prefix: str = "") -> Iterator[None]:
     raise UsageError(prefix + one_line(error)) from error
 
 
-def one_line(error: BaseException) -> str:
-  """The message of an error without line breaks."""
-  return " ".join(str(error).split())
+def one_line(error: object) -> str:
+  """A message without line breaks, and without what cannot be printed."""
+  line = " ".join(str(error).split())
+  return "".join(c if c.isprintable() else "?" for c in line)

@@ -7,8 +7,6 @@ import os
 import pathlib
 import tempfile
 
-from nagjax import files
-
 from .errors import UsageError
 from .errors import user_errors
 
@@ -153,19 +151,3 @@ def _check_workdir(
       f"{workdir} holds {held[0]}; choose another --workdir or pass "
       "--overwrite."
     )
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-  """`files.atomic_path`, whose errors name the file.
-
-  Raises:
-    OSError: naming `path`, such as for a full disk.
-  """
-  try:
-    with files.atomic_path(path) as temporary:
-      yield temporary
-  except OSError as error:
-    if error.errno is None:
-      raise
-    raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import csv
 import hashlib
 import math
 import textwrap
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax import registry
 from nagjax import search as search_lib
 from nagjax.algorithms import agnet_steps
@@ -248,27 +248,23 @@ def read_warm_start(path: str, space: SearchSpace) -> np.ndarray:
     `int32[P, L]`, the distinct ones in their order.
 
   Raises:
-    UsageError: naming the file and the line at fault.
+    UsageError: naming the file and the row at fault.
   """
   archs: dict[tuple[int, ...], None] = {}
-  with (
-    user_errors("--warm_start: "),
-    open(path, newline="", encoding="utf-8-sig") as file,
-  ):
-    reader = csv.DictReader(file)
-    try:
-      if "architecture" not in (reader.fieldnames or ()):
-        raise ValueError(
-          "expected a header with the column architecture, got "
-          f"{','.join(reader.fieldnames or ())[:80]!r}."
-        )
-      for row in reader:
-        arch = space.from_string(row["architecture"] or "")
-        archs[tuple(arch.tolist())] = None
-      if not archs:
-        raise ValueError("expected one architecture or more, got none.")
-    except (ValueError, csv.Error) as error:
-      raise ValueError(f"{path}:{max(reader.line_num, 1)}: {error}") from error
+  with user_errors("--warm_start: "):
+    names, rows = files.read_csv(path)
+    if "architecture" not in names:
+      raise ValueError(
+        f"{path}: expected a header with the column architecture, got "
+        f"{','.join(names)[:80]!r}."
+      )
+    for number, row in enumerate(rows, 1):
+      try:
+        archs[tuple(space.from_string(row["architecture"]).tolist())] = None
+      except ValueError as error:
+        raise ValueError(f"{path}: row {number}: {error}") from error
+    if not archs:
+      raise ValueError(f"{path}: expected one architecture or more, got none.")
   return np.asarray(list(archs), np.int32)
 
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nagjax import files
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
 from nagjax.problem import Problem
 
-from . import outputs
 from . import records
 from . import results
 
@@ -199,7 +199,7 @@ def draw_curves(
     num_lines = -(-len(curves) // 4)
     num_columns = -(-len(curves) // num_lines)
     canvas.legend(loc="outside lower center", ncols=num_columns)
-    with outputs.replacing(path) as temporary:
+    with files.atomic_path(path) as temporary:
       canvas.savefig(temporary, dpi=_DPI)
 
 
@@ -240,7 +240,7 @@ def draw_pareto(
     canvas.legend(
       handles, labels, loc="outside lower center", ncols=5, markerscale=1.5
     )
-    with outputs.replacing(path) as temporary:
+    with files.atomic_path(path) as temporary:
       canvas.savefig(temporary, dpi=_DPI)
 
 
@@ -250,7 +250,7 @@ def write_architectures(
   """Writes the best feasible architectures of every algorithm."""
   header = ("architecture", "objective", "test", "num_seeds", "algorithm")
   with (
-    outputs.replacing(path) as temporary,
+    files.atomic_path(path) as temporary,
     open(temporary, "w", newline="", encoding="utf-8") as file,
   ):
     writer = csv.writer(file, lineterminator="\n")

@@ -24,7 +24,7 @@ def binary(
   doc: str | None,
   *errors: type[Exception],
   written: str = "nothing",
-) -> Callable[[Sequence[str] | None], int]:
+) -> Callable[..., int]:
   """Makes the `main` of a binary.
 
   Args:

@@ -21,9 +21,10 @@ from nagjax.search import Trace
 from nagjax.search import sweeping
 from nagjax.types import Status
 
-from . import outputs
+from . import flags
 from .errors import UsageError
 from .errors import one_line
+from .errors import user_errors
 
 SUMMARY = "summary.json"
 TRACE = "trace.npz"
@@ -155,7 +156,7 @@ def tidy(trace: Trace) -> Trace:
 def write_summary(path: pathlib.Path, summaries: Sequence[Mapping]) -> None:
   """Writes `summary.json`."""
   text = json.dumps(list(summaries), indent=2, allow_nan=False)
-  with outputs.replacing(path) as temporary:
+  with files.atomic_path(path) as temporary:
     temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -166,7 +167,7 @@ def write_traces(path: pathlib.Path, runs: Sequence[Run]) -> None:
     prefix = f"{run.record.name}/" if len(runs) > 1 else ""
     arrays |= {prefix + k: v for k, v in run.trace._asdict().items()}
     arrays |= {f"{prefix}{_INFO}{k}": v for k, v in run.info.items()}
-  with outputs.replacing(path) as temporary, open(temporary, "wb") as file:
+  with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
@@ -174,86 +175,72 @@ def read_run(directory: pathlib.Path) -> list[Run]:
   """Reads what `write_summary` and `write_traces` wrote.
 
   Raises:
-    OSError: if there is no summary.
-    UsageError: if a file is damaged.
+    UsageError: if a file is missing or damaged.
   """
   path = directory / SUMMARY
   try:
-    entries = json.loads(path.read_text(encoding="utf-8"))
     records = [
       Record(**{field: entry[field] for field in Record._fields})
-      for entry in entries
+      for entry in files.read_json(path)
     ]
-    seeds = [(record.num_seeds, record.constraint)[0] for record in records]
-  except (ValueError, LookupError, TypeError, RecursionError) as error:
+    for record in records:
+      _check(record)
+  except files.FileError as error:
+    raise UsageError(str(error)) from error
+  except (ValueError, LookupError, TypeError) as error:
     raise UsageError(
       f"{path} is damaged or of another version: {one_line(repr(error))}."
     ) from error
   if not records:
     raise UsageError(f"{path} holds no algorithm.")
   path, runs = directory / TRACE, []
-  try:
-    arrays = files.read_arrays(path)
-    for record, num_seeds in zip(records, seeds, strict=True):
-      prefix = f"{record.name}/" if len(records) > 1 else ""
-      runs.append(_from_arrays(record, arrays, prefix, num_seeds))
-  except (ValueError, LookupError, TypeError) as error:
-    raise UsageError(
-      f"{path} is damaged or of another run: {one_line(repr(error))}."
-    ) from error
+  for record in records:
+    prefix = f"{record.name}/" if len(records) > 1 else ""
+    begin = prefix + _INFO
+    declared = {prefix + name: kind for name, kind in _TRACE.items()}
+    with user_errors():
+      arrays = files.read_arrays(
+        path, {**declared, f"{begin}*": files.Declared("biuf", None)}
+      )
+      trace = Trace(*(arrays[prefix + field] for field in Trace._fields))
+      info = {
+        name.removeprefix(begin): array
+        for name, array in arrays.items()
+        if name.startswith(begin)
+      }
+      shapes = {array.shape[:1] for array in (trace.status, *info.values())}
+      if shapes != {(record.num_seeds,)}:
+        raise ValueError(
+          f"{path} is damaged or of another run: expected {record.num_seeds} "
+          f"seeds of {record.name}, got {shapes}."
+        )
+    runs.append(Run(record, trace, info))
   return runs
 
 
-def _from_arrays(
-  record: Record, arrays: Mapping[str, np.ndarray], prefix: str, num_seeds: int
-) -> Run:
-  """Takes a run from the arrays of `trace.npz`.
-
-  Raises:
-    KeyError: if one is missing.
-    ValueError: if one has another shape or type.
-  """
-  trace = Trace(*(arrays[prefix + field] for field in Trace._fields))
-  begin = prefix + _INFO
-  info = {
-    name.removeprefix(begin): array
-    for name, array in arrays.items()
-    if name.startswith(begin)
-  }
-  slots = trace.status.shape
-  if len(slots) != 3 or slots[0] != num_seeds:
-    raise ValueError(
-      f"expected {num_seeds} seeds x rounds x slots, got status {slots}"
-    )
-  for field, array in trace._asdict().items():
-    kind, rank = _TRACE_KINDS[field]
-    if (
-      array.ndim != rank
-      or array.dtype.kind not in kind
-      or array.shape[:rank][: min(rank, 3)] != slots[: min(rank, 3)]
-    ):
-      raise ValueError(
-        f"expected {field} of {rank} axes {slots}, got {array.dtype} "
-        f"{array.shape}"
-      )
-  for name, array in info.items():
-    if array.shape[:1] != slots[:1]:
-      raise ValueError(f"expected {num_seeds} seeds of {name}")
-  return Run(record, trace, info)
+def _check(record: Record) -> None:
+  """Raises ValueError or TypeError if a field is something else."""
+  texts = (record.algorithm, record.variant, record.benchmark, record.objective)
+  if not all(isinstance(text, str) for text in texts):
+    raise TypeError("names must be text")
+  if not 0 < record.num_seeds <= flags.LARGEST or record.budget < 1:
+    raise ValueError(f"{record.num_seeds} seeds, budget {record.budget}")
+  _ = record.constraint, len(record.objectives), dict(record.versions)
 
 
-_TRACE_KINDS = {
-  "archs": ("i", 4),
-  "status": ("i", 3),
-  "objective": ("f", 3),
-  "objectives": ("f", 4),
-  "violations": ("f", 4),
-  "test": ("f", 3),
-  "feasible": ("b", 3),
-  "paid": ("b", 3),
-  "charged": ("i", 2),
-}
-"""Kinds of NumPy's types and numbers of axes, `[S, R, B, ...]`."""
+_SLOTS = ("seeds", "rounds", "slots")
+_TRACE = {
+  name: files.Declared(kinds, (*_SLOTS, *more))
+  for name, kinds, *more in (
+    ("archs", "i", "variables"),
+    ("status", "i"),
+    ("objective", "f"),
+    ("test", "f"),
+    ("feasible", "b"),
+    ("paid", "b"),
+  )
+} | {"charged": files.Declared("i", _SLOTS[:2])}
+"""What the arrays of `trace.npz` are."""
 
 
 def merge(runs: Mapping[str, Sequence[Run]]) -> list[Run]:

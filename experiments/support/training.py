@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax import statistics
 from nagjax.candidates import cells
 from nagjax.candidates import images as images_lib
@@ -22,7 +23,6 @@ from nagjax.candidates import train
 from nagjax.spaces import SearchSpace
 
 from . import images as image_files
-from . import outputs
 from . import results
 from .errors import UsageError
 from .errors import user_errors
@@ -151,10 +151,10 @@ def begin(
   path = workdir / UNFINISHED
   if path.exists():
     try:
-      before = json.loads(path.read_text(encoding="utf-8"))
+      before = files.read_json(path)
       if before["digest"] == digest:
         return list(before["rows"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
       pass
   found = written(workdir)
   if found and not overwrite:
@@ -253,7 +253,7 @@ def train_top(
         },
       )
       store.save(workdir / NETWORK.format(rank), network)
-    with outputs.replacing(workdir / UNFINISHED) as path:
+    with files.atomic_path(workdir / UNFINISHED) as path:
       path.write_text(json.dumps({"digest": digest, "rows": rows}))
     _write(workdir / TRAINED, rows)
     print(_line(rows[-1]), flush=True)
@@ -295,7 +295,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
   with (
-    outputs.replacing(path) as temporary,
+    files.atomic_path(path) as temporary,
     open(temporary, "w", newline="", encoding="utf-8") as file,
   ):
     writer = csv.DictWriter(file, rows[0], lineterminator="\n")
