@@ -72,19 +72,6 @@ class ConcentrationTest(parameterized.TestCase):
       r"(?s)first round: mean objective .*last round: .*risen in (0|100)\.0 %",
     )
 
-  @parameterized.parameters(
-    ("--budget=25", "two rounds, 26 queries"),
-    ("--set=agnet.surrogate=xgb", "surrogate"),
-    ("--set=ednag.guidance=1", "ednag"),
-    ("--benchmark=nowhere", "nowhere"),
-  )
-  def test_what_the_user_can_mend(self, flag, word):
-    """Oracle: exit code 2 and one line with the word."""
-    code, _, err = run(flag)
-    self.assertEqual(code, 2)
-    self.assertIn(word, err)
-    self.assertLen(err.strip().splitlines(), 1)
-
 
 if __name__ == "__main__":
   absltest.main()

@@ -146,7 +146,7 @@ ROWS = (
   ("fit_surrogate", "--source=absent.json", "NAS-Bench-NLP logs"),
   ("fit_surrogate", "", "columns arch and accuracy"),
   ("fit_surrogate", "--source=word.csv", "row 1: could not convert"),
-  ("fit_surrogate", "--source=foo.csv", "row 2: A NAS-Bench-201 string"),
+  ("fit_surrogate", "--source=foo.csv", "row 2: ", "A NAS-Bench-201 string"),
   ("fit_surrogate", "--source=one.csv", "10 architectures", "got 1"),
   ("convert", "--format=csv", "--format=csv"),
   ("convert", "--format=", "--format"),
@@ -190,6 +190,9 @@ ROWS = (
   ),
   ("pool_statistics", "--train_on=poor --num_train=15000", "at most the 14"),
   ("pool_statistics", "--num_train=1", "num_train"),
+  ("pool_statistics", "--workdir=held", "holds pool.json", "--overwrite"),
+  ("throughput", "--workdir=held", "holds throughput.json", "--overwrite"),
+  ("train_top", "--workdir=held", "holds trained.csv", "--overwrite"),
   ("throughput", "--algorithm=nothing", "'nothing'"),
   ("throughput", "--variant=nothing", "'nothing'"),
   ("throughput", "--benchmark=nowhere", "'nowhere'"),
@@ -222,6 +225,9 @@ def write_files(folder):
     ("invalid.py", ["1 +"]),
   ):
     (folder / name).write_text("\n".join(lines) + "\n")
+  (folder / "held").mkdir()
+  for name in ("pool.json", "throughput.json", "trained.csv"):
+    (folder / "held" / name).write_text("precious")
   for name in ("loop", "loop.npz", "loop.json"):
     os.symlink(name, folder / name)
   for name, seeds in (("part0", (3, 0)), ("part1", (1, 3))):

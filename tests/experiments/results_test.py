@@ -7,8 +7,9 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
-from experiments import plots
-from experiments import results
+from experiments.support import plots
+from experiments.support import records
+from experiments.support import results
 from nagjax import search as search_lib
 
 
@@ -32,7 +33,7 @@ class ResultsTest(parameterized.TestCase):
 
   def test_tidy(self):
     """Oracle: by hand; empty slots are cleared, the empty round is cut."""
-    trace = results.tidy(self._trace())
+    trace = records.tidy(self._trace())
     self.assertEqual(trace.status.shape, (1, 2, 3))
     self.assertEqual(trace.archs[0, 1, :, 0].tolist(), [3, 4, 0])
     self.assertEqual(trace.objective[0, 1].tolist(), [7, -np.inf, -np.inf])
@@ -42,7 +43,7 @@ class ResultsTest(parameterized.TestCase):
 
   def test_history(self):
     """Oracle: by hand; a slot counts what was paid until after it."""
-    past = results.history(results.tidy(self._trace()))
+    past = results.history(records.tidy(self._trace()))
     self.assertEqual(past.charged.tolist(), [[1, 1, 2, 3, 3, 3]])
     best = [[5, 5, -np.inf, 7, -np.inf, -np.inf]]
     self.assertEqual(past.objective.tolist(), best)

@@ -351,7 +351,7 @@ class SearchTest(BinaryCase):
     (entry,) = summary_of(self.workdir)
     self.assertEqual(entry["objectives"], ["valid_accuracy", "-params_m"])
     self.assertEqual(
-      entry["objective"], "valid_accuracy (%), -params_m (millions)"
+      entry["objective"], "valid_accuracy (%), -params_m (million)"
     )
     expected = arrays_of(self.whole)
     for name, array in arrays_of(self.workdir).items():
@@ -485,7 +485,7 @@ class PlanTest(BinaryCase):
     ("", "not a readable"),
     ("arch\nx\n", "expected a header.*'arch'"),
     ("architecture\n", "expected one architecture"),
-    ("architecture\n\nx\n", "row 1: A NAS-Bench-201 string .*'x'"),
+    ("architecture\n\nx\n", "row 1: .*A NAS-Bench-201 string .*'x'"),
     ("a,architecture\nx\n", "must have 2 fields, got 1"),
   )
   def test_a_malformed_warm_start(self, text, message):

@@ -1,4 +1,4 @@
-"""Tests of experiments.common."""
+"""Tests of experiments.support: flags, outputs, progress, the machine."""
 
 import contextlib
 import dataclasses
@@ -17,16 +17,23 @@ import jax
 import numpy as np
 import optax
 
-from experiments import common
+from experiments.support import errors
+from experiments.support import flags
+from experiments.support import machine
+from experiments.support import outputs
+from experiments.support import program
+from experiments.support import progress
+from experiments.support import records
 from nagjax.search import Progress
 from nagjax.spaces import nasbench201
+from tests.experiments import runs
 
 
 def exit_code(run_fn, *errors):
   """Exit code and what was printed on stderr."""
   err = io.StringIO()
   with contextlib.redirect_stderr(err):
-    code = common.run_main(run_fn, *errors)
+    code = program.run_main(run_fn, *errors)
   return code, err.getvalue()
 
 
@@ -43,7 +50,7 @@ class RunMainTest(parameterized.TestCase):
     self.assertEqual(exit_code(lambda: None), (0, ""))
 
   @parameterized.parameters(
-    (common.UsageError("two\n lines"), "two lines\n"),
+    (errors.UsageError("two\n lines"), "two lines\n"),
     (
       FileNotFoundError(2, "No such file", "x"),
       "[Errno 2] No such file: 'x'\n",
@@ -65,50 +72,70 @@ class RunMainTest(parameterized.TestCase):
     with self.assertRaises(error):
       exit_code(raises(error("defect")))
 
+  def test_interrupted_before_the_work_begins(self):
+    """Oracle: exit code 130, not a word; the import of JAX never ends."""
+    folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
+    (folder / "jax.py").write_text(
+      "import time\nprint('importing', flush=True)\ntime.sleep(60)"
+    )
+    root = str(pathlib.Path(__file__).parents[2])
+    with subprocess.Popen(
+      [sys.executable, "-m", "experiments.search"],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
+      cwd=folder,
+    ) as process:
+      self.assertEqual(process.stdout.readline(), "importing\n")
+      process.send_signal(signal.SIGINT)
+      self.assertEqual(process.communicate()[1], "")
+    self.assertEqual(process.returncode, 130)
+
   def test_termination(self):
     """Oracle: the shell's convention, as an exception that cleans up."""
     with self.assertRaises(SystemExit) as raised:
-      common.terminate(signal.SIGTERM, None)
+      program.terminate(signal.SIGTERM, None)
     self.assertEqual(raised.exception.code, 143)
 
 
 class ErrorsTest(parameterized.TestCase):
   def test_user_errors(self):
     """Oracle: the prefix and the cause; defects pass."""
-    with self.assertRaisesRegex(common.UsageError, "^--x: bad value$"):
-      with common.user_errors("--x: "):
+    with self.assertRaisesRegex(errors.UsageError, "^--x: bad value$"):
+      with errors.user_errors("--x: "):
         raise ValueError("bad\nvalue")
-    with self.assertRaisesRegex(common.UsageError, "^mine$"):
-      with common.user_errors("--x: "):
-        raise common.UsageError("mine")
-    with self.assertRaises(TypeError), common.user_errors():
+    with self.assertRaisesRegex(errors.UsageError, "^mine$"):
+      with errors.user_errors("--x: "):
+        raise errors.UsageError("mine")
+    with self.assertRaises(TypeError), errors.user_errors():
       raise TypeError
 
   def test_memory(self):
     """Oracle: the two ways of running out, and nothing else."""
     full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GiB")
     for error in (MemoryError(), full):
-      with self.assertRaisesRegex(common.UsageError, "memory: buy more"):
-        with common.memory_errors("buy more"):
+      with self.assertRaisesRegex(errors.UsageError, "memory: buy more"):
+        with program.memory_errors("buy more"):
           raise error
     with self.assertRaises(jax.errors.JaxRuntimeError):
-      with common.memory_errors("buy more"):
+      with program.memory_errors("buy more"):
         raise jax.errors.JaxRuntimeError("INTERNAL: defect")
 
   def test_extra(self):
     """Oracle: the name of the extra; libraries that are there pass."""
-    common.require_extra("json", "csv")
+    program.require_extra("json", "csv")
     with self.assertRaisesRegex(
-      common.UsageError, r"no_such_module.*nagjax\[experiments\]"
+      errors.UsageError, r"no_such_module.*nagjax\[experiments\]"
     ):
-      common.require_extra("json", "no_such_module")
+      program.require_extra("json", "no_such_module")
 
 
 class MachineTest(parameterized.TestCase):
   def test_start_keeps_what_was_chosen(self):
     """Oracle: the devices that the test run asked for."""
     before = len(jax.local_devices())
-    self.assertLen(common.start_jax(), before)
+    self.assertLen(machine.start_jax(), before)
 
   @parameterized.parameters(
     ({}, None),
@@ -117,7 +144,9 @@ class MachineTest(parameterized.TestCase):
   )
   def test_devices_of_a_new_process(self, environment, expected):
     """Oracle: one device for each core, unless the user says otherwise."""
-    code = "from experiments import common; print(len(common.start_jax()))"
+    code = (
+      "from experiments.support import machine;print(len(machine.start_jax()))"
+    )
     clean = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     result = subprocess.run(
       [sys.executable, "-W", "error", "-c", code],
@@ -126,15 +155,15 @@ class MachineTest(parameterized.TestCase):
       text=True,
       check=True,
     )
-    self.assertEqual(int(result.stdout), expected or common._num_cores())
+    self.assertEqual(int(result.stdout), expected or machine._num_cores())
 
   def test_absent_platform(self):
     """Oracle: one line of the user's."""
     with mock.patch.object(
       jax, "local_devices", side_effect=RuntimeError("no\ncuda")
     ):
-      with self.assertRaisesRegex(common.UsageError, "not start: no cuda"):
-        common.start_jax()
+      with self.assertRaisesRegex(errors.UsageError, "not start: no cuda"):
+        machine.start_jax()
 
   def test_description(self):
     """Oracle: stand-ins for devices with known answers."""
@@ -142,24 +171,24 @@ class MachineTest(parameterized.TestCase):
       mock.Mock(device_kind="H200", **{"memory_stats.return_value": stats})
       for stats in ({"peak_bytes_in_use": 5_000_000}, {"peak_bytes_in_use": 1})
     ]
-    self.assertEqual(common.describe_devices(devices), "2 x H200")
-    self.assertAlmostEqual(common.peak_memory_mb(devices), 5.000001)
+    self.assertEqual(machine.describe_devices(devices), "2 x H200")
+    self.assertAlmostEqual(machine.peak_memory_mb(devices), 5.000001)
 
   def test_memory_of_the_process(self):
     """Oracle: at least this array, at most this machine."""
     block = np.ones(10_000_000, np.uint8)
-    peak = common.peak_memory_mb(jax.local_devices())
+    peak = machine.peak_memory_mb(jax.local_devices())
     self.assertGreater(peak, len(block) / 1e6)
     self.assertLess(peak, 1e6)
 
   def test_versions(self):
     """Oracle: the libraries' own words."""
-    found = common.versions()
+    found = machine.versions()
     self.assertEqual(found["jax"], jax.__version__)
     self.assertEqual(found["numpy"], np.__version__)
     self.assertContainsSubset({"python", "nagjax", "jaxlib"}, found)
     self.assertEqual(
-      common.versions("optax"), found | {"optax": optax.__version__}
+      machine.versions("optax"), found | {"optax": optax.__version__}
     )
 
 
@@ -170,6 +199,7 @@ class _Config:
   sizes: tuple = (1, 2.5)
   name: str | None = None
   map_fn: object = nasbench201.to_string
+  fit: object = None
 
 
 class DescriptionTest(parameterized.TestCase):
@@ -181,65 +211,128 @@ class DescriptionTest(parameterized.TestCase):
       "sizes": [1, 2.5],
       "name": None,
       "map_fn": "nagjax.spaces.nasbench201.to_string",
+      "fit": None,
     }
-    self.assertEqual(common.describe_config(_Config()), expected)
+    self.assertEqual(records.describe_config(_Config()), expected)
+    nested = _Config(fit=_Config())
+    self.assertEqual(
+      records.describe_config(nested), expected | {"fit": expected}
+    )
 
   def test_options(self):
     """Oracle: written by hand; the last one wins, values may hold signs."""
-    texts = ["a.x=1", "a.x=2", "b.y=p=q.r"]
-    options = common.read_options(texts, ["a", "b", "c"])
-    self.assertEqual(options, {"a": {"x": "2"}, "b": {"y": "p=q.r"}, "c": {}})
+    texts = ["a.x=1", "a.x=2", "b.y=p=q.r", "a.fit.x=3"]
+    options = flags.read_options(texts, ["a", "b", "c"])
+    self.assertEqual(
+      options, {"a": {"x": "2", "fit.x": "3"}, "b": {"y": "p=q.r"}, "c": {}}
+    )
+
+  def test_options_of_one(self):
+    """Oracle: written by hand; its name may be left out."""
+    options = flags.read_options(["x=1", "m.y=2", "fit.z=3"], ["m"], "m")
+    self.assertEqual(options, {"m": {"x": "1", "y": "2", "fit.z": "3"}})
 
   @parameterized.parameters("a", "a.x", "a=1", "=", "d.x=1")
   def test_bad_options(self, text):
     """Oracle: the message names the text."""
-    with self.assertRaisesRegex(common.UsageError, text):
-      common.read_options([text], ["a"])
+    with self.assertRaisesRegex(errors.UsageError, text):
+      flags.read_options([text], ["a"])
 
 
-class PriorTest(parameterized.TestCase):
-  def setUp(self):
-    super().setUp()
-    directory = self.enter_context(tempfile.TemporaryDirectory())
-    self.path = pathlib.Path(directory) / "prior.csv"
-    self.space = nasbench201.nasbench201()
-    self.archs = np.asarray([[0] * 6, [4, 3, 2, 1, 0, 4]], np.int32)
-    self.names = [self.space.to_string(arch) for arch in self.archs]
+class FlagsTest(runs.BinaryCase):
+  def _read(self, declared, *argv):
+    return flags.read(["program", *argv], declared, "doc")
 
-  def test_read(self):
-    """Oracle: what was written, once each; other columns do not matter."""
-    lines = [
-      "note,architecture",
-      f"a,{self.names[1]}",
-      "",
-      f"b,{self.names[0]}",
-    ]
-    text = "\n".join([*lines, f"again,{self.names[1]}"])
-    self.path.write_text(text, encoding="utf-8-sig")
-    archs = common.read_prior(str(self.path), self.space)
-    self.assertEqual(archs.dtype, np.int32)
-    np.testing.assert_array_equal(archs, self.archs[::-1])
+  def test_paths(self):
+    """Oracle: by hand: `~` is the home; commas divide what is no file."""
+    declared = [*flags.common("workdir"), flags.paths("runs", "")]
+    odd = self.directory / "a,b"
+    odd.mkdir()
+    with mock.patch.dict(os.environ, HOME="/home/me"):
+      values = self._read(
+        declared, "--workdir=~/w", f"--runs={odd}", "--runs=~/x,~/y", "--runs=z"
+      )
+    self.assertEqual(values.workdir, "/home/me/w")
+    self.assertEqual(values.runs, [str(odd), "/home/me/x", "/home/me/y", "z"])
 
-  @parameterized.parameters(
-    ("", ":1: expected a header"),
-    ("arch\nx\n", ":1: expected a header.*'arch'"),
-    ("architecture\n", ":1: expected one architecture"),
-    ("architecture\n\nx\n", ":3: A NAS-Bench-201 string .*'x'"),
-    ("a,architecture\nx\n", ":2: A NAS-Bench-201 string .*''"),
-    ("architecture\n|conv~0|+|none~0|none~1|+|none~0|none~1|none~2|", ":2: Op"),
-  )
-  def test_malformed(self, text, message):
-    """Oracle: the message names file, line and fault."""
-    self.path.write_text(text)
-    pattern = f"^--prior: {self.path}{message}"
-    with self.assertRaisesRegex(common.UsageError, pattern):
-      common.read_prior(str(self.path), self.space)
+  def test_a_default_and_its_help(self):
+    """Oracle: what was asked; others are as declared."""
+    one, two = flags.common("num_seeds", budget=(7, "Queries."))
+    self.assertEqual((one.default, two.default, two.help), (200, 7, "Queries."))
 
-  def test_no_text(self):
-    """Oracle: the message names the file."""
-    self.path.write_bytes(b"architecture\n\xff\xfe")
-    with self.assertRaisesRegex(common.UsageError, str(self.path)):
-      common.read_prior(str(self.path), self.space)
+  def test_the_command(self):
+    """Oracle: what was given, and what was not is left out."""
+    declared = [*flags.common("set", "overwrite", "workdir")]
+    given = ["--set=a.b=1", "--set=c.d=2", "--overwrite", "--workdir=w"]
+    values = self._read(declared, *given)
+    self.assertCountEqual(flags.command(values), given)
+
+  def test_modules_of_the_current_directory(self):
+    """Oracle: the module's own mark; once a process."""
+    (self.directory / "my_marked_module.py").write_text("MARK = 3")
+    before = os.getcwd()
+    self.addCleanup(os.chdir, before)
+    self.enter_context(mock.patch.object(sys, "path", list(sys.path)))
+    os.chdir(self.directory)
+    self._read([], "--module=my_marked_module")
+    self.assertEqual(sys.modules["my_marked_module"].MARK, 3)
+
+
+class OutputsTest(runs.BinaryCase):
+  def _claims(self):
+    return (
+      outputs.claimed_workdir(self.directory),
+      outputs.claimed_output(str(self.directory / "t.npz"), overwrite=False),
+    )
+
+  def test_a_claim_ends_with_its_block(self):
+    """Oracle: refused inside, not after; nothing stays behind."""
+    for first, second in zip(self._claims(), self._claims(), strict=True):
+      with first:
+        with self.assertRaisesRegex(errors.UsageError, "another run"), second:
+          pass
+    for claim in self._claims():
+      with claim:
+        pass
+    self.assertEmpty(list(self.directory.iterdir()))
+
+  def test_a_claim_ends_with_its_process(self):
+    """Oracle: a process that is killed while it holds both."""
+    code = (
+      "import sys, time; from experiments.support import outputs\n"
+      "with outputs.claimed_workdir(sys.argv[1]):\n"
+      "  with outputs.claimed_output(sys.argv[2], overwrite=False):\n"
+      "    print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+      [sys.executable, "-c", code, self.directory, self.directory / "t.npz"],
+      stdout=subprocess.PIPE,
+      text=True,
+    ) as process:
+      self.assertEqual(process.stdout.readline(), "held\n")
+      for claim in self._claims():
+        with self.assertRaisesRegex(errors.UsageError, "another run"), claim:
+          pass
+      process.kill()
+      process.wait()
+    for claim in self._claims():
+      with claim:
+        pass
+    self.assertEmpty(list(self.directory.iterdir()))
+
+  def test_results_of_a_run_that_ended_meanwhile(self):
+    """Oracle: refused, though they were not there at first."""
+
+    def lock(path, place):
+      (self.directory / "done").touch()
+      return contextlib.nullcontext()
+
+    with (
+      mock.patch.object(outputs, "_lock", lock),
+      self.assertRaisesRegex(errors.UsageError, "holds done"),
+      outputs.claimed_workdir(self.directory, ["done"]),
+    ):
+      pass
 
 
 class ProgressTest(parameterized.TestCase):
@@ -252,12 +345,12 @@ class ProgressTest(parameterized.TestCase):
     clock = iter([0.0, 100.0, 101.0, 120.0, 140.0])
     with (
       contextlib.redirect_stderr(err),
-      mock.patch.object(common.time, "monotonic", lambda: next(clock)),
-      common.progress() as report,
+      mock.patch.object(progress.time, "monotonic", lambda: next(clock)),
+      progress.progress() as report,
     ):
-      report("a", None)
+      on_progress = progress.of_sweep(report, "a")
       for share in (0.0, 0.01, 0.5, 1.0):
-        report("a", self._now(share))
+        on_progress(self._now(share))
     line = "a: 50%, chunk 1 of 2, round 8 of at most 8, about 20 s left"
     self.assertEqual(err.getvalue(), f"a: compiling\n{line}\n")
 
@@ -269,11 +362,10 @@ class ProgressTest(parameterized.TestCase):
       contextlib.redirect_stdout(out),
       contextlib.redirect_stderr(err),
       mock.patch.dict(os.environ, TERM="xterm", COLUMNS="150"),
-      common.progress() as report,
+      progress.progress() as report,
     ):
       for name in ("first", "second"):
-        report(name, None)
-        report(name, self._now(1.0))
+        progress.of_sweep(report, name)(self._now(1.0))
     self.assertEqual(out.getvalue(), "")
     for part in ("first", "second", "100%", "chunk 1 of 2"):
       self.assertIn(part, err.getvalue())
