@@ -1,11 +1,13 @@
 """`Problem`: a benchmark and the question that is asked of it."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
 import math
 import re
+from typing import Any
 from typing import NamedTuple
 
-from flax import struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +16,12 @@ from nagjax.benchmarks.base import Benchmark
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 
-INFEASIBLE = -1e4
-"""Objective of an architecture at the edge of infeasibility."""
+LEAST_FEASIBLE = -(2.0**96)
+"""`feasible_first` gives no feasible row less, and every infeasible one."""
+
+_EDGE = 0x6F8FFFFF
+"""Bits of a float above `-LEAST_FEASIBLE`; an eighth of the bits of infinity
+above it lies the largest finite float."""
 
 
 class Constraint(NamedTuple):
@@ -29,17 +35,20 @@ class Constraint(NamedTuple):
     """Reads `column<=limit`, such as `params_m<=0.5`.
 
     Raises:
-      ValueError: if the text has another form.
+      ValueError: if the text has another form, or the limit is not finite.
     """
     match = re.fullmatch(r"\s*(\w+)\s*<=\s*(\S+)\s*", text)
     try:
       if match is None:
         raise ValueError
-      return cls(match[1], float(match[2]))
+      constraint = cls(match[1], float(match[2]))
     except ValueError:
       raise ValueError(
         f"A constraint looks like raspi4_ms<=5, got {text!r}."
       ) from None
+    if not math.isfinite(constraint.limit):
+      raise ValueError(f"A limit must be finite, got {text!r}.")
+    return constraint
 
 
 class Answer(NamedTuple):
@@ -48,7 +57,8 @@ class Answer(NamedTuple):
   Attributes:
     objective: `f32[B]` scalarized objective, maximized; `-inf` where failed.
     objectives: `f32[B, M]` single objectives, maximized.
-    violations: `f32[B, C]` relative excess over each limit; `<= 0` is feasible.
+    violations: `f32[B, C]` relative excess over each limit, infinite where the
+      column is NaN; `<= 0` is feasible.
     failed: `bool[B]` whether the evaluation has no result.
   """
 
@@ -57,42 +67,142 @@ class Answer(NamedTuple):
   violations: jax.Array
   failed: jax.Array
 
+  @property
+  def feasible(self) -> jax.Array:
+    """Whether a row has a result and meets every limit, `bool[B]`."""
+    return ~self.failed & jnp.all(self.violations <= 0, axis=-1)
+
+
+class Optimum(NamedTuple):
+  """The best feasible row of a benchmark.
+
+  Attributes:
+    objective: the largest scalarized objective.
+    test: the reader's metric of the first architecture that has it, NaN if
+      there is none.
+    archs: `int32[A, L]` all architectures within `tolerance` of it.
+  """
+
+  objective: float
+  test: float
+  archs: np.ndarray
+
 
 Scalarize = Callable[[jax.Array, jax.Array], jax.Array]
-"""Maps objectives `[B, M]` and violations `[B, C]` to one objective `[B]`."""
+"""Maps objectives `[B, M]` and violations `[B, C]` to one objective `[B]`, each
+row by itself. Both loops compile it, so it uses `jax.numpy`."""
 
 
 def feasible_first(objectives: jax.Array, violations: jax.Array) -> jax.Array:
   """Deb's rule: the first objective, and below all of it what is infeasible.
 
-  Infeasible rows are ordered by their total violation.
+  Infeasible rows are ordered by their total violation, NaN last. Their value
+  has no unit: it is a float below `LEAST_FEASIBLE` whose bits are those of the
+  excess, without the last three. So no objective of a feasible row, whatever
+  its scale, comes below it, and excesses that differ by more than a millionth
+  of themselves keep their order.
 
   References:
     Deb, "An efficient constraint handling method for genetic algorithms", 2000.
   """
-  excess = jnp.sum(jnp.maximum(violations, 0.0), axis=-1)
+  violations = jnp.where(jnp.isnan(violations), jnp.inf, violations)
   feasible = jnp.all(violations <= 0, axis=-1)
-  return jnp.where(feasible, objectives[..., 0], INFEASIBLE - excess)
+  excess = jnp.sum(jnp.maximum(violations, 0.0), axis=-1, dtype=jnp.float32)
+  bits = jax.lax.bitcast_convert_type(excess, jnp.int32)
+  place = jax.lax.bitcast_convert_type((bits >> 3) + _EDGE, jnp.float32)
+  first = jnp.maximum(objectives[..., 0], LEAST_FEASIBLE)
+  return jnp.where(feasible, first, -place)
 
 
-@struct.dataclass
+def tolerance(objective: float) -> float:
+  """How far below the best objective a row may lie to be "at the optimum".
+
+  A hundred-thousandth of the scale on which the best objective is read, its
+  next power of ten: 1e-3 for accuracies in percent, 1e-5 for the same table in
+  fractions, so that both have the same optimal rows.
+
+  Args:
+    objective: the best objective of the benchmark.
+
+  Example:
+    >>> tolerance(94.37), tolerance(0.9437)
+    (0.001, 1e-05)
+  """
+  if not objective:
+    return 0.0
+  # Rounded, so that 0.1 in float32 is no more than a tenth.
+  return 10.0 ** (math.ceil(round(math.log10(abs(objective)), 6)) - 5)
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
   """A benchmark plus the question: objectives, limits and scalarization.
+
+  A pytree whose leaves are the benchmark's; the question is static.
 
   Attributes:
     benchmark: what is asked.
     objectives: columns of `benchmark.query`, each maximized; the benchmark's
       own if empty. A leading minus sign minimizes a column: `-latency_ms`.
-    constraints: limits on columns of `benchmark.query`.
+    constraints: limits on columns of `benchmark.query`, as `Constraint` or as
+      text such as `params_m<=0.5`.
     scalarize: makes one objective of several; `feasible_first` by default.
+
+  Raises:
+    ValueError: at construction, if an objective or a constraint names no
+      queried column, or has another form.
   """
 
   benchmark: Benchmark
-  objectives: tuple[str, ...] = struct.field(pytree_node=False, default=())
-  constraints: tuple[Constraint, ...] = struct.field(
-    pytree_node=False, default=()
-  )
-  scalarize: Scalarize = struct.field(pytree_node=False, default=feasible_first)
+  objectives: tuple[str, ...] = ()
+  constraints: tuple[Constraint, ...] = ()
+  scalarize: Scalarize = feasible_first
+
+  def __post_init__(self):
+    for name in ("objectives", "constraints"):
+      value = getattr(self, name)
+      if isinstance(value, str) or not isinstance(value, tuple | list):
+        raise ValueError(
+          f"{name} must be a tuple such as ({_example(name)},), got {value!r}."
+        )
+    objectives = tuple(self.objectives)
+    constraints = tuple(_constraint(value) for value in self.constraints)
+    object.__setattr__(self, "objectives", objectives)
+    object.__setattr__(self, "constraints", constraints)
+    if not callable(self.scalarize):
+      raise ValueError(f"scalarize must be a function, got {self.scalarize!r}.")
+    known = _column_names(self.benchmark)
+    for name in objectives:
+      if not isinstance(name, str):
+        raise ValueError(f"An objective is the name of a column, got {name!r}.")
+    for name in self.column_names:
+      if name not in known:
+        raise ValueError(
+          f"{name!r} is no column of {self.benchmark.name}, which can be asked "
+          f"for {', '.join(sorted(known))}."
+        )
+
+  def tree_flatten(self) -> tuple[tuple[Benchmark], Any]:
+    """The benchmark, and what is static."""
+    return (self.benchmark,), (
+      self.objectives,
+      self.constraints,
+      self.scalarize,
+    )
+
+  @classmethod
+  def tree_unflatten(cls, static: Any, children: Any) -> "Problem":
+    """The inverse; nothing is checked, as leaves may be anything here."""
+    problem = object.__new__(cls)
+    names = (field.name for field in dataclasses.fields(cls))
+    for name, value in zip(names, (*children, *static), strict=True):
+      object.__setattr__(problem, name, value)
+    return problem
+
+  def replace(self, **changes: Any) -> "Problem":
+    """The problem with other fields, checked as a new one."""
+    return dataclasses.replace(self, **changes)
 
   @property
   def space(self) -> SearchSpace:
@@ -101,29 +211,34 @@ class Problem:
 
   @property
   def objective_names(self) -> tuple[str, ...]:
-    """Columns that are maximized."""
-    return self.objectives or (self.benchmark.objective,)
+    """Columns that are maximized, or minimized after a minus sign.
 
-  def validate(self) -> "Problem":
-    """Returns the problem if its columns exist.
-
-    Raises:
-      ValueError: if an objective or a constraint names no queried column.
+    Those of a benchmark are its `objectives`, if it has several, else its
+    `objective`.
     """
-    one = jnp.zeros((1, self.space.num_variables), jnp.int32)
-    known = jax.eval_shape(self.benchmark.query, one)
-    used = [name.removeprefix("-") for name in self.objective_names]
-    for name in [*used, *(c.column for c in self.constraints)]:
-      if name not in known:
-        raise ValueError(
-          f"{name!r} is no column of {self.benchmark.name}, which can be asked "
-          f"for {', '.join(sorted(known))}."
-        )
-    return self
+    several = getattr(self.benchmark, "objectives", ())
+    return self.objectives or tuple(several) or (self.benchmark.objective,)
+
+  @property
+  def column_names(self) -> tuple[str, ...]:
+    """Distinct columns of the benchmark that the question needs."""
+    objectives = [name.removeprefix("-") for name in self.objective_names]
+    limited = [constraint.column for constraint in self.constraints]
+    return tuple(dict.fromkeys([*objectives, *limited]))
 
   def evaluate(self, archs: Archs) -> Answer:
     """Asks the benchmark about `int32[B, L]` architectures."""
-    columns = self.benchmark.query(archs)
+    return self.answer(self.benchmark.query(archs))
+
+  def answer(self, columns: Mapping[str, jax.Array]) -> Answer:
+    """Makes an answer of what the benchmark says, row by row.
+
+    Args:
+      columns: `f32[B]` each, at least `column_names`.
+
+    Raises:
+      ValueError: if `scalarize` returns another shape than `[B]`.
+    """
     objectives = jnp.stack(
       [
         -columns[n[1:]] if n.startswith("-") else columns[n]
@@ -132,16 +247,21 @@ class Problem:
       axis=-1,
     )
     batch = objectives.shape[:-1]
+    violations = jnp.zeros((*batch, 0), jnp.float32)
     if self.constraints:
       violations = jnp.stack(
         [_violation(columns[c.column], c.limit) for c in self.constraints],
         axis=-1,
       )
-    else:
-      violations = jnp.zeros((*batch, 0), jnp.float32)
+    objective = jnp.asarray(self.scalarize(objectives, violations))
+    if jnp.shape(objective) != batch:
+      raise ValueError(
+        f"scalarize must return one objective a row, shape {batch}, got "
+        f"{jnp.shape(objective)}."
+      )
     failed = ~jnp.all(jnp.isfinite(objectives), axis=-1)
-    objective = self.scalarize(objectives, violations)
-    objective = jnp.where(failed, -jnp.inf, objective)
+    failed |= ~jnp.isfinite(objective)
+    objective = jnp.where(failed, -jnp.inf, objective).astype(jnp.float32)
     return Answer(objective, objectives, violations, failed)
 
   def test(self, archs: Archs) -> jax.Array:
@@ -150,27 +270,53 @@ class Problem:
       return jnp.full(archs.shape[:-1], jnp.nan, jnp.float32)
     return self.benchmark.report(archs)[self.benchmark.test]
 
-  def optimum(self) -> tuple[float, float, np.ndarray] | None:
-    """Best feasible objective, its test metric and its architectures (host).
+  def optimum(self) -> Optimum | None:
+    """Finds the best feasible row (host).
 
     Returns:
-      The largest objective, the test metric of the first architecture that has
-      it, and all architectures within 1e-3 of it, `int32[A, L]`; None if the
-      benchmark has no rows or none is feasible.
+      None if the benchmark has no rows or none is feasible.
     """
     archs = self.benchmark.architectures()
     if archs is None:
       return None
-    answer = jax.jit(Problem.evaluate)(self, archs)
-    ok = ~answer.failed & jnp.all(answer.violations <= 0, axis=-1)
-    value = np.where(ok, answer.objective, -np.inf)
-    if not np.isfinite(value).any():
-      return None
+    answer = jax.device_get(jax.jit(Problem.evaluate)(self, archs))
+    value = np.where(answer.feasible, np.float64(answer.objective), -np.inf)
     best = int(np.argmax(value))
+    if not np.isfinite(value[best]):
+      return None
     test = float(self.test(jnp.asarray(archs[best : best + 1]))[0])
-    return float(value[best]), test, archs[value >= value[best] - 1e-3]
+    objective = float(value[best])
+    return Optimum(
+      objective, test, archs[value >= objective - tolerance(objective)]
+    )
 
 
 def _violation(column: jax.Array, limit: float) -> jax.Array:
-  scale = abs(limit) if limit and math.isfinite(limit) else 1.0
-  return jnp.nan_to_num((column - limit) / scale, nan=jnp.inf)
+  excess = (column - limit) / (abs(limit) or 1.0)
+  return jnp.where(jnp.isnan(excess), jnp.inf, excess)
+
+
+def _column_names(benchmark: Benchmark) -> tuple[str, ...]:
+  if getattr(benchmark, "on_host", False):
+    return benchmark.columns  # type: ignore[attr-defined]
+  one = jnp.zeros((1, benchmark.space.num_variables), jnp.int32)
+  return tuple(jax.eval_shape(lambda b, a: b.query(a), benchmark, one))
+
+
+def _constraint(value: Any) -> Constraint:
+  if isinstance(value, str):
+    return Constraint.parse(value)
+  match value:
+    case (str(column), limit) if np.ndim(limit) == 0 and not isinstance(
+      limit, str
+    ):
+      if math.isfinite(limit):
+        return Constraint(column, float(limit))
+  raise ValueError(
+    "A constraint is a column and a finite limit, such as "
+    f"{_example('constraints')}, got {value!r}."
+  )
+
+
+def _example(name: str) -> str:
+  return {"objectives": '"-latency_ms"', "constraints": '"latency_ms<=5"'}[name]

@@ -55,14 +55,33 @@ class Evaluation(NamedTuple):
   Attributes:
     status: `int8[B]`, members of `Status`.
     objective: `f32[B]` scalarized objective, maximized; `-inf` where the row
-      was denied or is invalid.
+      was denied or is invalid. Of an infeasible row only its place in the order
+      means something: compare and rank it, and average feasible rows alone.
     objectives: `f32[B, M]` the objectives before scalarization, each maximized.
     violations: `f32[B, C]` constraint violations; `<= 0` is feasible.
+    feasible: `bool[B]` whether the row has a value and meets every limit.
   """
 
   status: jax.Array
   objective: jax.Array
   objectives: jax.Array
+  violations: jax.Array
+  feasible: jax.Array
+
+
+class Prediction(NamedTuple):
+  """What a surrogate says of `C` architectures, on a scale near 1.
+
+  Attributes:
+    mean: `f32[C]` of the objective.
+    std: `f32[C]` standard deviation: how far it may be off.
+    members: `f32[M, C]` means of the members of an ensemble, or None.
+    violations: `f32[C, K]` of the constraints; `<= 0` is feasible.
+  """
+
+  mean: jax.Array
+  std: jax.Array
+  members: jax.Array | None
   violations: jax.Array
 
 
@@ -73,12 +92,15 @@ class Algorithm(NamedTuple):
     init: `(key, params) -> State`.
     ask: `(key, state, params) -> (Proposal, State)`, `batch_size` rows.
     tell: `(state, Proposal, Evaluation, params) -> (State, Info)`, for any
-      leading size `B`: the initial design and prior data enter here too.
+      leading size `B`: the initial design and a warm start enter here too.
     num_initial: uniformly random architectures that the driver evaluates and
       tells first; 0 if `init` makes its own population.
     batch_size: number of proposals of every `ask`.
     check: called on the host with a state now and then, or with many (leading
       axes); raises if the search must not go on. None if every state may.
+    on_host: whether `ask` and `tell` cannot be traced; such an algorithm runs
+      by `run_on_host` alone.
+    params: the default `Params`: hyper-parameters and weights, arrays.
   """
 
   init: Callable[[Key, Params], State]
@@ -87,6 +109,8 @@ class Algorithm(NamedTuple):
   num_initial: int
   batch_size: int
   check: Callable[[State], None] | None = None
+  on_host: bool = False
+  params: Params = ()
 
 
 class Graph(NamedTuple):

@@ -28,7 +28,9 @@ ALLOWED = {
   "generation": {"types", "spaces", "networks", "diffusion", "files"},
   "algorithms": {"types", "spaces", "predictors", "generation", *MATHEMATICS},
   "candidates": {"types", "spaces", "files", "networks"},
-  "search": {"types", "spaces", "files", "problem", "sharding"},
+  "search": {
+    *("types", "spaces", "files", "benchmarks", "problem", "sharding"),
+  },
   "convert": {"types", "spaces", "files", "networks", "benchmarks"},
 }
 """What a room may import besides itself; the registry stands on all."""

@@ -119,6 +119,7 @@ def generate(
       objective=value,
       objectives=value[:, None],
       violations=jnp.zeros((value.shape[0], 0), jnp.float32),
+      feasible=proposal.valid,
     )
     return algorithm.tell(state, proposal, evaluation, ())[0], None
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms.spec import Spec
 from nagjax.diffusion import noise as noise_lib
 from nagjax.diffusion import samplers
 from nagjax.diffusion import schedules
@@ -127,7 +128,7 @@ class State(NamedTuple):
 
   Attributes:
     x: `f32[P, D]` individuals, row-major feature matrices.
-    accuracy: `f32[P]` percent, 0 for what is no architecture.
+    accuracy: `f32[P]` percent, 0 for what is no architecture or not feasible.
     step: `int32[]` time `t` of the population; `T` before its evaluation.
     offspring: None except between `ask` and `tell`.
   """
@@ -188,10 +189,11 @@ def ednag_reference(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params
   ) -> tuple[State, Info]:
     del params
+    accuracy = jnp.where(evaluation.feasible, evaluation.objective, 0.0)
+    accuracy = jnp.maximum(accuracy, 0.0)
     if state.offspring is None:
-      return _warm_start(state, proposal.archs, evaluation.objective)
+      return _warm_start(state, proposal.archs, evaluation.objective, accuracy)
     offspring = state.offspring.x
-    accuracy = jnp.maximum(evaluation.objective, 0.0)
     x, kept = offspring, accuracy
     if config.selects:
       pool = jnp.concatenate([state.x, offspring])
@@ -206,13 +208,13 @@ def ednag_reference(
     return state, Info(jnp.max(kept), jnp.mean(kept))
 
   def _warm_start(
-    state: State, archs: jax.Array, objective: jax.Array
+    state: State, archs: jax.Array, objective: jax.Array, accuracy: jax.Array
   ) -> tuple[State, Info]:
     num = min(shape[0], archs.shape[0])
     best = jax.lax.top_k(objective, num)[1]
     x = 2 * space.to_features(archs[best]).reshape(num, -1) - 1
     state = state._replace(x=state.x.at[:num].set(x))
-    return state, Info(jnp.max(objective), jnp.mean(objective))
+    return state, Info(jnp.max(accuracy), jnp.mean(accuracy))
 
   return Algorithm(init, ask, tell, num_initial=0, batch_size=shape[0])
 
@@ -346,3 +348,13 @@ def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   """The evaluation of the start and `num_steps - 1` generations."""
   del algorithm, budget
   return config.num_steps
+
+
+SPEC = Spec(
+  build=ednag_reference,
+  config=Config(),
+  num_rounds=num_rounds,
+  preset=preset,
+  tiny=dict(population_size=7, num_steps=6, elite_share=0.2),
+)
+"""How the registry builds it."""

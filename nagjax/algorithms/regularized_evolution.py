@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms.spec import Spec
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
@@ -44,18 +45,21 @@ class State(NamedTuple):
   Attributes:
     archs: `int32[P, L]`.
     objective: `f32[P]`, `-inf` in empty places and for failures.
+    feasible: `bool[P]` of `Evaluation`.
     oldest: `int32[]` the place that the next child takes.
     num_filled: `int32[]` places taken so far: fewer than P after a short prior.
   """
 
   archs: jax.Array
   objective: jax.Array
+  feasible: jax.Array
   oldest: jax.Array
   num_filled: jax.Array
 
 
 class Info(NamedTuple):
-  """What a reader plots: mean and best objective of the living, `f32[]`."""
+  """What a reader plots, `f32[]`: mean objective of the living that are
+  feasible, `-inf` if none is, and the best of all."""
 
   mean_objective: jax.Array
   best_objective: jax.Array
@@ -79,6 +83,7 @@ def regularized_evolution(
     return State(
       archs=jnp.zeros((size, space.num_variables), jnp.int32),
       objective=jnp.full(size, -jnp.inf, jnp.float32),
+      feasible=jnp.zeros(size, bool),
       oldest=jnp.int32(0),
       num_filled=jnp.int32(0),
     )
@@ -104,11 +109,21 @@ def regularized_evolution(
     state = State(
       archs=state.archs.at[places].set(archs),
       objective=state.objective.at[places].set(objective),
+      feasible=state.feasible.at[places].set(evaluation.feasible[-size:]),
       oldest=(state.oldest + num) % size,
       num_filled=jnp.minimum(state.num_filled + num, size),
     )
-    alive = jnp.isfinite(state.objective)
-    mean = jnp.mean(state.objective, where=alive)
+    feasible = state.feasible
+    mean = jnp.mean(state.objective, where=feasible)
+    mean = jnp.where(jnp.any(feasible), mean, -jnp.inf)
     return state, Info(mean, jnp.max(state.objective))
 
   return Algorithm(init, ask, tell, num_initial=size, batch_size=1)
+
+
+SPEC = Spec(
+  build=regularized_evolution,
+  config=Config(),
+  tiny=dict(population_size=6, sample_size=3),
+)
+"""How the registry builds it."""

@@ -12,12 +12,14 @@ from nagjax.benchmarks import trees
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.benchmarks.hardware import with_hardware
+from nagjax.benchmarks.host import HostBenchmark
 from nagjax.benchmarks.robustness import with_robustness
 from nagjax.benchmarks.tabular import Tabular
 from nagjax.benchmarks.tabular import search_on_test_accuracy
 
 __all__ = [
   "Benchmark",
+  "HostBenchmark",
   "Tabular",
   "data_directory",
   "encodings",

@@ -2,32 +2,36 @@
 
 from nagjax.search.checkpoint import load
 from nagjax.search.checkpoint import save
-from nagjax.search.driver import Prior
 from nagjax.search.driver import SearchState
-from nagjax.search.driver import Trace
-from nagjax.search.driver import advance
-from nagjax.search.driver import run
-from nagjax.search.driver import start
-from nagjax.search.on_host import HostPrior
-from nagjax.search.on_host import HostResult
+from nagjax.search.driver import WarmStart
+from nagjax.search.host_sweeping import sweep_on_host
 from nagjax.search.on_host import run_on_host
+from nagjax.search.running import Search
+from nagjax.search.running import advance
+from nagjax.search.running import run
+from nagjax.search.running import start
 from nagjax.search.sweeping import Progress
-from nagjax.search.sweeping import Sweep
 from nagjax.search.sweeping import sweep
+from nagjax.search.traces import Result
+from nagjax.search.traces import Trace
+from nagjax.search.traces import extend
+from nagjax.search.traces import tidy
 
 __all__ = [
-  "HostPrior",
-  "HostResult",
-  "Prior",
   "Progress",
+  "Result",
+  "Search",
   "SearchState",
-  "Sweep",
   "Trace",
+  "WarmStart",
   "advance",
+  "extend",
   "load",
   "run",
   "run_on_host",
   "save",
   "start",
   "sweep",
+  "sweep_on_host",
+  "tidy",
 ]

@@ -1,17 +1,26 @@
 """The search loop as a pure function: ask, charge, evaluate, tell.
 
 `run` is one compiled program. `start` and `advance` are its two halves, for
-searches that are watched, saved or continued.
+searches that are watched, saved or continued. They take an algorithm, a problem
+and params apart, so that research code may trace each of them; `nagjax.run` and
+its fellows take a `Search`, which holds all three.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
+import numpy as np
 
+from nagjax.problem import Answer
 from nagjax.problem import Problem
 from nagjax.search import ledger as ledger_lib
+from nagjax.search import traces
+from nagjax.search.traces import Result
+from nagjax.search.traces import Trace
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
 from nagjax.types import Key
@@ -36,44 +45,18 @@ class SearchState(NamedTuple):
   round: jax.Array
 
 
-ArrayHere = Any
-"""`jax.Array` inside a program, `numpy.ndarray` once a trace is on the host."""
-
-
-class Trace(NamedTuple):
-  """What a search did and what it paid, `R` rounds of `B` slots.
-
-  Prior data and the initial design fill the first rounds in order. Slots that
-  hold no proposal have the status `EMPTY`.
-
-  Attributes:
-    archs: `int32[R, B, L]`.
-    status: `int8[R, B]`, members of `Status`.
-    objective: `f32[R, B]` scalarized objective, `-inf` where there is none.
-    test: `f32[R, B]` the reader's metric, NaN where there is none.
-    feasible: `bool[R, B]` whether an evaluated row meets every limit.
-    paid: `bool[R, B]` whether the slot was charged (fresh, or fresh and
-      failed).
-    charged: `int32[R]` distinct rows paid for up to the end of each round.
-  """
-
-  archs: ArrayHere
-  status: ArrayHere
-  objective: ArrayHere
-  test: ArrayHere
-  feasible: ArrayHere
-  paid: ArrayHere
-  charged: ArrayHere
-
-
-class Prior(NamedTuple):
+class WarmStart(NamedTuple):
   """Earlier evaluations that a search starts from; they are charged first.
 
   Attributes:
     archs: `int32[P, L]`.
+    columns: for `run_on_host` alone: what is known of them, `f32[P]` for every
+      column that the problem needs, NaN for failures; they are not evaluated
+      again. None asks the benchmark.
   """
 
-  archs: jax.Array
+  archs: ArrayLike
+  columns: Mapping[str, Any] | None = None
 
 
 def run(
@@ -84,8 +67,8 @@ def run(
   *,
   budget: int,
   num_rounds: int,
-  prior: Prior | None = None,
-) -> tuple[Trace, SearchState]:
+  warm_start: WarmStart | None = None,
+) -> Result:
   """Runs one search; compile it with `jit`, and many with `vmap` or `sweep`.
 
   Args:
@@ -95,21 +78,30 @@ def run(
     params: hyper-parameters and weights of the algorithm.
     budget: the most distinct rows that the search may read.
     num_rounds: the most rounds of `ask` and `tell`.
-    prior: evaluated in the place of the initial design.
+    warm_start: evaluated in the place of the initial design.
 
   Returns:
-    The trace and the state in which the search ended.
+    The trace, the infos and the state in which the search ended.
 
   Raises:
-    ValueError: if the budget is below the initial design.
+    ValueError: if the budget is below the initial design, the algorithm belongs
+      to another space, or the problem or the algorithm cannot be traced.
   """
-  state, first = start(
-    key, algorithm, problem, params, budget=budget, prior=prior
+  first = start(
+    key, algorithm, problem, params, budget=budget, warm_start=warm_start
   )
-  state, rest = advance(
-    state, algorithm, problem, params, budget=budget, num_rounds=num_rounds
+  rest = advance(
+    first.state,
+    algorithm,
+    problem,
+    params,
+    budget=budget,
+    num_rounds=num_rounds,
   )
-  return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest), state
+  trace = jax.tree.map(
+    lambda a, b: jnp.concatenate([a, b]), first.trace, rest.trace
+  )
+  return rest._replace(trace=trace)
 
 
 def start(
@@ -119,26 +111,36 @@ def start(
   params: Params,
   *,
   budget: int,
-  prior: Prior | None = None,
-) -> tuple[SearchState, Trace]:
-  """Initializes a search and evaluates its prior or its initial design.
+  warm_start: WarmStart | None = None,
+) -> Result:
+  """Initializes a search and evaluates its warm start or its initial design.
 
   See `run` for the arguments. The trace has as many rounds of `batch_size` as
-  the prior or the design fills (none if there is neither).
+  the warm start or the design fills (none if there is neither); the info is
+  None.
   """
-  validate_budget(algorithm, problem, budget=budget, prior=prior)
+  check_traceable(algorithm, problem)
+  check_budget(algorithm, problem, budget=budget, warm_start=warm_start)
+  if warm_start is not None and warm_start.columns is not None:
+    raise ValueError(
+      "warm_start.columns are for run_on_host; this loop asks the benchmark "
+      "itself: leave them out."
+    )
   init_key, design_key, search_key = jax.random.split(key, 3)
   # An empty state is constant: without the barrier the compiler spends seconds
   # on folding what the first `tell` makes of it.
   state = jax.lax.optimization_barrier(algorithm.init(init_key, params))
-  book = ledger_lib.init(problem.benchmark.num_rows, budget)
-  archs = _first_design(design_key, algorithm, problem, prior)
-  proposal = Proposal(archs, problem.space.is_valid(archs))
-  evaluation, rows, book = _evaluate(proposal, book, problem, budget)
-  if archs.shape[0] > 0:
-    state, _ = algorithm.tell(state, proposal, evaluation, params)
-  trace = _as_rounds(rows, algorithm.batch_size)
-  return SearchState(state, book, search_key, jnp.int32(0)), trace
+  proposal = first_proposal(design_key, algorithm, problem, warm_start)
+  ledger = ledger_lib.init(problem.benchmark.num_rows, budget)
+  evaluation, rows, ledger = _evaluate(proposal, ledger, problem, budget)
+  if proposal.valid.shape[0] > 0:
+    state, _ = tell_design(
+      algorithm, problem, state, proposal, evaluation, params
+    )
+  trace = traces.in_rounds(rows, algorithm.batch_size)
+  return Result(
+    trace, None, SearchState(state, ledger, search_key, jnp.int32(0))
+  )
 
 
 def advance(
@@ -149,47 +151,154 @@ def advance(
   *,
   budget: int,
   num_rounds: int,
-) -> tuple[SearchState, Trace]:
+) -> Result:
   """Continues a search by `num_rounds` rounds; see `run` for the arguments."""
+  check_traceable(algorithm, problem)
 
-  def one_round(state: SearchState, _) -> tuple[SearchState, Trace]:
+  def one_round(
+    state: SearchState, _: None
+  ) -> tuple[SearchState, tuple[Trace, Any]]:
     ended = state.ledger.charged >= budget
     ask_key = jax.random.fold_in(state.key, state.round)
     proposal, inner = algorithm.ask(ask_key, state.algorithm, params)
-    evaluation, rows, book = _evaluate(proposal, state.ledger, problem, budget)
-    inner, _ = algorithm.tell(inner, proposal, evaluation, params)
-    # Only the trace is frozen: selecting between states would turn every branch
-    # of the algorithm into both branches.
-    rows = _Rows(
-      archs=jnp.where(ended, 0, rows.archs),
-      status=jnp.where(ended, jnp.int8(Status.EMPTY), rows.status),
-      objective=jnp.where(ended, -jnp.inf, rows.objective),
-      test=jnp.where(ended, jnp.nan, rows.test),
-      feasible=rows.feasible & ~ended,
-      paid=rows.paid & ~ended,
+    check_proposal(proposal, algorithm, problem)
+    evaluation, rows, ledger = _evaluate(
+      proposal, state.ledger, problem, budget
     )
-    trace = Trace(*rows, charged=book.charged)
-    return SearchState(inner, book, state.key, state.round + 1), trace
+    inner, info = algorithm.tell(inner, proposal, evaluation, params)
+    # Only what is handed out is frozen: selecting between states would turn
+    # every branch of the algorithm into both branches.
+    said = traces.clear(rows, ended), traces.clear_info(info, ended)
+    return SearchState(inner, ledger, state.key, state.round + 1), said
 
-  return jax.lax.scan(one_round, state, length=num_rounds)
+  state, (trace, info) = jax.lax.scan(one_round, state, length=num_rounds)
+  return Result(trace, info, state)
 
 
-def validate_budget(
+def first_proposal(
+  key: Key,
+  algorithm: Algorithm,
+  problem: Problem,
+  warm_start: WarmStart | None,
+) -> Proposal:
+  """What is evaluated before the first round: a warm start, or the design."""
+  if warm_start is not None:
+    archs = jnp.asarray(warm_start.archs, jnp.int32)
+  else:
+    archs = problem.space.sample(key, algorithm.num_initial)
+  return Proposal(archs, problem.space.is_valid(archs))
+
+
+def settle(
+  proposal: Proposal,
+  status: jax.Array,
+  charged: jax.Array,
+  answer: Answer,
+  test: jax.Array,
+) -> tuple[Evaluation, Trace]:
+  """Hands out the values that were paid for; failures are invalid.
+
+  Args:
+    proposal: `B` architectures.
+    status: `int8[B]`, of `ledger.charge`.
+    charged: `int32[]` distinct rows paid for by now.
+    answer: what the problem says of every row; that of rows which were not
+      bought is not read.
+    test: `f32[B]`, the reader's metric, NaN where there is none.
+
+  Returns:
+    The evaluation and its rows of the trace, `[B, ...]`.
+  """
+  paid = status == Status.FRESH
+  bought = paid | (status == Status.REPEAT)
+  usable = bought & ~answer.failed
+  status = jnp.where(bought & answer.failed, Status.INVALID, status)
+  evaluation = Evaluation(
+    status=status.astype(jnp.int8),
+    objective=jnp.where(usable, answer.objective, -jnp.inf),
+    objectives=jnp.where(usable[:, None], answer.objectives, -jnp.inf),
+    violations=jnp.where(usable[:, None], answer.violations, jnp.inf),
+    feasible=usable & answer.feasible,
+  )
+  rows = Trace(
+    archs=proposal.archs,
+    **evaluation._asdict(),
+    test=jnp.where(usable & ~jnp.isnan(test), test, -jnp.inf),
+    paid=paid,
+    charged=charged,
+  )
+  return evaluation, rows
+
+
+def tell_design(
+  algorithm: Algorithm,
+  problem: Problem,
+  state: Any,
+  proposal: Proposal,
+  evaluation: Evaluation,
+  params: Params,
+) -> tuple[Any, Any]:
+  """`tell`, where an algorithm of another space is found out first."""
+  try:
+    return algorithm.tell(state, proposal, evaluation, params)
+  except (TypeError, ValueError):
+    if not algorithm.on_host:
+      ask = jax.eval_shape(algorithm.ask, jax.random.key(0), state, params)
+      check_proposal(ask[0], algorithm, problem)
+    raise
+
+
+def check_proposal(
+  proposal: Proposal, algorithm: Algorithm, problem: Problem
+) -> None:
+  """Checks that what is proposed belongs to the space of the problem.
+
+  Raises:
+    ValueError: if it has another shape.
+  """
+  space = problem.space
+  expected = (algorithm.batch_size, space.num_variables)
+  if proposal.archs.shape != expected:
+    raise ValueError(
+      f"The algorithm must propose int32{list(expected)} for the space "
+      f"{space.name} of the problem, got {list(proposal.archs.shape)}: build "
+      "it for that space."
+    )
+
+
+def check_traceable(algorithm: Algorithm, problem: Problem) -> None:
+  """Checks that a search can be one compiled program.
+
+  Raises:
+    ValueError: if its algorithm or its benchmark runs in Python.
+  """
+  on_host = getattr(problem.benchmark, "on_host", False)
+  if algorithm.on_host or on_host:
+    what = f"benchmark {problem.benchmark.name}" if on_host else "algorithm"
+    raise ValueError(
+      f"This {what} runs in Python and cannot be compiled; use run_on_host or "
+      "sweep_on_host."
+    )
+
+
+def check_budget(
   algorithm: Algorithm,
   problem: Problem,
   *,
   budget: int,
-  prior: Prior | None = None,
+  warm_start: WarmStart | None = None,
 ) -> None:
   """Checks on the host that a search can start.
 
   Raises:
-    ValueError: if the budget is below the initial design or above the rows.
+    ValueError: if the budget is below the initial design or above the rows, or
+      the warm start holds no architectures of the space.
   """
-  if prior is not None:
+  needed, what = max(algorithm.num_initial, 1), "the initial design"
+  if warm_start is not None:
     needed, what = 1, "a search"
-  else:
-    needed, what = max(algorithm.num_initial, 1), "the initial design"
+    _check_warm_start(warm_start, problem)
+  check_count("budget", budget)
   if budget < needed:
     raise ValueError(f"budget must be at least {needed} for {what}: {budget}.")
   num_rows = problem.benchmark.num_rows
@@ -200,68 +309,48 @@ def validate_budget(
     )
 
 
-class _Rows(NamedTuple):
-  """The fields of a `Trace` before its counter, `[B, ...]` each."""
+def check_count(name: str, value: Any, *, least: int | None = None) -> None:
+  """Checks that a number is whole and not too small.
 
-  archs: jax.Array
-  status: jax.Array
-  objective: jax.Array
-  test: jax.Array
-  feasible: jax.Array
-  paid: jax.Array
+  Raises:
+    ValueError: if it is not.
+  """
+  if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    raise ValueError(f"{name} must be a whole number, got {value!r}.")
+  if least is not None and value < least:
+    raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
-def _first_design(
-  key: Key, algorithm: Algorithm, problem: Problem, prior: Prior | None
-) -> jax.Array:
-  if prior is not None:
-    return jnp.asarray(prior.archs, jnp.int32)
-  return problem.space.sample(key, algorithm.num_initial)
+def _check_warm_start(warm_start: Any, problem: Problem) -> None:
+  if not isinstance(warm_start, WarmStart):
+    raise ValueError(
+      "warm_start must be a WarmStart, such as WarmStart(archs), got "
+      f"{type(warm_start).__name__}."
+    )
+  shape = np.shape(warm_start.archs)
+  width = problem.space.num_variables
+  if len(shape) != 2 or shape[1] != width or not shape[0]:
+    raise ValueError(
+      f"warm_start.archs must be int32[P, {width}] with at least one "
+      f"architecture of {problem.space.name}, got shape {list(shape)}."
+    )
+  archs = warm_start.archs
+  dtype = archs.dtype if hasattr(archs, "dtype") else np.asarray(archs).dtype
+  if not jnp.issubdtype(dtype, jnp.integer):
+    raise ValueError(f"warm_start.archs must be whole numbers, got {dtype}.")
 
 
 def _evaluate(
-  proposal: Proposal, book: ledger_lib.Ledger, problem: Problem, budget: int
-) -> tuple[Evaluation, _Rows, ledger_lib.Ledger]:
-  """Charges and evaluates proposals; failures are invalid and paid for."""
+  proposal: Proposal, ledger: ledger_lib.Ledger, problem: Problem, budget: int
+) -> tuple[Evaluation, Trace, ledger_lib.Ledger]:
+  """Charges and evaluates proposals."""
   identities = problem.benchmark.identities(proposal.archs)
-  status, book = ledger_lib.charge(book, identities, proposal.valid, budget)
-  answer = problem.evaluate(proposal.archs)
-  paid = status == Status.FRESH
-  bought = paid | (status == Status.REPEAT)
-  usable = bought & ~answer.failed
-  status = jnp.where(bought & answer.failed, Status.INVALID, status)
-  evaluation = Evaluation(
-    status=status.astype(jnp.int8),
-    objective=jnp.where(usable, answer.objective, -jnp.inf),
-    objectives=jnp.where(usable[:, None], answer.objectives, -jnp.inf),
-    violations=jnp.where(usable[:, None], answer.violations, jnp.inf),
+  status, ledger = ledger_lib.charge(ledger, identities, proposal.valid, budget)
+  evaluation, rows = settle(
+    proposal,
+    status,
+    ledger.charged,
+    problem.evaluate(proposal.archs),
+    problem.test(proposal.archs),
   )
-  rows = _Rows(
-    archs=proposal.archs,
-    status=evaluation.status,
-    objective=evaluation.objective,
-    test=jnp.where(usable, problem.test(proposal.archs), jnp.nan),
-    feasible=usable & jnp.all(answer.violations <= 0, axis=-1),
-    paid=paid,
-  )
-  return evaluation, rows, book
-
-
-def _as_rounds(rows: _Rows, batch_size: int) -> Trace:
-  """Lays out a design of any size as rounds of `batch_size` slots."""
-  padding = -rows.status.shape[0] % batch_size
-  filler = {
-    "status": Status.EMPTY,
-    "objective": -jnp.inf,
-    "test": jnp.nan,
-  }
-
-  def pad(name: str, column: jax.Array) -> jax.Array:
-    widths = [(0, padding)] + [(0, 0)] * (column.ndim - 1)
-    value = filler.get(name, 0)
-    column = jnp.pad(column, widths, constant_values=value)
-    return column.reshape(-1, batch_size, *column.shape[1:])
-
-  padded = {name: pad(name, col) for name, col in rows._asdict().items()}
-  charged = jnp.cumsum(padded["paid"])[batch_size - 1 :: batch_size]
-  return Trace(**padded, charged=charged.astype(jnp.int32))
+  return evaluation, rows, ledger

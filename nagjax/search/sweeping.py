@@ -9,17 +9,22 @@ time by the slowest lane of each chunk.
 from collections.abc import Callable
 import functools
 import time
+from typing import Any
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from nagjax.problem import Problem
 from nagjax.search import driver
+from nagjax.search import traces
+from nagjax.search.running import Search
+from nagjax.search.running import check_keys
+from nagjax.search.running import check_search
+from nagjax.search.traces import Result
+from nagjax.search.traces import Trace
 from nagjax.sharding import over_devices
-from nagjax.types import Algorithm
 from nagjax.types import Params
-from nagjax.types import Status
 
 DEFAULT_BATCH_SIZE = 256
 
@@ -42,37 +47,17 @@ class Progress(NamedTuple):
   share: float
 
 
-class Sweep(NamedTuple):
-  """The result of a sweep.
-
-  Attributes:
-    trace: arrays with a leading lane axis, `[S, R, ...]`, or `[V, S, R, ...]`
-      if hyper-parameters were swept; on the host.
-    compile_seconds: time spent tracing and compiling.
-    run_seconds: time spent running, transfers to the host included.
-    program_bytes: arguments, results and temporaries of the compiled chunk.
-  """
-
-  trace: driver.Trace
-  compile_seconds: float
-  run_seconds: float
-  program_bytes: int
-
-
 def sweep(
   keys: jax.Array,
-  algorithm: Algorithm,
-  problem: Problem,
-  params: Params,
+  search: Search,
   *,
-  budget: int,
-  num_rounds: int,
-  prior: driver.Prior | None = None,
+  warm_start: driver.WarmStart | None = None,
   sweeps_params: bool = False,
   batch_size_seeds: int = DEFAULT_BATCH_SIZE,
   rounds_per_call: int | None = None,
+  keeps_state: bool = True,
   on_progress: Callable[[Progress], None] | None = None,
-) -> Sweep:
+) -> Result:
   """Runs one search for every key, in chunks of bounded memory.
 
   A search depends on its own key alone: not on the number of seeds, the size of
@@ -80,39 +65,45 @@ def sweep(
 
   Args:
     keys: `[S]` typed keys; `split(root, S)` keeps earlier seeds when S grows.
-    algorithm: the algorithm.
-    problem: the question.
-    params: hyper-parameters; with `sweeps_params`, leaves with a leading axis
-      V.
-    budget: the most distinct rows that a search may read.
-    num_rounds: the most rounds of a search.
-    prior: evaluated in the place of every initial design.
+    search: what runs; with `sweeps_params` the leaves of its `params` have a
+      leading axis V.
+    warm_start: evaluated in the place of every initial design.
     sweeps_params: whether all seeds run for each of `V` params.
     batch_size_seeds: lanes of a chunk.
     rounds_per_call: rounds between two looks from the host.
+    keeps_state: whether the final states are kept, on the host; without, the
+      result's state is None and memory holds little more than the traces.
     on_progress: called after every look.
 
   Returns:
-    Trace and measurements.
+    Arrays with a leading lane axis, `[S, ...]`, or `[V, S, ...]` if params were
+    swept, on the host; and measurements.
 
   Raises:
-    ValueError: if the budget is below the initial design, or there is no key.
+    ValueError: if the keys are none, the search cannot start or cannot be
+      compiled, or a size is below 1.
     Exception: what `algorithm.check` raises.
+
+  Example:
+    keys = jax.random.split(jax.random.key(0), 100)
+    best = nagjax.sweep(keys, search).trace.objective.max(axis=(1, 2))
   """
-  driver.validate_budget(algorithm, problem, budget=budget, prior=prior)
-  num_seeds = keys.shape[0]
-  if num_seeds < 1:
-    raise ValueError("A sweep needs at least one key.")
-  lane_keys, lane_params, num_values = _lanes(keys, params, sweeps_params)
+  check_search(search)
+  check_keys(keys)
+  driver.check_count("batch_size_seeds", batch_size_seeds, least=1)
+  if rounds_per_call is not None:
+    driver.check_count("rounds_per_call", rounds_per_call, least=1)
+  num_rounds, num_seeds = search.num_rounds, keys.shape[0]
+  lane_keys, lane_params, num_values = _lanes(
+    keys, search.params, sweeps_params
+  )
   num_lanes = lane_keys.shape[0]
   num_devices = len(jax.local_devices())
   size = min(batch_size_seeds, num_lanes)
   size = -(-size // num_devices) * num_devices
   starts = range(0, num_lanes, size)
-  per_call = rounds_per_call or max(1, min(num_rounds, -(-num_rounds // 20)))
-  program = _Program(
-    algorithm, problem, budget, per_call, prior, sweeps_params, num_devices
-  )
+  per_call = rounds_per_call or max(1, -(-num_rounds // 20))
+  program = _Program(search, per_call, warm_start, sweeps_params, num_devices)
 
   def take(start: int) -> tuple[jax.Array, Params]:
     rows = np.minimum(np.arange(start, start + size), num_lanes - 1)
@@ -129,28 +120,36 @@ def sweep(
   chunks = []
   for number, start in enumerate(starts):
     chunk_keys, chunk_params = take(start)
-    state, trace = compiled.start(chunk_keys, problem, chunk_params)
-    parts, done = [jax.device_get(trace)], 0
+    first = compiled.start(chunk_keys, search.problem, chunk_params)
+    parts, state, done = [jax.device_get(first[:2])], first.state, 0
     while done < num_rounds:
-      state, trace = compiled.advance(state, problem, chunk_params)
-      parts.append(jax.device_get(trace))
+      rest = compiled.advance(state, search.problem, chunk_params)
+      parts.append(jax.device_get(rest[:2]))
+      state = rest.state
       done += per_call
-      if algorithm.check is not None:
-        algorithm.check(state.algorithm)
-      charged = np.asarray(parts[-1].charged)[:, -1]
+      if search.algorithm.check is not None:
+        search.algorithm.check(state.algorithm)
+      charged = np.asarray(parts[-1][0].charged)[:, -1]
       if on_progress is not None:
-        spent = max(float(charged.mean()) / budget, done / num_rounds)
+        spent = max(float(charged.mean()) / search.budget, done / num_rounds)
         share = (number + min(spent, 1.0)) / len(starts)
         on_progress(Progress(number, len(starts), done, num_rounds, share))
-      if charged.min() >= budget:
+      if charged.min() >= search.budget:
         break
-    chunks.append(_join_rounds(parts, num_rounds))
-  trace = _join_lanes(chunks, num_lanes)
+    joined = _join_rounds(parts, num_rounds)
+    chunks.append((*joined, _to_host(state) if keeps_state else None))
+  trace, info, state = _join_lanes(chunks, num_lanes)
   run_seconds = time.perf_counter() - began
+  result = Result(trace, info, state)
   if sweeps_params:
     shape = (num_values, num_seeds)
-    trace = jax.tree.map(lambda a: a.reshape(shape + a.shape[1:]), trace)
-  return Sweep(trace, compile_seconds, run_seconds, compiled.program_bytes)
+    result = jax.tree.map(lambda a: a.reshape(shape + a.shape[1:]), result[:3])
+    result = Result(*result)
+  return result._replace(
+    compile_seconds=compile_seconds,
+    run_seconds=run_seconds,
+    program_bytes=compiled.program_bytes,
+  )
 
 
 class _Compiled(NamedTuple):
@@ -162,53 +161,58 @@ class _Compiled(NamedTuple):
 class _Program(NamedTuple):
   """The two compiled halves of a chunk, and what they are compiled for."""
 
-  algorithm: Algorithm
-  problem: Problem
-  budget: int
+  search: Search
   rounds_per_call: int
-  prior: driver.Prior | None
+  warm_start: driver.WarmStart | None
   sweeps_params: bool
   num_devices: int
 
   def compile(self, keys: jax.Array, params: Params) -> _Compiled:
-    params_axis = 0 if self.sweeps_params else None
+    axes = (0, 0 if self.sweeps_params else None)
+    algorithm, budget = self.search.algorithm, self.search.budget
 
     def start(keys, problem, params):
       run = functools.partial(
-        driver.start, budget=self.budget, prior=self.prior
+        driver.start, budget=budget, warm_start=self.warm_start
       )
       return jax.vmap(
-        lambda key, value: run(key, self.algorithm, problem, value),
-        (0, params_axis),
+        lambda key, value: _Part(*run(key, algorithm, problem, value)[:3]), axes
       )(keys, params)
 
     def advance(state, problem, params):
       run = functools.partial(
-        driver.advance, budget=self.budget, num_rounds=self.rounds_per_call
+        driver.advance, budget=budget, num_rounds=self.rounds_per_call
       )
       return jax.vmap(
-        lambda state, value: run(state, self.algorithm, problem, value),
-        (0, params_axis),
+        lambda state, value: _Part(*run(state, algorithm, problem, value)[:3]),
+        axes,
       )(state, params)
 
     is_split = (True, False, self.sweeps_params)
     start = over_devices(start, self.num_devices, is_split)
     advance = over_devices(advance, self.num_devices, is_split)
-    state, _ = jax.eval_shape(start, keys, self.problem, params)
-    first = jax.jit(start).lower(keys, self.problem, params).compile()
+    problem = self.search.problem
+    state = jax.eval_shape(start, keys, problem, params).state
+    first = jax.jit(start).lower(keys, problem, params).compile()
     state = jax.tree.map(
       lambda leaf, sharding: jax.ShapeDtypeStruct(
         leaf.shape, leaf.dtype, sharding=sharding
       ),
       state,
-      first.output_shardings[0],
+      first.output_shardings.state,
     )
     rest = (
-      jax.jit(advance, donate_argnums=0)
-      .lower(state, self.problem, params)
-      .compile()
+      jax.jit(advance, donate_argnums=0).lower(state, problem, params).compile()
     )
     return _Compiled(first, rest, _bytes(rest))
+
+
+class _Part(NamedTuple):
+  """A `Result` of a compiled call, in which everything has a lane axis."""
+
+  trace: Trace
+  info: Any
+  state: driver.SearchState
 
 
 def _bytes(compiled) -> int:
@@ -243,36 +247,47 @@ def _lanes(
   return keys[lane % num_seeds], params, num_values
 
 
-def _join_rounds(parts: list[driver.Trace], num_rounds: int) -> driver.Trace:
+def _join_rounds(
+  parts: list[tuple[Trace, Any]], num_rounds: int
+) -> tuple[Trace, Any]:
   """Concatenates the calls of a chunk and cuts rounds beyond the limit."""
-  total = parts[0].status.shape[1] + num_rounds
-  return jax.tree.map(
-    lambda *arrays: np.concatenate(arrays, axis=1)[:, :total], *parts
-  )
+  all_traces, infos = zip(*parts, strict=True)
+  total = all_traces[0].status.shape[1] + num_rounds
+
+  def join(limit: int, *arrays: np.ndarray) -> np.ndarray:
+    return np.concatenate(arrays, axis=1)[:, :limit]
+
+  trace = jax.tree.map(functools.partial(join, total), *all_traces)
+  return trace, jax.tree.map(functools.partial(join, num_rounds), *infos[1:])
 
 
-def _join_lanes(chunks: list[driver.Trace], num_lanes: int) -> driver.Trace:
+def _join_lanes(
+  chunks: list[tuple[Trace, Any, Any]], num_lanes: int
+) -> tuple[Trace, Any, Any]:
   """Stacks chunks whose searches ended after different numbers of rounds."""
-  rounds = max(chunk.status.shape[1] for chunk in chunks)
+  rounds = [chunk[0].status.shape[1] for chunk in chunks]
+  missing = [max(rounds) - number for number in rounds]
+  extended = [
+    (
+      traces.extend(trace, max(rounds)),
+      traces.extend_info(info, more, axis=1),
+      state,
+    )
+    for (trace, info, state), more in zip(chunks, missing, strict=True)
+  ]
+
+  def join(*leaves: Any) -> Any:
+    xp = np if isinstance(leaves[0], np.ndarray) else jnp
+    return xp.concatenate(leaves)[:num_lanes]
+
+  return jax.tree.map(join, *extended)
+
+
+def _to_host(state: driver.SearchState) -> driver.SearchState:
+  """A state as NumPy arrays, but for its keys."""
   return jax.tree.map(
-    lambda *arrays: np.concatenate(arrays)[:num_lanes],
-    *(extend(chunk, rounds) for chunk in chunks),
-  )
-
-
-def extend(trace: driver.Trace, num_rounds: int) -> driver.Trace:
-  """Lengthens a host trace `[S, R, ...]` by empty rounds."""
-  missing = num_rounds - trace.status.shape[1]
-  if missing == 0:
-    return trace
-  filler = {"status": Status.EMPTY, "objective": -np.inf, "test": np.nan}
-
-  def pad(name: str, array: np.ndarray) -> np.ndarray:
-    widths = [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)
-    if name == "charged":
-      return np.pad(array, widths, mode="edge")
-    return np.pad(array, widths, constant_values=filler.get(name, 0))
-
-  return driver.Trace(
-    **{name: pad(name, array) for name, array in trace._asdict().items()}
+    lambda leaf: (
+      leaf if traces.is_key(leaf) else np.asarray(jax.device_get(leaf))
+    ),
+    state,
   )

@@ -49,6 +49,9 @@ class GraphLayout:
     encode: `int32[..., L] -> LabeledGraphs`.
     decode: `(graphs, scores f32[..., C, n (n - 1) / 2]) -> (archs, valid)`.
       Where a graph has too many edges, those of the highest scores stay.
+    relax: `(node logits f32[..., C, n, T], edge logits f32[..., C, E]) ->
+      f32[..., L, K]`, the weights of the options that scores stand for,
+      differentiable; None if nobody said.
   """
 
   labels: tuple[str, ...]
@@ -57,6 +60,7 @@ class GraphLayout:
   num_graphs: int
   encode: Callable[[Archs], LabeledGraphs]
   decode: Callable[[LabeledGraphs, jax.Array], tuple[Archs, jax.Array]]
+  relax: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
   @property
   def num_edges(self) -> int:

@@ -90,6 +90,7 @@ def nasbench201() -> base.SearchSpace:
       num_graphs=1,
       encode=encode,
       decode=decode,
+      relax=relax,
     ),
     feature_graph=base.FeatureGraph(
       adjacency=_adjacency(_SUCCESSORS),
@@ -231,6 +232,21 @@ def decode(
   same_labels = jnp.all(written.labels == expected.labels, axis=(-2, -1))
   same_edges = jnp.all(written.edges == expected.edges, axis=(-2, -1))
   return archs, same_labels & same_edges
+
+
+def relax(nodes: jax.Array, edges: jax.Array) -> jax.Array:
+  """Weights of the operations that scores stand for, `f32[..., 6, 5]`.
+
+  What a node may be besides an operation has no weight, so that weights may sum
+  to less than 1.
+
+  Args:
+    nodes: `f32[..., 1, 8, T]` logits of node types.
+    edges: not looked at: they are the same in all cells.
+  """
+  del edges
+  place = layouts.positions(OPERATIONS, GENERATED_LABELS)
+  return jax.nn.softmax(nodes[..., 0, 1:-1, :], axis=-1)[..., place]
 
 
 def edge_source_adjacency() -> jax.Array:

@@ -132,7 +132,7 @@ class TrainTopTest(runs.BinaryCase):
     space = nasbench201.nasbench201()
     task = tiny_task(folder)
     for bad in ((777,), training.SEEDS):
-      saved = []
+      saved: list = []
 
       def evaluate(model, arch, images, bad=bad):
         """Finite but for the networks of some seeds."""
@@ -143,7 +143,9 @@ class TrainTopTest(runs.BinaryCase):
       with (
         mock.patch.object(train, "fit", lambda key, *_: _seed_of(key)),
         mock.patch.object(train, "evaluate", evaluate),
-        mock.patch.object(store, "save", lambda path, net: saved.append(net)),
+        mock.patch.object(
+          store, "save", lambda path, net, saved=saved: saved.append(net)
+        ),
       ):
         cells_3 = np.full((1, 6), 3, np.int32)
         training.train_top(task, space, cells_3, folder, overwrite=True)

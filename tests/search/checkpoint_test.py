@@ -13,9 +13,8 @@ import numpy as np
 
 from nagjax import files
 from nagjax import problem as problem_lib
+from nagjax import search as search_lib
 from nagjax.search import checkpoint
-from nagjax.search import driver
-from nagjax.spaces import nasbench201
 from tests.search import toys
 
 
@@ -110,24 +109,19 @@ class CheckpointTest(FolderTestCase):
 
   def test_a_search_continues_from_a_file(self):
     """Oracle: the uninterrupted search, bit for bit."""
-    algorithm = toys.climber(nasbench201.nasbench201())
-    params = toys.climber_params()
     problem = problem_lib.Problem(toys.failing(share=0.2))
-    options = dict(budget=15, num_rounds=4)
-    start = jax.jit(
-      lambda key: driver.start(key, algorithm, problem, params, budget=15)
+    search = toys.search_of(
+      toys.climber(problem.space), problem, toys.climber_params()
     )
+    start = jax.jit(lambda key: search_lib.start(key, search))
     advance = jax.jit(
-      lambda state: driver.advance(state, algorithm, problem, params, **options)
+      lambda state: search_lib.advance(state, search, num_rounds=4)
     )
-    state, _ = start(jax.random.key(5))
-    state, _ = advance(state)
+    state = advance(start(jax.random.key(5)).state).state
     checkpoint.save(self.path, state)
-    end, trace = advance(state)
-    template = jax.eval_shape(start, jax.random.key(0))[0]
-    end_after, trace_after = advance(checkpoint.load(self.path, template))
-    self.assert_equal_trees(end_after, end)
-    self.assert_equal_trees(trace_after, trace)
+    template = jax.eval_shape(start, jax.random.key(0)).state
+    restored = checkpoint.load(self.path, template)
+    self.assert_equal_trees(advance(restored), advance(state))
 
 
 class AtomicPathTest(FolderTestCase):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import problem as problem_lib
+from nagjax import search as search_lib
 from nagjax.benchmarks import synthetic
 from nagjax.search import driver
 from nagjax.spaces import nasbench201
@@ -44,7 +45,7 @@ def compiled(algorithm, budget, num_rounds):
   """One program for each algorithm and size, shared by the tests."""
 
   @jax.jit
-  def search(key, problem, params, prior):
+  def search(key, problem, params, warm_start):
     return driver.run(
       key,
       algorithm,
@@ -52,18 +53,18 @@ def compiled(algorithm, budget, num_rounds):
       params,
       budget=budget,
       num_rounds=num_rounds,
-      prior=prior,
+      warm_start=warm_start,
     )
 
   return search
 
 
 def run(
-  algorithm, problem, *, budget, num_rounds, seed=0, params=(), prior=None
+  algorithm, problem, *, budget, num_rounds, seed=0, params=(), warm_start=None
 ):
   search = compiled(algorithm, budget, num_rounds)
-  trace, state = search(jax.random.key(seed), problem, params, prior)
-  return jax.device_get(trace), state
+  result = search(jax.random.key(seed), problem, params, warm_start)
+  return jax.device_get(result.trace), result.state
 
 
 class RunTest(parameterized.TestCase):
@@ -99,7 +100,10 @@ class RunTest(parameterized.TestCase):
           trace.objective[r], np.where(usable, value[rows[r]], -np.inf)
         )
         np.testing.assert_array_equal(
-          trace.test[r], np.where(usable, test[rows[r]], np.nan)
+          trace.test[r], np.where(usable, test[rows[r]], -np.inf)
+        )
+        np.testing.assert_array_equal(
+          trace.objectives[r, :, 0], trace.objective[r]
         )
         np.testing.assert_array_equal(trace.paid[r], bought)
       self.assertEqual(int(trace.charged[r]), len(paid))
@@ -125,7 +129,11 @@ class RunTest(parameterized.TestCase):
     silence = jnp.zeros((4, 1))
     listener = Algorithm(
       init=lambda *_: Evaluation(
-        jnp.zeros(4, jnp.int8), jnp.zeros(4), silence, silence
+        jnp.zeros(4, jnp.int8),
+        jnp.zeros(4),
+        silence,
+        silence,
+        silence[:, 0] > 0,
       ),
       ask=lambda key, state, params: (Proposal(archs, valid), state),
       tell=lambda state, proposal, evaluation, params: (evaluation, ()),
@@ -135,8 +143,11 @@ class RunTest(parameterized.TestCase):
     problem = make_problem(
       constraints=(problem_lib.Constraint("params_m", 0.2),)
     )
-    _, state = run(listener, problem, budget=2, num_rounds=1)
+    trace, state = run(listener, problem, budget=2, num_rounds=1)
     evaluation = state.algorithm
+    for name, field in evaluation._asdict().items():
+      np.testing.assert_array_equal(getattr(trace, name)[0], field)
+    self.assertFalse(np.any(evaluation.feasible))
     without = [0, 2, 3]  # Failed, invalid, denied.
     np.testing.assert_array_equal(
       evaluation.status,
@@ -149,7 +160,7 @@ class RunTest(parameterized.TestCase):
     ):
       np.testing.assert_array_equal(np.asarray(field)[without], value)
       self.assertTrue(np.isfinite(field[1]))
-    self.assertLess(float(evaluation.objective[1]), -1e3)
+    self.assertLess(float(evaluation.objective[1]), problem_lib.LEAST_FEASIBLE)
     self.assertGreater(float(evaluation.violations[1, 0]), 0)
 
   def test_a_budget_that_no_batch_divides_is_spent_exactly(self):
@@ -176,7 +187,7 @@ class RunTest(parameterized.TestCase):
       [[Status.REPEAT, Status.DENIED], [Status.REPEAT, Status.REPEAT]],
     )
     np.testing.assert_array_equal(trace.objective[1:], -np.inf)
-    np.testing.assert_array_equal(trace.test[1:], np.nan)
+    np.testing.assert_array_equal(trace.test[1:], -np.inf)
     self.assertFalse(np.any(trace.feasible[1:]))
 
   def test_the_test_metric_never_reaches_the_algorithm(self):
@@ -208,15 +219,7 @@ class InitialDesignTest(parameterized.TestCase):
     self.assertEqual(trace.status.shape, (num_first + 5, 4))
     slots = trace.status[:num_first].ravel()
     self.assertTrue(np.all(slots[:num_initial] != Status.EMPTY))
-    padding = slice(num_initial, None)
-    self.assertTrue(np.all(slots[padding] == Status.EMPTY))
-    flat = jax.tree.map(
-      lambda a: a[:num_first].reshape(-1, *a.shape[2:])[padding],
-      trace._replace(charged=trace.status),
-    )
-    self.assertTrue(np.all(flat.objective == -np.inf))
-    self.assertTrue(np.all(np.isnan(flat.test)))
-    self.assertFalse(np.any(flat.paid) or np.any(flat.feasible))
+    self.assertTrue(np.all(slots[num_initial:] == Status.EMPTY))
     if num_initial != 4:  # A design of exactly one batch looks like a round.
       self.assertEqual(int(state.algorithm.num_before), num_initial)
     np.testing.assert_array_equal(trace.charged, np.cumsum(trace.paid.sum(1)))
@@ -233,17 +236,19 @@ class InitialDesignTest(parameterized.TestCase):
     best = a.archs[:3].reshape(6, 6)[np.argmax(a.objective[:3])]
     self.assertTrue(np.all((a.archs[3] != best).sum(1) == 1))
 
-  def test_prior_data_takes_the_place_of_the_design_and_is_charged_first(self):
-    """Oracle: by hand; a failure and a duplicate among the prior."""
+  def test_a_warm_start_takes_the_place_of_the_design_and_is_charged_first(
+    self,
+  ):
+    """Oracle: by hand; a failure and a duplicate among them."""
     rows = [40, 3, 41, 40, 42]
-    prior = driver.Prior(space().from_index(jnp.asarray(rows)))
+    warm_start = driver.WarmStart(space().from_index(jnp.asarray(rows)))
     archs = space().from_index(jnp.asarray([[41, 43], [44, 45]]))
     trace, state = run(
       toys.scripted(archs, num_initial=7),
       make_problem(),
       budget=5,
       num_rounds=2,
-      prior=prior,
+      warm_start=warm_start,
     )
     fresh, repeat, denied = Status.FRESH, Status.REPEAT, Status.DENIED
     invalid, empty = Status.INVALID, Status.EMPTY
@@ -260,74 +265,66 @@ class InitialDesignTest(parameterized.TestCase):
     self.assertEqual(trace.charged.tolist(), [2, 3, 4, 5, 5])
     self.assertEqual(int(state.algorithm.num_before), 5)
     np.testing.assert_array_equal(
-      trace.archs[:3].reshape(6, 6)[:5], prior.archs
+      trace.archs[:3].reshape(6, 6)[:5], warm_start.archs
     )
     self.assertEqual(state.algorithm.status[1].tolist(), [denied, denied])
 
-  def test_a_prior_beyond_the_budget_is_denied_in_order(self):
+  def test_a_warm_start_beyond_the_budget_is_denied_in_order(self):
     """Oracle: by hand."""
-    prior = driver.Prior(space().from_index(jnp.arange(40, 46)))
+    warm_start = driver.WarmStart(space().from_index(jnp.arange(40, 46)))
     trace, _ = run(
       toys.scripted(np.zeros((1, 3, 6))),
       make_problem(),
       budget=4,
       num_rounds=1,
-      prior=prior,
+      warm_start=warm_start,
     )
     self.assertEqual(
       trace.status.ravel().tolist(),
       [Status.FRESH] * 4 + [Status.DENIED] * 2 + [Status.EMPTY] * 3,
     )
 
-  def test_an_impossible_budget_is_refused(self):
-    """Oracle: the documented ValueErrors."""
-    algorithm = toys.climber(space(), num_initial=6)
-    call = functools.partial(
-      driver.run,
-      jax.random.key(0),
-      algorithm,
-      make_problem(),
-      toys.climber_params(),
-      num_rounds=1,
-    )
-    with self.assertRaisesRegex(ValueError, "at least 6"):
-      call(budget=5)
-    with self.assertRaisesRegex(ValueError, "15625 rows"):
-      call(budget=15626)
-    prior = driver.Prior(jnp.zeros((1, 6), jnp.int32))
-    with self.assertRaisesRegex(ValueError, "at least 1"):
-      call(budget=0, prior=prior)
-    jax.eval_shape(lambda: call(budget=1, prior=prior))
-
 
 class StartAndAdvanceTest(parameterized.TestCase):
   def test_start_and_advance_in_pieces_are_run(self):
-    """Oracle: run, bit for bit."""
-    problem, params = make_problem(), toys.climber_params()
+    """Oracle: run, bit for bit; infos are frozen like the trace."""
+    params = toys.climber_params()
     algorithm = toys.climber(space())
-    whole, end = run(
-      algorithm, problem, budget=15, num_rounds=12, params=params
+    whole = compiled(algorithm, 15, 12)(
+      jax.random.key(0), make_problem(), params, None
     )
-    start = jax.jit(
-      lambda key: driver.start(key, algorithm, problem, params, budget=15)
-    )
+    search = toys.search_of(algorithm, make_problem(), params)
     advance = jax.jit(
-      lambda state: driver.advance(
-        state, algorithm, problem, params, budget=15, num_rounds=4
-      )
+      lambda state: search_lib.advance(state, search, num_rounds=4)
     )
-    state, trace = start(jax.random.key(0))
-    parts = [trace]
+    part = jax.jit(lambda key: search_lib.start(key, search))(jax.random.key(0))
+    self.assertIsNone(part.info)
+    parts, infos = [part.trace], []
     for _ in range(3):
-      state, trace = advance(state)
-      parts.append(trace)
-    pieces = jax.tree.map(lambda *a: np.concatenate(a), *parts)
-    jax.tree.map(np.testing.assert_array_equal, pieces, whole)
+      part = advance(part.state)
+      parts.append(part.trace)
+      infos.append(part.info)
+    for pieces, expected in ((parts, whole.trace), (infos, whole.info)):
+      joined = jax.tree.map(lambda *a: np.concatenate(a), *pieces)
+      jax.tree.map(np.testing.assert_array_equal, joined, expected)
     jax.tree.map(
       np.testing.assert_array_equal,
-      end._replace(key=jax.random.key_data(end.key)),
-      state._replace(key=jax.random.key_data(state.key)),
+      whole.state._replace(key=jax.random.key_data(whole.state.key)),
+      part.state._replace(key=jax.random.key_data(part.state.key)),
     )
+
+  def test_an_info_for_every_round_of_ask_and_tell(self):
+    """Oracle: the best of the trace so far; nothing once it has ended."""
+    algorithm, num_rounds = toys.climber(space()), 12
+    result = compiled(algorithm, 15, num_rounds)(
+      jax.random.key(0), make_problem(), toys.climber_params(), None
+    )
+    trace, info = jax.device_get((result.trace, result.info))
+    best = np.maximum.accumulate(trace.objective.max(axis=1))[-num_rounds:]
+    ended = (trace.status[-num_rounds:] == Status.EMPTY).all(axis=1)
+    self.assertBetween(int(ended.sum()), 1, num_rounds - 1)
+    np.testing.assert_array_equal(info.best, np.where(ended, -np.inf, best))
+    np.testing.assert_array_equal(info.num_valid, np.where(ended, 0, 2))
 
   def test_the_table_is_an_argument_of_the_program(self):
     """Oracle: one compiled search on two tables."""
@@ -346,7 +343,7 @@ class StartAndAdvanceTest(parameterized.TestCase):
           queried={**queried, "valid_accuracy": value}
         )
       problem = problem_lib.Problem(benchmark)
-      trace, _ = search(jax.random.key(0), problem, params, None)
+      trace = search(jax.random.key(0), problem, params, None).trace
       best[kind] = trace.archs.reshape(-1, 6)[jnp.argmax(trace.objective)]
       expected = problem.evaluate(best[kind][None]).objective[0]
       self.assertEqual(float(trace.objective.max()), float(expected))

@@ -10,6 +10,7 @@ import numpy as np
 
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
+from nagjax.search import Search
 from nagjax.types import Algorithm
 from nagjax.types import Proposal
 from nagjax.types import Status
@@ -74,6 +75,13 @@ class Climber(NamedTuple):
   objective: jax.Array
 
 
+class ClimberInfo(NamedTuple):
+  """The best objective so far `f32[]`, and a number of proposals `int32[]`."""
+
+  best: jax.Array
+  num_valid: jax.Array
+
+
 @functools.cache
 def climber(space, *, batch_size=2, num_initial=3):
   """Mutates the best architecture, or restarts now and then.
@@ -104,12 +112,18 @@ def climber(space, *, batch_size=2, num_initial=3):
     del params
     best = jnp.argmax(evaluation.objective)
     better = evaluation.objective[best] > state.objective
-    return Climber(
+    state = Climber(
       jnp.where(better, proposal.archs[best], state.arch),
       jnp.where(better, evaluation.objective[best], state.objective),
-    ), ()
+    )
+    return state, ClimberInfo(state.objective, jnp.sum(proposal.valid))
 
   return Algorithm(init, ask, tell, num_initial, batch_size)
+
+
+def search_of(algorithm, problem, params=(), *, budget=15, num_rounds=12):
+  """A `Search` that no registry made."""
+  return Search(algorithm, params, None, problem, budget, num_rounds)
 
 
 def climber_params(restart=0.5):

@@ -20,13 +20,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nagjax import checks
 from nagjax.diffusion import score_matching
 from nagjax.diffusion.guidance import ValueFn
 from nagjax.diffusion.sde import NUM_SCALES
 from nagjax.diffusion.sde import Sde
-from nagjax.networks.base import Weights
 from nagjax.networks.noisy import NoisyPredictor
 from nagjax.types import Key
+from nagjax.types import Params
 
 LOSSES = ("classification", "regression")
 
@@ -50,53 +51,46 @@ class Config:
   loss: str = "classification"
 
   def __post_init__(self):
-    for name in ("num_steps", "batch_size"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} must be at least 1: {getattr(self, name)}.")
-    for name in ("learning_rate", "clip_norm"):
-      if getattr(self, name) <= 0:
-        raise ValueError(f"{name} must be positive: {getattr(self, name)}.")
-    if self.loss not in LOSSES:
-      raise ValueError(
-        f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}."
-      )
+    checks.sizes(self)
+    checks.positive(self, "learning_rate", "clip_norm")
+    checks.choices(self, loss=LOSSES)
 
 
-class Fitted(NamedTuple):
+class TrainState(NamedTuple):
   """A predictor in the state of its last fit.
 
   Attributes:
-    weights: of the network.
-    optimizer: moments, which the next fit goes on from.
+    params: of the network.
+    opt_state: moments, which the next fit goes on from.
   """
 
-  weights: Weights
-  optimizer: optax.OptState
+  params: Params
+  opt_state: optax.OptState
 
 
-def init(key: Key, network: NoisyPredictor, config: Config) -> Fitted:
+def init(key: Key, network: NoisyPredictor, config: Config) -> TrainState:
   """A predictor at its random start; the key is consumed."""
-  weights = network.init(key)
-  return Fitted(weights, _optimizer(config).init(weights))
+  params = network.init(key)
+  return TrainState(params, _optimizer(config).init(params))
 
 
 def fit(
   key: Key,
   network: NoisyPredictor,
-  fitted: Fitted,
+  state: TrainState,
   data: jax.Array,
   labels: jax.Array,
   adjacency: jax.Array,
   sde: Sde,
   occurs: jax.Array,
   config: Config,
-) -> Fitted:
+) -> TrainState:
   """Goes on fitting a predictor to perturbed data.
 
   Args:
     key: random key, consumed.
     network: the predictor.
-    fitted: where to start.
+    state: where to start.
     data: `f32[M, n, F]` clean samples.
     labels: `f32[M]`.
     adjacency: `f32[n, n]` of all samples.
@@ -112,30 +106,31 @@ def fit(
   keys = jax.random.split(noise_key, config.num_steps)
   rates = optax.cosine_decay_schedule(1.0, config.num_steps)
 
-  def step(fitted: Fitted, inputs) -> tuple[Fitted, None]:
+  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
     number, rows, t, key = inputs
     noise = jax.random.normal(key, (config.batch_size, *data.shape[1:]))
     x = sde.perturb(data[rows], t, noise)
 
-    def loss(weights: Weights) -> jax.Array:
-      values = value_fn(network, weights, adjacency, sde, occurs)(x, t)
+    def loss(params: Params) -> jax.Array:
+      values = value_fn(network, params, adjacency, sde, occurs)(x, t)
       if config.loss == "regression":
         return jnp.mean((values - labels[rows]) ** 2)
       losses = optax.sigmoid_binary_cross_entropy(values, labels[rows])
       return jnp.mean(losses)
 
-    gradient = jax.grad(loss)(fitted.weights)
-    update, state = optimizer.update(gradient, fitted.optimizer)
+    gradient = jax.grad(loss)(state.params)
+    update, moments = optimizer.update(gradient, state.opt_state)
     update = jax.tree.map(lambda leaf: rates(number) * leaf, update)
-    return Fitted(optax.apply_updates(fitted.weights, update), state), None
+    params = optax.apply_updates(state.params, update)
+    return TrainState(params, moments), None
 
   inputs = (jnp.arange(config.num_steps), rows, times, keys)
-  return jax.lax.scan(step, fitted, inputs)[0]
+  return jax.lax.scan(step, state, inputs)[0]
 
 
 def value_fn(
   network: NoisyPredictor,
-  weights: Weights,
+  params: Params,
   adjacency: jax.Array,
   sde: Sde,
   occurs: jax.Array,
@@ -148,14 +143,14 @@ def value_fn(
 
   def value(x: jax.Array, t: jax.Array) -> jax.Array:
     rows = score_matching.flat_posterior(x, t, sde, occurs)
-    return network.apply(weights, rows, (NUM_SCALES - 1) * t, adjacency)
+    return network.apply(params, rows, (NUM_SCALES - 1) * t, adjacency)
 
   return value
 
 
 def published_value_fn(
   network: NoisyPredictor,
-  weights: Weights,
+  params: Params,
   adjacency: jax.Array,
   sde: Sde,
   code: jax.Array | None = None,
@@ -166,7 +161,7 @@ def published_value_fn(
 
   Args:
     network: of `networks.noisy`.
-    weights: such as `convert.diffusionnag.surrogate_params(...).predictor`.
+    params: such as `convert.diffusionnag.surrogate_params(...).predictor`.
     adjacency: `f32[n, n]`.
     sde: the equation.
     code: of the data set, see `networks.set_encoder`; None if there is only
@@ -174,7 +169,7 @@ def published_value_fn(
   """
 
   def value(x: jax.Array, t: jax.Array) -> jax.Array:
-    return network.apply(weights, x, sde.condition(t), adjacency, code=code)
+    return network.apply(params, x, sde.condition(t), adjacency, code=code)
 
   return value
 

@@ -12,7 +12,19 @@ import importlib.util
 from typing import Any
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from nagjax import checks
+from nagjax.archive import Archive
+from nagjax.networks.wrapping import flatten
+from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import base
+from nagjax.types import Archs
+from nagjax.types import Key
+from nagjax.types import Params
+from nagjax.types import Prediction
 
 MAX_DEPTH = 6
 MIN_CHILD_WEIGHT = 1.0
@@ -46,20 +58,44 @@ class Config:
   ranking: bool = False
 
   def __post_init__(self):
-    for name in ("max_depth", "num_rounds"):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f"{name} must be at least 1, got {getattr(self, name)}."
-        )
+    checks.sizes(self)
     for name in ("column_share", "row_share", "learning_rate"):
       if not 0 < getattr(self, name) <= 1:
         raise ValueError(
           f"{name} must be in (0, 1], got {getattr(self, name)}."
         )
-    if self.min_child_weight < 0:
+    checks.not_negative(self, "min_child_weight")
+
+
+@dataclasses.dataclass(frozen=True)
+class SurrogateConfig:
+  """Static options of trees as a surrogate.
+
+  Attributes:
+    num_members: ensembles of trees side by side, whose spread is the standard
+      deviation.
+    row_share: share of the rows that one of several members is fitted to.
+    guides: whether a proposer may follow how the trees rank what it draws, the
+      "XGB + ranking" of AG-Net.
+    fit: of every fit; of its `row_share` nothing is read.
+  """
+
+  num_members: int = 3
+  row_share: float = 0.8
+  guides: bool = False
+  fit: Config = Config()
+
+  def __post_init__(self):
+    if self.num_members < 1 or not 0 < self.row_share <= 1:
       raise ValueError(
-        f"min_child_weight must be at least 0, got {self.min_child_weight}."
+        "num_members must be at least 1 and row_share in (0, 1], got "
+        f"{self.num_members} and {self.row_share}."
       )
+
+
+TINY = SurrogateConfig(num_members=2, fit=Config(num_rounds=3))
+TINY_RANK = dataclasses.replace(TINY, guides=True)
+"""Options for tests of the contract."""
 
 
 class Boosted(NamedTuple):
@@ -153,3 +189,76 @@ def predict(boosted: Boosted, features: np.ndarray) -> np.ndarray:
       f"{np.shape(features)}."
     )
   return boosted.booster.inplace_predict(np.asarray(features, np.float32))
+
+
+def boosted_trees(
+  space: SearchSpace,
+  config: SurrogateConfig | None = None,
+  num_constraints: int = 0,
+) -> base.Surrogate:
+  """Builds a surrogate of trees, which lives on the host.
+
+  Trees read the graphs of architectures as flat vectors, and are fitted anew to
+  `Archive.targets` in every round, one ensemble for each head of each member.
+  The state is a list of members, each a list of heads; empty without rows.
+
+  Args:
+    space: the space.
+    config: options.
+    num_constraints: heads besides the objective.
+
+  Raises:
+    ValueError: if XGBoost is missing.
+  """
+  require()
+  config = config or SurrogateConfig()
+  several = config.num_members > 1
+  options = dataclasses.replace(
+    config.fit, row_share=config.row_share if several else 1.0
+  )
+  features_of = jax.jit(lambda archs: flatten(space.to_graph(archs)))
+
+  def init(key: Key, params: Params) -> list[list[Boosted]]:
+    del key, params
+    return []
+
+  def fit_all(
+    key: Key, state: list[list[Boosted]], archive: Archive
+  ) -> list[list[Boosted]]:
+    del state
+    if isinstance(key, jax.core.Tracer):
+      raise ValueError(
+        "Boosted trees are fitted on the host, and a search with them cannot "
+        "be compiled: use run_on_host."
+      )
+    num = int(archive.num)
+    if not num:
+      return []
+    x = np.asarray(features_of(archive.archs))[:num]
+    y = np.asarray(archive.targets)[:num]
+    shape = (config.num_members, y.shape[1])
+    seeds = np.asarray(jax.random.bits(key, shape)) >> 1
+    return [
+      [
+        fit(x, column, options, seed=int(seed))
+        for column, seed in zip(y.T, row, strict=True)
+      ]
+      for row in seeds
+    ]
+
+  def predict_all(state: list[list[Boosted]], archs: Archs) -> Prediction:
+    shape = (config.num_members, archs.shape[0], 1 + num_constraints)
+    heads = np.zeros(shape, np.float32)
+    if state:
+      rows = np.asarray(features_of(archs))
+      members = [[predict(head, rows) for head in member] for member in state]
+      heads = np.moveaxis(np.asarray(members), 1, 2)
+    return base.of_members(jnp.asarray(heads))
+
+  return base.Surrogate(
+    init=init,
+    fit=fit_all,
+    predict=predict_all,
+    on_host=True,
+    guides=config.guides,
+  )

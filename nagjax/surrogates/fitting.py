@@ -16,10 +16,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import optax
 
+from nagjax import checks
 from nagjax.networks.base import Network
-from nagjax.networks.base import Weights
 from nagjax.types import Graph
 from nagjax.types import Key
+from nagjax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,48 +46,43 @@ class Config:
   dropout: bool = False
 
   def __post_init__(self):
-    for name in ("num_steps", "batch_size"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} must be at least 1: {getattr(self, name)}.")
-    if self.learning_rate <= 0:
-      raise ValueError(
-        f"learning_rate must be positive, got {self.learning_rate}."
-      )
+    checks.sizes(self)
+    checks.positive(self, "learning_rate")
 
 
-class Fitted(NamedTuple):
+class TrainState(NamedTuple):
   """A network in the state of its last fit.
 
   Attributes:
-    weights: of the network.
-    optimizer: moments, which the next fit goes on from.
+    params: of the network.
+    opt_state: moments, which the next fit goes on from.
   """
 
-  weights: Weights
-  optimizer: optax.OptState
+  params: Params
+  opt_state: optax.OptState
 
 
-def init(key: Key, network: Network, config: Config) -> Fitted:
+def init(key: Key, network: Network, config: Config) -> TrainState:
   """A network at its random start; the key is consumed."""
-  weights = network.init(key)
-  return Fitted(weights, _optimizer(config).init(weights))
+  params = network.init(key)
+  return TrainState(params, _optimizer(config).init(params))
 
 
 def fit(
   key: Key,
   network: Network,
-  fitted: Fitted,
+  state: TrainState,
   graphs: Graph,
   targets: jax.Array,
   num: ArrayLike,
   config: Config,
-) -> Fitted:
+) -> TrainState:
   """Goes on fitting a network to the first `num` rows of a data set.
 
   Args:
     key: random key, consumed.
     network: the network, with as many heads as targets.
-    fitted: where to start.
+    state: where to start.
     graphs: leading size `M`.
     targets: `f32[M, H]`, one column a head, of a scale near 1.
     num: `int32[]` rows that count, at least one.
@@ -104,13 +100,13 @@ def fit(
   rows = jnp.minimum(rows.astype(jnp.int32), jnp.asarray(num, jnp.int32) - 1)
   rates = optax.cosine_decay_schedule(1.0, config.num_steps)
 
-  def step(fitted: Fitted, inputs) -> tuple[Fitted, None]:
+  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
     number, rows = inputs
     batch = jax.tree.map(lambda leaf: leaf[rows], graphs)
     drop = jax.random.fold_in(dropout_key, number) if config.dropout else None
 
-    def loss(weights: Weights) -> jax.Array:
-      predictions = network.apply(weights, batch, dropout_key=drop)
+    def loss(params: Params) -> jax.Array:
+      predictions = network.apply(params, batch, dropout_key=drop)
       return proxy_loss(
         predictions,
         targets[rows],
@@ -118,13 +114,14 @@ def fit(
         margin=config.margin,
       )
 
-    gradient = jax.grad(loss)(fitted.weights)
-    update, state = optimizer.update(gradient, fitted.optimizer, fitted.weights)
+    gradient = jax.grad(loss)(state.params)
+    update, moments = optimizer.update(gradient, state.opt_state, state.params)
     update = jax.tree.map(lambda leaf: rates(number) * leaf, update)
-    return Fitted(optax.apply_updates(fitted.weights, update), state), None
+    params = optax.apply_updates(state.params, update)
+    return TrainState(params, moments), None
 
   inputs = (jnp.arange(config.num_steps), rows)
-  return jax.lax.scan(step, fitted, inputs)[0]
+  return jax.lax.scan(step, state, inputs)[0]
 
 
 def proxy_loss(

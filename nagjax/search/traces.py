@@ -1,0 +1,193 @@
+"""What a search did, in arrays: the trace, its empty slots and the result.
+
+The functions below work on the traces of one search, `[R, B]`, and of many,
+`[..., R, B]`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax.types import Status
+
+ArrayHere = Any
+"""`jax.Array` inside a program, `numpy.ndarray` once a trace is on the host."""
+
+
+class Trace(NamedTuple):
+  """What a search did and what it paid, `R` rounds of `B` slots.
+
+  A warm start or the initial design fills the first rounds in order. Slots that
+  hold no proposal have the status `EMPTY` and the values of `FILLERS`.
+
+  Attributes:
+    archs: `int32[R, B, L]`.
+    status: `int8[R, B]`, members of `Status`.
+    objective: `f32[R, B]` scalarized objective, `-inf` where there is none. Of
+      infeasible rows only its order means something; see `Evaluation`.
+    objectives: `f32[R, B, M]` before scalarization, `-inf` where there is none.
+    violations: `f32[R, B, C]` excess over each limit, `inf` where there is
+      none.
+    test: `f32[R, B]` the reader's metric, `-inf` where there is none.
+    feasible: `bool[R, B]` whether a row has a value and meets every limit.
+    paid: `bool[R, B]` whether the slot was charged (fresh, or fresh and
+      failed).
+    charged: `int32[R]` distinct rows paid for up to the end of each round.
+  """
+
+  archs: ArrayHere
+  status: ArrayHere
+  objective: ArrayHere
+  objectives: ArrayHere
+  violations: ArrayHere
+  test: ArrayHere
+  feasible: ArrayHere
+  paid: ArrayHere
+  charged: ArrayHere
+
+
+FILLERS = {
+  "archs": 0,
+  "status": Status.EMPTY,
+  "objective": -np.inf,
+  "objectives": -np.inf,
+  "violations": np.inf,
+  "test": -np.inf,
+  "feasible": False,
+  "paid": False,
+}
+"""What an empty slot holds in every field of a `Trace` that has slots. None is
+NaN, so that searches run under `jax_debug_nans`."""
+
+
+class Result(NamedTuple):
+  """What a search returns, and with leading axes what many return.
+
+  Attributes:
+    trace: what happened.
+    info: what `tell` says of every round of ask and tell, leaves `[A, ...]`:
+      of the last `A` rounds of the trace, after those of the initial design.
+      Where the search had ended, floats are `-inf` and other numbers 0. None if
+      nothing was asked.
+    state: the `SearchState` in which it ended.
+    compile_seconds: time spent tracing and compiling; of sweeps.
+    run_seconds: time spent running, transfers to the host included; of sweeps.
+    program_bytes: arguments, results and temporaries of the compiled chunk.
+  """
+
+  trace: Trace
+  info: Any
+  state: Any
+  compile_seconds: float = 0.0
+  run_seconds: float = 0.0
+  program_bytes: int = 0
+
+
+def clear(trace: Trace, empty: ArrayHere) -> Trace:
+  """Empties the slots that a mask marks, `bool[..., R, B]` or fewer axes."""
+  xp = np if isinstance(trace.status, np.ndarray) else jnp
+  empty = xp.broadcast_to(empty, trace.status.shape)
+
+  def fill(name: str, column: ArrayHere) -> ArrayHere:
+    if name == "charged":
+      return column
+    extra = (1,) * (column.ndim - empty.ndim)
+    value = xp.asarray(FILLERS[name], column.dtype)
+    return xp.where(empty.reshape(empty.shape + extra), value, column)
+
+  return Trace(**{k: fill(k, v) for k, v in trace._asdict().items()})
+
+
+def clear_info(info: Any, empty: jax.Array) -> Any:
+  """Empties the info of one round if a flag `bool[]` says so."""
+  return jax.tree.map(
+    lambda leaf: jnp.where(empty, _nothing(leaf.dtype), leaf), info
+  )
+
+
+def in_rounds(rows: Trace, batch_size: int) -> Trace:
+  """Lays out the rows of a design `[n, ...]` as rounds of `batch_size` slots.
+
+  The design is the first that is charged, so that its counter is recomputed.
+  """
+  num_rounds = -(-rows.status.shape[0] // batch_size)
+  missing = num_rounds * batch_size - rows.status.shape[0]
+
+  def lay_out(name: str, column: jax.Array) -> jax.Array:
+    widths = [(0, missing)] + [(0, 0)] * (column.ndim - 1)
+    column = jnp.pad(column, widths, constant_values=FILLERS[name])
+    return column.reshape(num_rounds, batch_size, *column.shape[1:])
+
+  slots = {n: lay_out(n, c) for n, c in rows._asdict().items() if n in FILLERS}
+  charged = jnp.cumsum(jnp.sum(slots["paid"], axis=1, dtype=jnp.int32))
+  return Trace(**slots, charged=charged.astype(jnp.int32))
+
+
+def extend(trace: Trace, num_rounds: int) -> Trace:
+  """Lengthens a trace on the host to `num_rounds` by empty rounds."""
+  axis = trace.status.ndim - 2
+  missing = num_rounds - trace.status.shape[axis]
+  fields = {
+    name: _lengthen(column, axis, missing, FILLERS.get(name))
+    for name, column in trace._asdict().items()
+  }
+  return Trace(**fields)
+
+
+def extend_info(info: Any, num_more: int, *, axis: int) -> Any:
+  """Lengthens infos on the host by `num_more` rounds of nothing."""
+  return jax.tree.map(
+    lambda leaf: _lengthen(leaf, axis, num_more, _nothing(leaf.dtype)), info
+  )
+
+
+def tidy(trace: Trace) -> Trace:
+  """Empties what is unused and cuts the rounds after all searches have ended.
+
+  What lies there may depend on how a sweep was cut into chunks; what is left
+  does not.
+  """
+  trace = Trace(*map(np.asarray, trace))
+  empty = trace.status == Status.EMPTY
+  axis = empty.ndim - 2
+  others = tuple(i for i in range(empty.ndim) if i != axis)
+  used = np.flatnonzero(~empty.all(axis=others))
+  num_rounds = int(used.max(initial=-1)) + 1
+  return jax.tree.map(
+    lambda column: column.take(np.arange(num_rounds), axis=axis),
+    clear(trace, empty),
+  )
+
+
+def stack(trees: Sequence[Any]) -> Any:
+  """Stacks pytrees on the host, `[len(trees), ...]`; keys stay on a device."""
+
+  def stack(*leaves: Any) -> Any:
+    return (jnp if is_key(leaves[0]) else np).stack(leaves)
+
+  return jax.tree.map(stack, *trees)
+
+
+def is_key(leaf: Any) -> bool:
+  """Whether an array holds typed random keys."""
+  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _lengthen(
+  column: np.ndarray, axis: int, missing: int, filler: Any
+) -> np.ndarray:
+  if missing <= 0:
+    return column
+  widths = [(0, missing if i == axis else 0) for i in range(column.ndim)]
+  if filler is None:
+    return np.pad(column, widths, mode="edge")
+  return np.pad(column, widths, constant_values=filler)
+
+
+def _nothing(dtype: Any) -> Any:
+  is_float = jnp.issubdtype(dtype, jnp.floating)
+  return np.asarray(-np.inf if is_float else 0, dtype)
