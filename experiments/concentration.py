@@ -22,11 +22,10 @@ import numpy as np
 from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import agnet
-from nagjax.algorithms import agnet_steps
 from nagjax.problem import Problem
+from nagjax.proposers import generator
 from nagjax.spaces.base import require_layout
 from nagjax.types import Key
-from nagjax.types import Params
 
 from .support import flags
 from .support import machine
@@ -50,21 +49,17 @@ def _run(values: flags.Values) -> None:
   machine.start_jax(values.compilation_cache_dir)
   with user_errors():
     options = flags.read_options(values.set, ["agnet"])["agnet"]
-    if options.get("surrogate") in agnet_steps.BOOSTED:
-      raise ValueError("Boosted trees are not measured; leave out surrogate.")
     benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
-    chosen = registry.make_search(
+    made = registry.make_search(
       "agnet",
-      benchmark,
+      Problem(benchmark),
       budget=values.budget,
       options=options,
       data_dir=values.data_dir,
     )
-    num_rounds = rounds(chosen.config, values.budget)
+    num_rounds = rounds(made.config, values.budget)
   keys = jax.random.split(jax.random.key(0), values.num_seeds)
-  first, last = measure(
-    keys, chosen, Problem(benchmark), values.budget, num_rounds
-  )
+  first, last = measure(keys, made, num_rounds)
   for name, decoded in (("first", first), ("last", last)):
     print(
       f"{name} round: mean objective {np.mean(decoded.objective):.2f}, valid "
@@ -90,46 +85,51 @@ def rounds(config: agnet.Config, budget: int) -> int:
 
 
 def measure(
-  keys: Key,
-  chosen: registry.Search,
-  problem: Problem,
-  budget: int,
-  num_rounds: int,
+  keys: Key, made: search.Search, num_rounds: int
 ) -> tuple[Decoded, Decoded]:
   """Decodes after the first and after the last round.
 
   Args:
     keys: `key[S]` of the searches.
-    chosen: AG-Net.
-    problem: the question.
-    budget: queries of a search.
+    made: AG-Net.
     num_rounds: the number of the last round.
   """
-  config, params = chosen.config, chosen.params
-  layout = require_layout(problem.space)
 
-  def decode(key: Key, state: search.SearchState) -> tuple[jax.Array, ...]:
-    archs, valid = agnet.generate(
-      key, state.algorithm.trained.params, params, config, layout
-    )
-    valid &= problem.space.is_valid(archs)
-    objective = jnp.where(valid, problem.evaluate(archs).objective, jnp.nan)
-    return jnp.nanmean(objective), jnp.mean(valid)
-
-  def one(key: Key, problem: Problem, params: Params):
+  def one(key: Key, problem: Problem):
+    asked = made._replace(problem=problem)
     search_key, decode_key = jax.random.split(key)
-    asked = (chosen.algorithm, problem, params)
-    state, _ = search.start(search_key, *asked, budget=budget)
-    state, _ = search.advance(state, *asked, budget=budget, num_rounds=1)
-    first = decode(decode_key, state)
-    state, _ = search.advance(
-      state, *asked, budget=budget, num_rounds=num_rounds - 1
-    )
-    return first, decode(decode_key, state)
+    state = search.start(search_key, asked).state
+    state = search.advance(state, asked, num_rounds=1).state
+    first = decode(decode_key, state, asked)
+    state = search.advance(state, asked, num_rounds=num_rounds - 1).state
+    return first, decode(decode_key, state, asked)
 
-  outcome = jax.jit(jax.vmap(one, (0, None, None)))(keys, problem, params)
+  outcome = jax.jit(jax.vmap(one, (0, None)))(keys, made.problem)
   first, last = jax.tree.map(np.asarray, outcome)
   return Decoded(*first), Decoded(*last)
+
+
+def decode(
+  key: Key, state: search.SearchState, made: search.Search
+) -> tuple[jax.Array, jax.Array]:
+  """Mean true objective and share of what is valid, of one search's generator.
+
+  Args:
+    key: random key, consumed.
+    state: where the search stands.
+    made: AG-Net.
+  """
+  problem, config = made.problem, made.config.proposer
+  archs, valid = generator.generate(
+    key,
+    state.algorithm.proposer.params,
+    made.params.proposer,
+    require_layout(problem.space),
+    config,
+  )
+  valid &= problem.space.is_valid(archs)
+  objective = jnp.where(valid, problem.evaluate(archs).objective, jnp.nan)
+  return jnp.nanmean(objective), jnp.mean(valid)
 
 
 main = binary(

@@ -40,20 +40,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import archive as archive_lib
 from nagjax import files
+from nagjax import options as options_lib
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
-from nagjax.algorithms import diffusionnag_pool
+from nagjax.algorithms import surrogate_search
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
-from nagjax.generation import pretrained_scores
-from nagjax.generation import score_models
 from nagjax.problem import Problem
+from nagjax.proposers import Proposer
+from nagjax.proposers import diffusion
+from nagjax.surrogates import Surrogate
+from nagjax.surrogates import ensemble
 from nagjax.types import Archs
 from nagjax.types import Evaluation
 from nagjax.types import Key
-from nagjax.types import Params
 from nagjax.types import Proposal
 from nagjax.types import Status
 
@@ -70,8 +73,6 @@ SOURCES = ("guided", "sorted", "unguided", "random", "training")
 POOR_SHARE = 0.9
 """Share of a benchmark that is poor."""
 RECORD = "pool.json"
-_FIXED = ("candidates", "num_constraints")
-"""Options that follow from what is measured."""
 _UNGUIDED = 10
 """Unguided architectures for one of the sorted pool, as published."""
 
@@ -94,16 +95,18 @@ class Plan(NamedTuple):
   Attributes:
     problem: what guides.
     config: of the search whose parts generate.
-    params: of the score model.
-    score_config: its options.
+    surrogate: what learns from the training set.
+    guided: the diffusion with its guide.
+    unguided: the same without, ten times as many architectures.
     columns: whose means are printed besides.
     allowed: `int32[A, L]` what training sets are drawn from; None for all.
   """
 
   problem: Problem
   config: diffusionnag.Config
-  params: Params
-  score_config: score_models.Config
+  surrogate: Surrogate
+  guided: Proposer
+  unguided: Proposer
   columns: list[str]
   allowed: np.ndarray | None
 
@@ -180,40 +183,41 @@ def make_pools(
     A pool for each of `SOURCES`, and the first step of a sampler that was not
     finite, or -1.
   """
-  space, config, num = problem.space, plan.config, plan.config.num_candidates
+  space, config = problem.space, plan.config
+  num, surrogate = config.proposer.num_candidates, plan.surrogate
   names = ("train", "init", "fit", "guided", "unguided", "random")
   keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
-  algorithm = diffusionnag.diffusionnag(space, config, plan.score_config)
-  parts = diffusionnag.make_parts(space, config, plan.score_config)
   training = _training_set(keys["train"], plan, problem)
-  answer = problem.evaluate(training)
   everything = jnp.ones(len(training), bool)
-  state, _ = algorithm.tell(
-    algorithm.init(keys["init"], plan.params),
+  answer = problem.evaluate(training)
+  archive = archive_lib.add(
+    archive_lib.empty(space, config.archive_size, 0),
+    space,
     Proposal(training, everything),
     Evaluation(
       jnp.full(len(training), Status.FRESH, jnp.int8),
       answer.objective,
       answer.objectives,
       answer.violations,
+      answer.feasible,
     ),
-    plan.params,
   )
-  state = state._replace(members=diffusionnag.fit(keys["fit"], state, parts))
-  guided, guided_valid, guided_state = diffusionnag.propose(
-    keys["guided"], state, plan.params, parts
+  fitted = surrogate.fit(
+    keys["fit"], surrogate.init(keys["init"], surrogate.params), archive
   )
-  plain = parts._replace(
-    config=dataclasses.replace(
-      config, candidates="unguided", num_candidates=_UNGUIDED * num
+  belief = surrogate_search.make_belief(surrogate, fitted, config.penalty)
+
+  def propose(name: str, proposer: Proposer):
+    init_key, propose_key = jax.random.split(keys[name])
+    state = proposer.init(init_key, proposer.params)
+    archs, valid, state = proposer.propose(
+      propose_key, state, proposer.params, belief, archive
     )
-  )
-  unguided, unguided_valid, after = diffusionnag.propose(
-    keys["unguided"], guided_state, plan.params, plain
-  )
-  promise = jnp.mean(
-    diffusionnag.promises(state.members, unguided, parts), axis=0
-  )
+    return archs, valid, proposer.failed_step(state)  # type: ignore[misc]
+
+  guided, guided_valid, bad_step = propose("guided", plan.guided)
+  unguided, unguided_valid, other_step = propose("unguided", plan.unguided)
+  promise = belief.predict(unguided).mean
   order = jnp.argsort(
     jnp.where(unguided_valid, promise, -jnp.inf), descending=True
   )[:num]
@@ -224,7 +228,7 @@ def make_pools(
     "random": Pool(space.sample(keys["random"], num), jnp.ones(num, bool)),
     "training": Pool(training, everything),
   }
-  return pools, after.bad_step
+  return pools, jnp.maximum(bad_step, other_step)
 
 
 def oracle(plan: Plan, num: int) -> Pool | None:
@@ -319,21 +323,29 @@ def make_plan(values: flags.Values) -> Plan:
   with user_errors():
     benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
     objectives = (values.objective,) if values.objective else ()
-    problem = Problem(benchmark, objectives).validate()
-    config = diffusionnag_pool.Config(
+    problem = Problem(benchmark, objectives)
+    config = dataclasses.replace(
+      diffusionnag.POOL_CONFIG,
       num_initial=values.num_train,
       batch_size=1,
-      num_candidates=values.num_generated,
       archive_size=2 * values.num_train,
     )
-    options = flags.read_options(values.set, ["diffusionnag"])
-    for name, text in options["diffusionnag"].items():
-      if name in _FIXED:
-        raise ValueError(f"{name} follows from what is measured; leave it out.")
-      value = registry.parse_option(type(config), "diffusionnag", name, text)
-      config = dataclasses.replace(config, **{name: value})
-    trained = pretrained_scores.load_trained_score(
-      benchmark.space, data_directory(values.data_dir)
+    options = flags.read_options(values.set, ["diffusionnag"])["diffusionnag"]
+    if "num_constraints" in options:
+      raise ValueError("num_constraints is 0 in a pool; leave it out.")
+    config = options_lib.with_options(config, options, "diffusionnag")
+    proposer = dataclasses.replace(
+      config.proposer, num_candidates=values.num_generated
+    )
+    config = dataclasses.replace(config, proposer=proposer)
+    plain = dataclasses.replace(
+      proposer, guidance=0.0, num_candidates=_UNGUIDED * values.num_generated
+    )
+    guided, unguided = (
+      diffusion.diffusion(
+        problem.space, each, directory=data_directory(values.data_dir)
+      )
+      for each in (proposer, plain)
     )
     allowed = _poor(problem) if values.train_on == "poor" else None
     if allowed is not None and len(allowed) < config.num_initial:
@@ -348,8 +360,9 @@ def make_plan(values: flags.Values) -> Plan:
         f"--columns must name some of {', '.join(sorted(known))}, got "
         f"{','.join(values.columns)}."
       )
+  surrogate = ensemble.graph_networks("gcn", problem.space, config.surrogate)
   return Plan(
-    problem, config, trained.params, trained.config, values.columns, allowed
+    problem, config, surrogate, guided, unguided, values.columns, allowed
   )
 
 

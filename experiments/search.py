@@ -7,14 +7,19 @@
 Writes into --workdir:
   summary.json       a list, one object for each algorithm; null is unknown
   trace.npz          every evaluation, [seed, round, slot, ...]: archs, status,
-                     objective, test, feasible, paid; charged, [seed, round].
-                     With several algorithms the names are local_search/archs,
+                     objective, objectives, violations, test, feasible, paid;
+                     charged, [seed, round]; what the algorithm tells of every
+                     round, info/..., [seed, round, ...]. With several
+                     algorithms the names are local_search/archs,
                      ednag:reference/archs and so on
   architectures.csv  the best distinct architectures; also a valid --warm_start
   curve.png, and pareto.png where there are constraints
 
 The seeds are numbered; --seed_start and --num_seeds choose a range of them, and
 --merge combines runs of disjoint ranges into the run of all their seeds.
+
+--surrogate, --proposer and --acquisition replace the parts of all algorithms
+that are made of them, --set=ednag.surrogate=gcn those of one.
 
 Searches that cannot be compiled (--algorithm=agnet --surrogate=xgb) run one
 after the other. They are kept in WORKDIR/unfinished until the results are
@@ -42,7 +47,6 @@ from nagjax.problem import Constraint
 from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
-from . import host_sweep
 from .support import flags
 from .support import machine
 from .support import outputs
@@ -110,29 +114,24 @@ def run_plan(
     for entry in plan.entries:
       record = _record(plan, entry, devices)
       on_progress = progress.of_sweep(report, record.name)
-      if entry.search.on_host:
+      if is_on_host(entry.search):
         place = workdir / UNFINISHED / _place(plan, entry)
-        sweep = host_sweep.sweep_on_host(
+        sweep = search_lib.sweep_on_host(
           keys,
           entry.search,
-          plan.problem,
-          budget=entry.budget,
           directories=[
             place / f"seed_{seed}" for seed in range(plan.first_seed, end)
           ],
-          prior=plan.warm_start,
+          warm_start=plan.warm_start,
           on_progress=on_progress,
         )
       else:
         sweep = search_lib.sweep(
           keys,
-          entry.search.algorithm,
-          plan.problem,
-          entry.search.params,
-          budget=entry.budget,
-          num_rounds=entry.search.num_rounds,
-          prior=plan.warm_start,
+          entry.search,
+          warm_start=plan.warm_start,
           batch_size_seeds=plan.batch_size_seeds,
+          keeps_state=False,
           on_progress=on_progress,
         )
       record = record._replace(
@@ -140,8 +139,14 @@ def run_plan(
         run_seconds=sweep.run_seconds,
         peak_memory_mb=machine.peak_memory_mb(devices),
       )
-      runs.append(records.Run(record, records.tidy(sweep.trace)))
+      runs.append(records.make_run(record, sweep))
   return runs
+
+
+def is_on_host(search: search_lib.Search) -> bool:
+  """Whether its algorithm or its benchmark is Python that cannot be traced."""
+  on_host = getattr(search.problem.benchmark, "on_host", False)
+  return on_host or search.algorithm.on_host
 
 
 def _record(
@@ -150,7 +155,7 @@ def _record(
   """What an algorithm is asked, before it is known what that takes."""
   problem, start = plan.problem, plan.warm_start
   # What boosted trees make of data depends on their library.
-  libraries = ["xgboost"] if entry.search.on_host else []
+  libraries = ["xgboost"] if entry.search.algorithm.on_host else []
   return records.Record(
     algorithm=entry.algorithm,
     variant=entry.variant,
@@ -160,7 +165,7 @@ def _record(
     ),
     objectives=list(problem.objective_names),
     constraints=[limit._asdict() for limit in problem.constraints],
-    budget=entry.budget,
+    budget=entry.search.budget,
     config=records.describe_config(entry.search.config),
     warm_start=planning.describe_warm_start(start and np.asarray(start.archs)),
     seed_ranges=[[plan.first_seed, plan.first_seed + plan.num_seeds]],
@@ -187,7 +192,7 @@ def _place(plan: planning.Plan, entry: planning.Entry) -> str:
 def _remove_unfinished(plan: planning.Plan, workdir: pathlib.Path) -> None:
   """What was written cannot be lost any more; the rest is of other searches."""
   for entry in plan.entries:
-    if entry.search.on_host:
+    if is_on_host(entry.search):
       place = workdir / UNFINISHED / _place(plan, entry)
       shutil.rmtree(place, ignore_errors=True)
   with contextlib.suppress(OSError):
@@ -223,7 +228,7 @@ def _write(
 ) -> None:
   """Writes all files, `summary.json` last, and prints the table."""
   benchmark = problem.benchmark
-  optimum = results.optimum_of(problem)
+  optimum = problem.optimum()
   founds = {
     run.record.name: results.distinct_rows(run.trace, benchmark) for run in runs
   }

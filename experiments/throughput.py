@@ -23,7 +23,6 @@ import subprocess
 import sys
 import time
 from typing import Any
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +31,10 @@ from nagjax import files
 from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import ednag_reference
-from nagjax.algorithms import optiproxy
+from nagjax.algorithms import surrogate_search
 from nagjax.problem import Problem
+from nagjax.proposers import gradient
+from nagjax.surrogates import ensemble
 
 from .support import flags
 from .support import machine
@@ -111,17 +112,8 @@ def _tasks(values: flags.Values) -> list[dict[str, Any]]:
   ]
 
 
-class Plan(NamedTuple):
-  """What a sweep runs."""
-
-  problem: Problem
-  variant: str
-  search: registry.Search
-  budget: int
-
-
-def _plan(values: flags.Values) -> Plan:
-  """Builds what the flags name.
+def _plan(values: flags.Values) -> tuple[search.Search, str]:
+  """What the flags name, and its variant.
 
   Raises:
     FileNotFoundError: if the benchmark's file is absent.
@@ -137,12 +129,12 @@ def _plan(values: flags.Values) -> Plan:
     raise ValueError(f"{benchmark.name} has no rows: set --budget.")
   made = registry.make_search(
     name,
-    benchmark,
+    Problem(benchmark),
     budget=budget,
     variant=variant,
     data_dir=values.data_dir,
   )
-  return Plan(Problem(benchmark), variant, made, budget)
+  return made, variant
 
 
 def _sizes(flag: str, texts: Sequence[str]) -> list[int]:
@@ -177,7 +169,7 @@ def _measure(task: dict[str, Any], values: flags.Values) -> dict[str, Any]:
   if task["kind"] == "seeds":
     measured = _measure_seeds(task["size"], values)
   elif task["kind"] == "population":
-    measured = _measure_population(task["size"], _plan(values))
+    measured = _measure_population(task["size"], _plan(values)[0])
   else:
     measured = _measure_part(task["kind"], task["size"], values)
   return {
@@ -195,23 +187,18 @@ def _measure(task: dict[str, Any], values: flags.Values) -> dict[str, Any]:
 
 def _measure_seeds(num_seeds: int, values: flags.Values) -> dict[str, Any]:
   """A sweep of complete searches."""
-  plan = _plan(values)
+  made, variant = _plan(values)
   began = time.process_time()
   result = search.sweep(
     jax.random.split(jax.random.key(0), num_seeds),
-    plan.search.algorithm,
-    plan.problem,
-    plan.search.params,
-    budget=plan.budget,
-    num_rounds=plan.search.num_rounds,
+    made,
     batch_size_seeds=values.batch_size_seeds,
+    keeps_state=False,
   )
   # Compilation included: seconds of all threads.
   cpu_seconds = time.process_time() - began
   lookups = result.trace.status.size
-  official = OFFICIAL_SECONDS.get(
-    (values.algorithm, plan.variant, values.budget)
-  )
+  official = OFFICIAL_SECONDS.get((values.algorithm, variant, values.budget))
   return {
     "compile_seconds": result.compile_seconds,
     "run_seconds": result.run_seconds,
@@ -223,26 +210,24 @@ def _measure_seeds(num_seeds: int, values: flags.Values) -> dict[str, Any]:
   }
 
 
-def _measure_population(size: int, plan: Plan) -> dict[str, float]:
+def _measure_population(size: int, made: search.Search) -> dict[str, float]:
   """One generation of a large population, memory linear in its size."""
-  problem, budget = plan.problem, plan.budget
   config = ednag_reference.Config(
     population_size=size, block_size=min(size, 256), gumbel=True
   )
-  algorithm = ednag_reference.ednag_reference(problem.space, config)
+  algorithm = ednag_reference.ednag_reference(made.problem.space, config)
+  made = made._replace(algorithm=algorithm, params=algorithm.params)
 
   def generation(state, problem):
     return search.advance(
-      state, algorithm, problem, (), budget=budget, num_rounds=1
-    )[0]
+      state, made._replace(problem=problem), num_rounds=1
+    ).state
 
-  state, _ = search.start(
-    jax.random.key(0), algorithm, problem, (), budget=budget
-  )
+  state = search.start(jax.random.key(0), made).state
   # Round 0 only evaluates the start: measure a later generation, from the
   # middle of a search.
   began = time.perf_counter()
-  compiled = jax.jit(generation).lower(state, problem).compile()
+  compiled = jax.jit(generation).lower(state, made.problem).compile()
   compile_seconds = time.perf_counter() - began
   state = state._replace(
     algorithm=state.algorithm._replace(
@@ -251,7 +236,7 @@ def _measure_population(size: int, plan: Plan) -> dict[str, float]:
     )
   )
   began = time.perf_counter()
-  jax.block_until_ready(compiled(state, problem))
+  jax.block_until_ready(compiled(state, made.problem))
   run_seconds = time.perf_counter() - began
   return {
     "compile_seconds": compile_seconds,
@@ -266,29 +251,32 @@ def _measure_part(
 ) -> dict[str, float]:
   """One part of a round of OptiProxy-NAS, from the middle of a search."""
   benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
-  budget = values.budget or 100
-  space = benchmark.space
-  made = registry.make_search("optiproxy", benchmark, budget=budget)
-  config, algorithm = made.config, made.algorithm
+  budget, space = values.budget or 100, benchmark.space
+  made = registry.make_search("optiproxy", Problem(benchmark), budget=budget)
+  config, algorithm, params = made.config, made.algorithm, made.params
+  surrogate = ensemble.graph_networks("gcn", space, config.surrogate)
+  proposer = gradient.gradient(space, config.proposer)
+
+  def generate(key, state):
+    belief = surrogate_search.make_belief(
+      surrogate, state.surrogate, config.penalty
+    )
+    return proposer.propose(
+      key, state.proposer, params.proposer, belief, state.archive
+    )
+
   functions = {
-    "fit": lambda key, state: optiproxy.fit(key, state, space, config),
-    "generate": lambda key, state: optiproxy.generate(
-      key, state, space, config
+    "fit": lambda key, state: surrogate.fit(
+      key, state.surrogate, state.archive
     ),
-    "ask": lambda key, state: algorithm.ask(key, state, ()),
+    "generate": generate,
+    "ask": lambda key, state: algorithm.ask(key, state, params),
   }
   keys = jax.random.split(jax.random.key(0), num_searches)
 
   def middle(key):
-    state, _ = search.start(
-      key,
-      algorithm,
-      Problem(benchmark),
-      (),
-      budget=budget,
-      prior=search.Prior(space.sample(key, budget // 2)),
-    )
-    return state.algorithm
+    begun = search.WarmStart(space.sample(key, budget // 2))
+    return search.start(key, made, warm_start=begun).state.algorithm
 
   states = jax.block_until_ready(jax.jit(jax.vmap(middle))(keys))
   began = time.perf_counter()

@@ -105,7 +105,7 @@ def _lock_file(handle: int) -> None:
   else:
     import msvcrt
 
-    msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
 
 def check_output(

@@ -1,9 +1,7 @@
 """What `experiments.search` is asked: its flags, and the plan they make."""
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
-import math
 import textwrap
 from typing import Any
 from typing import NamedTuple
@@ -12,23 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import files
+from nagjax import options as options_lib
 from nagjax import registry
 from nagjax import search as search_lib
-from nagjax.algorithms import agnet_steps
 from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import data_directory
-from nagjax.problem import Constraint
 from nagjax.problem import Problem
 from nagjax.search import driver
 from nagjax.spaces.base import SearchSpace
 
 from . import flags
-from . import records
 from .errors import UsageError
 from .errors import user_errors
 
 DEFAULT_ALGORITHMS = "ednag,local_search,regularized_evolution,random"
 DEFAULT_BUDGET = 150
+
+PARTS = ("surrogate", "proposer", "acquisition")
+"""Of which searches with a surrogate are made."""
 
 _BUDGET = (
   "Distinct rows that one search may read, initial design and warm start"
@@ -58,8 +57,9 @@ FLAGS = (
   ),
   flags.items("algorithm", DEFAULT_ALGORITHMS, "Names; see --list."),
   flags.text("variant", "", "Of every algorithm that has it."),
-  flags.choice(
-    "surrogate", None, agnet_steps.SURROGATES, "What a search learns from."
+  *(
+    flags.text(part, None, f"The {part} of all algorithms; see --list.")
+    for part in PARTS
   ),
   flags.switch(
     "joint", None, "Whether agnet ranks by objective and limits at once."
@@ -79,8 +79,7 @@ class Entry(NamedTuple):
 
   algorithm: str
   variant: str
-  search: registry.Search
-  budget: int
+  search: search_lib.Search
 
 
 class Plan(NamedTuple):
@@ -98,7 +97,7 @@ class Plan(NamedTuple):
   entries: list[Entry]
   first_seed: int
   num_seeds: int
-  warm_start: search_lib.Prior | None
+  warm_start: search_lib.WarmStart | None
   batch_size_seeds: int
 
 
@@ -115,39 +114,37 @@ def make_plan(values: flags.Values) -> Plan:
       f"{','.join(names)!r}."
     )
   variants = _variants(names, values.variant)
-  options = flags.read_options(_settings(values, variants), names)
-  with user_errors("--constraint: "):
-    limits = [_limit(text) for text in values.constraint]
+  options = flags.read_options(_settings(values), names)
   problem = make_problem(
-    values.benchmark, values.data_dir, values.objective, limits
+    values.benchmark, values.data_dir, values.objective, values.constraint
   )
-  warm_start = None
+  archs = warm_start = None
   if values.warm_start is not None:
     archs = read_warm_start(values.warm_start, problem.space)
-    warm_start = search_lib.Prior(jnp.asarray(archs))
+    warm_start = search_lib.WarmStart(jnp.asarray(archs))
   entries = []
   for name in names:
     variant = variants[name]
     budget = values.budget or _default_budget(variant, problem.benchmark)
     with user_errors(f"{name}: "):
-      found = registry.make_search(
+      search = registry.make_search(
         name,
-        problem.benchmark,
+        problem,
         budget=budget,
-        num_constraints=len(problem.constraints),
         variant=variant,
         options=options[name],
         data_dir=values.data_dir,
+        **_parts(values, name, options[name]),
       )
-      driver.validate_budget(
-        found.algorithm, problem, budget=budget, prior=warm_start
+      driver.check_budget(
+        search.algorithm, problem, budget=budget, warm_start=warm_start
       )
-      if warm_start is not None and len(warm_start.archs) >= budget:
+      if archs is not None and len(archs) >= budget:
         raise ValueError(
-          f"a budget of {budget} must exceed the {len(warm_start.archs)} "
-          "architectures of --warm_start."
+          f"a budget of {budget} must exceed the {len(archs)} architectures of "
+          "--warm_start."
         )
-    entries.append(Entry(name, variant, found, budget))
+    entries.append(Entry(name, variant, search))
   return Plan(
     problem=problem,
     entries=entries,
@@ -158,34 +155,53 @@ def make_plan(values: flags.Values) -> Plan:
   )
 
 
-def _settings(values: flags.Values, variants: Mapping[str, str]) -> list[str]:
-  """The values of --set, and those that flags of one algorithm stand for.
+def _parts(
+  values: flags.Values, name: str, options: dict[str, str]
+) -> dict[str, str]:
+  """Parts of an algorithm by flags, or by options, which are taken out.
 
   Raises:
-    UsageError: if the algorithm does not run or --set says something else.
+    ValueError: if the two differ.
+  """
+  old = options.pop("candidates", None) if name == "diffusionnag" else None
+  if old is not None:
+    # Proposers have names of their own since; this one had another.
+    options["proposer"] = "diffusion" if old == "guided" else old
+  parts = {}
+  for part in PARTS:
+    flag, option = getattr(values, part), options.pop(part, None)
+    if None not in (flag, option) and flag != option:
+      raise ValueError(
+        f"--{part}={flag} and --set={name}.{part}={option} contradict each "
+        "other; leave out one."
+      )
+    chosen = option if flag is None else flag
+    if chosen is not None:
+      parts[part] = chosen
+  return parts
+
+
+def _settings(values: flags.Values) -> list[str]:
+  """The values of --set, and the one that --joint stands for.
+
+  Raises:
+    UsageError: if agnet does not run or --set says something else.
   """
   settings = list(values.set)
-  for name in ("surrogate", "joint"):
-    if values[name].value is None:
-      continue
-    option, text = f"agnet.{name}=", str(values[name].value).lower()
-    if "agnet" not in values.algorithm:
+  if values.joint is None:
+    return settings
+  if "agnet" not in values.algorithm:
+    raise UsageError(
+      "--joint is an option of agnet, which is not in "
+      f"--algorithm={','.join(values.algorithm)}."
+    )
+  option, text = "agnet.joint=", str(values.joint).lower()
+  for other in settings:
+    if other.startswith(option) and other.lower() != option + text:
       raise UsageError(
-        f"--{name} is an option of agnet, which is not in "
-        f"--algorithm={','.join(values.algorithm)}."
+        f"--joint and --set={other} contradict each other; leave out one."
       )
-    if variants["agnet"]:
-      raise UsageError(
-        f"--{name} is an option of AG-Net's own search, not of "
-        f"--variant={variants['agnet']}."
-      )
-    for other in values.set:
-      if other.startswith(option) and other.lower() != option + text:
-        raise UsageError(
-          f"--{name} and --set={other} contradict each other; leave out one."
-        )
-    settings.append(option + text)
-  return settings
+  return [*settings, option + text]
 
 
 def _variants(names: Sequence[str], variant: str) -> dict[str, str]:
@@ -209,7 +225,7 @@ def make_problem(
   name: str,
   data_dir: str | None,
   objectives: Sequence[str],
-  constraints: Sequence[Constraint],
+  constraints: Sequence[Any],
 ) -> Problem:
   """Loads a benchmark, and asks for these columns of it.
 
@@ -217,7 +233,7 @@ def make_problem(
     name: of the benchmark.
     data_dir: where its file is.
     objectives: columns to maximize; the benchmark's own if there is none.
-    constraints: limits on columns.
+    constraints: limits on columns: `Constraint`, or such as `params_m<=0.5`.
 
   Raises:
     UsageError: if a name is unknown or a file is missing.
@@ -227,14 +243,7 @@ def make_problem(
   with user_errors():
     # A training-free benchmark may have several; the first sums them up.
     columns = tuple(objectives) or getattr(benchmark, "objectives", ())
-    return Problem(benchmark, columns, tuple(constraints)).validate()
-
-
-def _limit(text: str) -> Constraint:
-  limit = Constraint.parse(text)
-  if not math.isfinite(limit.limit):
-    raise ValueError(f"a limit must be finite, got {text!r}.")
-  return limit
+    return Problem(benchmark, columns, tuple(constraints))
 
 
 def read_warm_start(path: str, space: SearchSpace) -> np.ndarray:
@@ -288,33 +297,20 @@ def print_names(data_dir: str | None) -> None:
   """Prints all names and options."""
   with user_errors("--data_dir: "):
     benchmarks = registry.benchmark_names(data_dir)
-    searches = _every_search(data_dir)
   print(f"Spaces: {', '.join(registry.space_names())}")
   print(f"Benchmarks, with files from {data_directory(data_dir)}:")
   for name in benchmarks:
     print(f"  {name}")
+  for part in PARTS:
+    names = getattr(registry, f"{part}_names")()
+    print(f"--{part}: {', '.join(names)}")
+  print(f"  of {', '.join(registry.made_of_parts())}")
   print("Algorithms, and what --set changes:")
-  for title, config in searches:
-    print(f"  {title}")
-    options = records.describe_config(config).items()
-    text = ", ".join(f"{option}={value}" for option, value in options)
-    if text:
-      print(textwrap.indent(textwrap.fill(text, 74), " " * 6))
-
-
-def _every_search(data_dir: str | None) -> list[tuple[str, Any]]:
-  """Algorithms and their variants, with the Config of each on `synthetic`."""
-  benchmark = registry.make_benchmark("synthetic")
-  searches = []
   for name in registry.algorithm_names():
     for variant in registry.variant_names(name):
-      found = registry.make_search(
-        name,
-        benchmark,
-        budget=DEFAULT_BUDGET,
-        variant=variant,
-        data_dir=data_dir,
-      )
-      title = f"{name} --variant={variant}" if variant else name
-      searches.append((title, found.config))
-  return searches
+      print(f"  {name} --variant={variant}" if variant else f"  {name}")
+      config = registry.algorithm_spec(name, variant).config
+      options = options_lib.leaves(config)
+      if texts := [f"{option}={value}" for option, value in options]:
+        filled = textwrap.fill(", ".join(texts), 74, break_long_words=False)
+        print(textwrap.indent(filled, " " * 6))

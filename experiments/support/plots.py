@@ -17,6 +17,7 @@ import numpy as np
 from nagjax import files
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
+from nagjax.problem import Optimum
 from nagjax.problem import Problem
 
 from . import records
@@ -92,7 +93,7 @@ class Cloud(NamedTuple):
 
 
 def make_curve(
-  name: str, past: results.History, optimum: results.Optimum | None
+  name: str, past: results.History, optimum: Optimum | None
 ) -> Curve:
   """Prepares an algorithm's curve."""
   best = statistics.best_so_far(past.objective, past.charged)
@@ -149,7 +150,7 @@ def draw_curves(
   *,
   caption: str,
   objective: str,
-  optimum: results.Optimum | None,
+  optimum: Optimum | None,
 ) -> None:
   """Draws progress against queries, and the share of seeds at the optimum.
 
@@ -258,7 +259,7 @@ def write_architectures(
     for name, rows in founds.items():
       for i in range(min(int(rows.feasible.sum()), NUM_ARCHITECTURES)):
         string = benchmark.space.to_string(rows.archs[i].tolist())
-        test = "" if np.isnan(rows.test[i]) else rows.test[i]
+        test = rows.test[i] if np.isfinite(rows.test[i]) else ""
         writer.writerow(
           (string, rows.objective[i], test, rows.num_seeds[i], name)
         )
@@ -323,7 +324,7 @@ def _looks(num: int) -> tuple[list, list]:
 
 
 def _mean_curve(
-  best: np.ndarray, optimum: results.Optimum | None
+  best: np.ndarray, optimum: Optimum | None
 ) -> tuple[np.ndarray, ...]:
   """Mean, low and high `[Q]` over the seeds that find anything feasible.
 

@@ -61,7 +61,8 @@ def run_main(
   run_fn: Callable[[], None], *errors: type[Exception], written: str = "nothing"
 ) -> int:
   """Runs `run_fn`; see `binary` for the arguments and the exit code."""
-  mended = (UsageError, absl_flags.Error, OSError, *errors)
+  mended: tuple[type[Exception], ...] = (UsageError, absl_flags.Error, OSError)
+  mended += errors
   try:
     run_fn()
   except KeyboardInterrupt:

@@ -13,13 +13,14 @@ import pathlib
 from typing import Any
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from nagjax import files
+from nagjax import search as search_lib
 from nagjax.problem import Constraint
+from nagjax.search import Result
 from nagjax.search import Trace
-from nagjax.search import sweeping
-from nagjax.types import Status
 
 from . import flags
 from .errors import UsageError
@@ -134,23 +135,30 @@ def describe_config(config: Any) -> dict[str, Any]:
   }
 
 
-def tidy(trace: Trace) -> Trace:
-  """Clears empty slots and cuts the rounds after all searches have ended.
+def make_run(record: Record, result: Result) -> Run:
+  """What is kept of a sweep, `[S, R, ...]`.
 
-  What lies there depends on how a sweep was cut into chunks; the rest does not.
+  What depends on how it was cut into chunks is cleared: empty slots, and rounds
+  after all searches have ended.
   """
-  used = np.asarray(trace.status) != Status.EMPTY
-  num_rounds = int(np.flatnonzero(used.any(axis=(0, 2))).max(initial=-1)) + 1
-  filler = {"status": Status.EMPTY, "objective": -np.inf, "test": np.nan}
-  arrays: dict[str, Any] = {}
-  for name, value in trace._asdict().items():
-    array = np.asarray(value)[:, :num_rounds]
-    if name != "charged":
-      empty = ~used[:, :num_rounds]
-      array = array.copy()
-      array[empty] = filler.get(name, 0)
-    arrays[name] = array
-  return Trace(**arrays)
+  trace = search_lib.tidy(result.trace)
+  num_rounds = trace.status.shape[1]
+  leaves, _ = jax.tree_util.tree_flatten_with_path(result.info)
+  info = {}
+  for path, leaf in leaves:
+    array = np.asarray(leaf)
+    # The rounds of the initial design tell nothing.
+    missing = result.trace.status.shape[1] - array.shape[1]
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    info[name] = _pad_rounds(array, missing, 0)[:, :num_rounds]
+  return Run(record, trace, info)
+
+
+def _pad_rounds(array: np.ndarray, before: int, after: int) -> np.ndarray:
+  """Lengthens info `[S, R, ...]` by rounds of nothing, as a search does."""
+  widths = [(0, 0), (before, after)] + [(0, 0)] * (array.ndim - 2)
+  nothing = -np.inf if array.dtype.kind == "f" else 0
+  return np.pad(array, widths, constant_values=nothing)
 
 
 def write_summary(path: pathlib.Path, summaries: Sequence[Mapping]) -> None:
@@ -208,12 +216,14 @@ def read_run(directory: pathlib.Path) -> list[Run]:
         for name, array in arrays.items()
         if name.startswith(begin)
       }
-      shapes = {array.shape[:1] for array in (trace.status, *info.values())}
-      if shapes != {(record.num_seeds,)}:
-        raise ValueError(
-          f"{path} is damaged or of another run: expected {record.num_seeds} "
-          f"seeds of {record.name}, got {shapes}."
-        )
+      expected = (record.num_seeds, trace.status.shape[1])
+      for name, array in {"status": trace.status, **info}.items():
+        if array.shape[:2] != expected:
+          raise ValueError(
+            f"{path} is damaged or of another run: expected {expected[0]} "
+            f"seeds and {expected[1]} rounds of {prefix}{name}, got "
+            f"{array.shape}."
+          )
     runs.append(Run(record, trace, info))
   return runs
 
@@ -235,6 +245,8 @@ _TRACE = {
     ("archs", "i", "variables"),
     ("status", "i"),
     ("objective", "f"),
+    ("objectives", "f", "objectives"),
+    ("violations", "f", "limits"),
     ("test", "f"),
     ("feasible", "b"),
     ("paid", "b"),
@@ -293,7 +305,7 @@ def _merge_algorithm(parts: Mapping[str, Run]) -> Run:
     )
   traces = [run.trace for run in parts.values()]
   num_rounds = max(trace.status.shape[1] for trace in traces)
-  extended = [sweeping.extend(trace, num_rounds) for trace in traces]
+  extended = [search_lib.extend(trace, num_rounds) for trace in traces]
   order = np.argsort(seeds)
   trace = Trace(
     *(np.concatenate(arrays)[order] for arrays in zip(*extended, strict=True))
@@ -310,7 +322,16 @@ def _merge_algorithm(parts: Mapping[str, Run]) -> Run:
     },
     device=_distinct(r.device for r in records),
   )
-  return Run(record, trace)
+  info = {
+    name: np.concatenate(
+      [
+        _pad_rounds(run.info[name], 0, num_rounds - run.trace.status.shape[1])
+        for run in parts.values()
+      ]
+    )[order]
+    for name in next(iter(parts.values())).info
+  }
+  return Run(record, trace, info)
 
 
 def _seeds(record: Record) -> np.ndarray:

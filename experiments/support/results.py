@@ -16,21 +16,14 @@ import numpy as np
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import tabular
-from nagjax.problem import Problem
+from nagjax.problem import Optimum
+from nagjax.problem import tolerance
 from nagjax.search import Trace
 
 from .records import Record
 
-SUCCESS_TOLERANCE = 1e-3
 SUCCESS_QUERIES = (50, 100, 150, 192, 200, 300, 400, 500)
 _ROWS_PER_CALL = 2**20
-
-
-class Optimum(NamedTuple):
-  """The best feasible row: its objective and test metric (NaN if none)."""
-
-  objective: float
-  test: float
 
 
 class History(NamedTuple):
@@ -38,7 +31,7 @@ class History(NamedTuple):
 
   Attributes:
     objective: `f32`, -inf where nothing feasible was evaluated.
-    test: `f32` the reader's metric.
+    test: `f32` the reader's metric, -inf where there is none.
     charged: `int64` queries charged until after each evaluation.
   """
 
@@ -163,14 +156,8 @@ def _feasible_share(trace: Trace) -> float:
 
 def queries_to_optimum(past: History, optimum: Optimum) -> np.ndarray:
   """Returns `float64[S]`: queries until the optimum is found, inf if never."""
-  target = optimum.objective - SUCCESS_TOLERANCE
+  target = optimum.objective - tolerance(optimum.objective)
   return statistics.queries_to_target(past.objective, past.charged, target)
-
-
-def optimum_of(problem: Problem) -> Optimum | None:
-  """Returns the best feasible row, None if the benchmark does not know it."""
-  answer = problem.optimum()
-  return None if answer is None else Optimum(*answer[:2])
 
 
 def _identities(benchmark: Benchmark, archs: np.ndarray) -> np.ndarray:

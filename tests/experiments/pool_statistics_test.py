@@ -15,8 +15,9 @@ from tests.experiments import runs
 run = runs.run_binary
 SMALL = (
   "--benchmark=synthetic --num_seeds=2 --num_train=20 --num_generated=12 "
-  "--set=diffusionnag.fit_steps=3 --set=diffusionnag.guide_steps=3 "
-  "--set=diffusionnag.num_taught=40 --set=diffusionnag.sample_steps=4"
+  "--set=diffusionnag.fit.num_steps=3 --set=diffusionnag.sample_steps=4 "
+  "--set=diffusionnag.guide_fit.num_steps=3 --set=diffusionnag.num_taught=40 "
+  "--set=diffusionnag.num_members=1 --set=diffusionnag.guide_size=4"
 ).split()
 
 

@@ -55,9 +55,13 @@ def run(*arguments):
   return run_binary("search", *of, *arguments)
 
 
-@functools.cache
 def search_of(num_seeds, seed_start=0):
   """The directory and the outcome of a finished search, run once a process."""
+  return _search_of(num_seeds, seed_start)
+
+
+@functools.cache
+def _search_of(num_seeds, seed_start):
   folder = pathlib.Path(_folder().name, f"{num_seeds}_{seed_start}")
   outcome = run(
     *RANDOM,

@@ -20,7 +20,9 @@ from nagjax import registry
 from nagjax import search as search_lib
 from nagjax.benchmarks import trained
 from nagjax.problem import Problem
+from nagjax.proposers import mutation
 from nagjax.spaces import nasbench201
+from nagjax.surrogates import gaussian_process
 from nagjax.types import Status
 from tests.experiments.runs import FILES
 from tests.experiments.runs import KEYS
@@ -468,18 +470,28 @@ class PlanTest(BinaryCase):
     ednag, random = self._plan(
       "--algorithm=ednag,random", "--variant=reference"
     ).entries
-    self.assertEqual((ednag.variant, ednag.budget), ("reference", 15625))
-    self.assertEqual((random.variant, random.budget), ("", 150))
+    self.assertEqual((ednag.variant, ednag.search.budget), ("reference", 15625))
+    self.assertEqual((random.variant, random.search.budget), ("", 150))
     self.assertEqual(records.full_name(*ednag[:2]), "ednag:reference")
 
-  def test_flags_of_one_algorithm(self):
-    """Oracle: the options that they stand for."""
-    flags = ("--algorithm=agnet,random", "--surrogate=mlp", "--nojoint")
-    same = "--set=agnet.surrogate=mlp"
-    for more, joint in (((), False), ((same, "--joint"), True)):
-      plan = self._plan(*flags, "--constraint=params_m<=1", *more)
-      config = plan.entries[0].search.config
-      self.assertEqual((config.surrogate, config.joint), ("mlp", joint))
+  def test_parts(self):
+    """Oracle: the registry's defaults, and those of the parts that are named
+    by flags, by options of one algorithm, and as README once did."""
+    plan = self._plan(
+      "--algorithm=agnet,diffusionnag",
+      "--surrogate=gp",
+      "--nojoint",
+      "--constraint=params_m<=1",
+      "--set=diffusionnag.candidates=mutation",
+      "--set=diffusionnag.acquisition=ucb",
+      "--set=agnet.proposer.num_latents=5",
+    )
+    own, other = (entry.search.config for entry in plan.entries)
+    for config in (own, other):
+      self.assertEqual(config.surrogate, gaussian_process.Config())
+      self.assertEqual(config.num_constraints, 1)
+    self.assertEqual((own.proposer.joint, own.proposer.num_latents), (False, 5))
+    self.assertEqual(other.proposer, mutation.Config())
 
   @parameterized.parameters(
     ("", "not a readable"),
