@@ -72,7 +72,7 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> TrainedScore:
     what=f"score model of {space.name}",
     command=command(space),
   )
-  return TrainedScore(Config(**header["config"]), params, header["notes"])
+  return TrainedScore(_config(header), params, header["notes"])
 
 
 def load_trained_score(
@@ -119,7 +119,11 @@ def _identity(space: SearchSpace) -> dict[str, Any]:
 
 def _config(header: dict[str, Any]) -> Config:
   """The options in a header, of a size that can be built."""
-  config = Config(**header["config"])
+  options = dict(header["config"])
+  # Files from before the American spelling hold the other one.
+  if options.get("mask") == "neighbours":
+    options["mask"] = "neighbors"
+  config = Config(**options)
   if config.num_layers > MAX_LAYERS:
     raise ValueError(f"num_layers is {config.num_layers}, above {MAX_LAYERS}")
   return config
