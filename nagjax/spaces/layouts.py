@@ -49,8 +49,8 @@ class GraphLayout:
     encode: `int32[..., L] -> LabeledGraphs`.
     decode: `(graphs, scores f32[..., C, n (n - 1) / 2]) -> (archs, valid)`.
       Where a graph has too many edges, those of the highest scores stay.
-    relax: `(node logits f32[..., C, n, T], edge logits f32[..., C, n (n - 1) /
-      2]) -> f32[..., L, K]`, the weights of the options that scores stand for,
+    relax: `(node logits f32[..., C, n, T], edge logits f32[..., C, E]) ->
+      f32[..., L, K]`, the weights of the options that scores stand for,
       differentiable; None if nobody said.
   """
 

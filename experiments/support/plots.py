@@ -14,18 +14,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import results
 from nagjax import files
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
+from nagjax.problem import Optimum
 from nagjax.problem import Problem
+
+from . import records
+from . import results
 
 NUM_ARCHITECTURES = 100
 """Rows of `architectures.csv` for each algorithm."""
 
 # Okabe and Ito's colors, told apart by every kind of color vision, with line
 # styles for print in gray.
-_ColorS = (
+_COLORS = (
   "#0072B2",
   "#D55E00",
   "#009E73",
@@ -35,7 +38,7 @@ _ColorS = (
   "#000000",
 )
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), "-")
-_GREY = "#8C8C8C"
+_GRAY = "#8C8C8C"
 _RC: Any = {
   "font.size": 9,
   "axes.spines.top": False,
@@ -90,7 +93,7 @@ class Cloud(NamedTuple):
 
 
 def make_curve(
-  name: str, past: results.History, optimum: results.Optimum | None
+  name: str, past: results.History, optimum: Optimum | None
 ) -> Curve:
   """Prepares an algorithm's curve."""
   best = statistics.best_so_far(past.objective, past.charged)
@@ -109,12 +112,13 @@ def make_clouds(
   for limit in problem.constraints:
     for name, found in founds.items():
       columns = results.by_parts(problem.benchmark.query, found.archs)
+      answer = results.by_parts(problem.evaluate, found.archs)
       cloud = Cloud(
         name=name,
         column=with_unit(problem, limit.column),
         limit=limit.limit,
         cost=columns[limit.column],
-        objective=columns[problem.objective_names[0]],
+        objective=answer.objectives[:, 0],
         feasible=found.feasible,
       )
       clouds.append(cloud)
@@ -123,19 +127,19 @@ def make_clouds(
 
 def with_unit(problem: Problem, column: str) -> str:
   """Returns the name of a column with its unit, if that is known."""
-  unit = dict(problem.benchmark.units).get(column)
+  unit = dict(problem.benchmark.units).get(column.removeprefix("-"))
   return f"{column} ({unit})" if unit else column
 
 
-def caption_of(records: Sequence[results.Record]) -> str:
+def caption_of(asked: Sequence[records.Record]) -> str:
   """Returns one line that says what was run."""
-  record = records[0]
+  record = asked[0]
   parts = [record.benchmark]
   if record.constraint:
     parts.append(record.constraint)
   seeds = "seed" if record.num_seeds == 1 else "seeds"
   parts.append(f"{record.num_seeds:,} {seeds}")
-  if len({r.budget for r in records}) == 1:
+  if len({r.budget for r in asked}) == 1:
     parts.append(f"budget {record.budget:,}")
   return ", ".join(parts)
 
@@ -146,7 +150,7 @@ def draw_curves(
   *,
   caption: str,
   objective: str,
-  optimum: results.Optimum | None,
+  optimum: Optimum | None,
 ) -> None:
   """Draws progress against queries, and the share of seeds at the optimum.
 
@@ -255,7 +259,7 @@ def write_architectures(
     for name, rows in founds.items():
       for i in range(min(int(rows.feasible.sum()), NUM_ARCHITECTURES)):
         string = benchmark.space.to_string(rows.archs[i].tolist())
-        test = "" if np.isnan(rows.test[i]) else rows.test[i]
+        test = rows.test[i] if np.isfinite(rows.test[i]) else ""
         writer.writerow(
           (string, rows.objective[i], test, rows.num_seeds[i], name)
         )
@@ -270,7 +274,7 @@ def print_table(caption: str, summaries: Sequence[Mapping[str, Any]]) -> None:
   table = rich_table.Table(title=caption, box=box.SIMPLE_HEAD)
   table.add_column("mean over seeds", no_wrap=True)
   for summary in summaries:
-    name = results.full_name(summary["algorithm"], summary["variant"])
+    name = records.full_name(summary["algorithm"], summary["variant"])
     table.add_column(name, justify="right", overflow="fold")
   columns = [_cells(s, _shares_shown(summaries)) for s in summaries]
   for label in columns[0]:
@@ -315,12 +319,12 @@ def _shares_shown(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _looks(num: int) -> tuple[list, list]:
-  places = [i % len(_ColorS) for i in range(num)]
-  return [_ColorS[i] for i in places], [_STYLES[i] for i in places]
+  places = [i % len(_COLORS) for i in range(num)]
+  return [_COLORS[i] for i in places], [_STYLES[i] for i in places]
 
 
 def _mean_curve(
-  best: np.ndarray, optimum: results.Optimum | None
+  best: np.ndarray, optimum: Optimum | None
 ) -> tuple[np.ndarray, ...]:
   """Mean, low and high `[Q]` over the seeds that find anything feasible.
 
@@ -381,8 +385,8 @@ def _cost_limits(clouds: Sequence[Cloud], column: str) -> tuple[float, float]:
 
 def _draw_cloud(panel, cloud: Cloud) -> None:
   for chosen, color, alpha, label in (
-    (~cloud.feasible, _GREY, 0.4, "infeasible"),
-    (cloud.feasible, _ColorS[0], 0.6, "feasible"),
+    (~cloud.feasible, _GRAY, 0.4, "infeasible"),
+    (cloud.feasible, _COLORS[0], 0.6, "feasible"),
   ):
     panel.plot(
       cloud.cost[chosen],
@@ -400,7 +404,7 @@ def _draw_cloud(panel, cloud: Cloud) -> None:
     [*cloud.cost[front], *[cloud.limit] * len(best)],
     cloud.objective[np.append(front, best)],
     where="post",
-    color=_ColorS[1],
+    color=_COLORS[1],
     label="feasible front",
   )
   panel.axvline(
@@ -410,7 +414,7 @@ def _draw_cloud(panel, cloud: Cloud) -> None:
     cloud.cost[best],
     cloud.objective[best],
     "*",
-    color=_ColorS[4],
+    color=_COLORS[4],
     markeredgecolor="black",
     markersize=11,
     label="best feasible",
