@@ -15,6 +15,7 @@ from nagjax import generation
 from nagjax.algorithms import archive as archive_lib
 from nagjax.algorithms import choosing
 from nagjax.algorithms import options
+from nagjax.arrays import average_ranks
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.predictors import fitting
@@ -164,8 +165,9 @@ def ranked(archive: archive_lib.Archive, config: Config) -> jax.Array:
   """
   if not config.joint or not config.num_constraints:
     return archive.objective
-  rank = _ranks(-archive.target) + sum(
-    _ranks(archive.violations[:, c]) for c in range(config.num_constraints)
+  rank = average_ranks(-archive.target) + sum(
+    average_ranks(archive.violations[:, c])
+    for c in range(config.num_constraints)
   )
   feasible = jnp.all(archive.violations <= 0, axis=-1)
   size = (1 + config.num_constraints) * rank.shape[0]
@@ -288,10 +290,3 @@ def fit_config(config: Config) -> fitting.Config:
     batch_size=config.fit_batch_size,
     learning_rate=config.fit_learning_rate,
   )
-
-
-def _ranks(values: jax.Array) -> jax.Array:
-  """Rank of every value, 0 for the smallest, `f32[M]`."""
-  order = jnp.argsort(values, stable=True)
-  numbers = jnp.arange(order.shape[0], dtype=jnp.float32)
-  return jnp.zeros(order.shape).at[order].set(numbers)

@@ -37,6 +37,7 @@ from nagjax.algorithms import choosing
 from nagjax.algorithms import options
 from nagjax.algorithms.agnet import params as params
 from nagjax.algorithms.choosing import num_rounds as num_rounds
+from nagjax.arrays import average_ranks
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.spaces.base import GraphLayout
@@ -232,8 +233,7 @@ def find_best(state: State, layout: GraphLayout) -> Archs:
   far, if all have failed.
   """
   used = peers(state, layout)
-  worst_last = jnp.where(used[:, None], -state.objectives, jnp.inf)
-  ranks = jnp.argsort(jnp.argsort(worst_last, axis=0), axis=0)
+  ranks = jax.vmap(average_ranks, (1, None), 1)(-state.objectives, used)
   total = jnp.where(used, jnp.sum(ranks, axis=1), ranks.size)
   best = state.archs[jnp.argmin(total)]
   return jnp.where(jnp.any(used), best, state.best)

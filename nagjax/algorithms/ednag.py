@@ -35,9 +35,9 @@ import jax
 import jax.numpy as jnp
 
 from nagjax.algorithms import choosing
+from nagjax.arrays import normal_scores
 from nagjax.diffusion import noise as noise_lib
 from nagjax.evolution import denoising
-from nagjax.evolution import fitness as fitness_lib
 from nagjax.predictors import gaussian_process
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
@@ -177,7 +177,7 @@ def ednag(space: SearchSpace, config: Config | None = None) -> Algorithm:
     bits = noise_lib.words(key, num_noise + num_random)
     process = state.process
     used = gaussian_process.used(process)
-    scores = fitness_lib.normal_scores(state.objective, used)
+    scores = normal_scores(state.objective, used)
     weights = gaussian_process.weights(process, scores)
     archs = generate(bits[:num_noise], space, process, scores, params, config)
     mean = gaussian_process.mean(process, weights, archs)

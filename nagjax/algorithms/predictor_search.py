@@ -20,7 +20,7 @@ from nagjax.algorithms import choosing
 from nagjax.algorithms import options
 from nagjax.algorithms.archive import Info as Info
 from nagjax.algorithms.choosing import num_rounds as num_rounds
-from nagjax.evolution.fitness import normal_scores
+from nagjax.arrays import normal_scores
 from nagjax.networks.base import Network
 from nagjax.predictors import fitting
 from nagjax.spaces.base import SearchSpace

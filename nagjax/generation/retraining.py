@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import optax
 
+from nagjax.arrays import average_ranks
 from nagjax.networks import generator as generator_lib
 from nagjax.networks.generator import Generator
 from nagjax.networks.generator import Params
@@ -109,16 +110,15 @@ def rank_weights(
   """Weights `1 / (k N + rank)` of equation 3, not normalized.
 
   Args:
-    objective: `f32[M]`, maximized; the best has rank 0. Ties go by position.
+    objective: `f32[M]`, maximized; the best has rank 0, ties their mean rank.
     used: `bool[M]` which entries count, `N` of them.
     k: how flat the weights are.
 
   Returns:
     `f32[M]`; 0 where unused.
   """
-  order = jnp.argsort(jnp.where(used, -objective, jnp.inf), stable=True)
-  rank = jnp.zeros_like(order).at[order].set(jnp.arange(order.shape[0]))
-  weights = 1 / (k * jnp.sum(used) + rank)
+  rank = average_ranks(-objective, used)
+  weights = 1 / (k * jnp.sum(used, dtype=jnp.float32) + rank)
   return jnp.where(used, weights, 0.0)
 
 
@@ -130,9 +130,8 @@ def advantages(values: jax.Array) -> jax.Array:
   Args:
     values: `f32[N]`.
   """
-  above = values[:, None] > values[None]
-  balance = jnp.sum(above, axis=1) - jnp.sum(above, axis=0)
-  return balance / max(values.shape[0] - 1, 1)
+  num_others = values.shape[0] - 1
+  return (2 * average_ranks(values) - num_others) / max(num_others, 1)
 
 
 def log_likelihood(scores: Scores, written: LabeledGraphs) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nagjax import networks
-from nagjax.evolution.fitness import normal_scores
+from nagjax.arrays import normal_scores
 from nagjax.networks.base import Network
 from nagjax.predictors import fitting
 from nagjax.types import Graph

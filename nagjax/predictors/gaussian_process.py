@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from nagjax.evolution.denoising import hamming
+from nagjax.arrays import hamming
 
 _PRECISION = jax.lax.Precision.HIGHEST
 

@@ -118,13 +118,6 @@ class DistanceTest(chex.TestCase):
       denoising.squared_distances(x, y), all_pairs, rtol=1e-4
     )
 
-  def test_hamming(self):
-    """Oracle: NumPy, over 24 variables."""
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 3, (5, 24)), rng.integers(0, 3, (7, 24))
-    result = denoising.hamming(jnp.asarray(x), jnp.asarray(y))
-    np.testing.assert_array_equal(result, (x[:, None] != y[None]).sum(-1))
-
   @parameterized.parameters(1, 3, 8, 20)
   def test_map_blocks(self, block_size):
     """Oracle: the function of all rows, of rank 1 and 2."""

@@ -5,7 +5,6 @@ from absl.testing import parameterized
 import chex
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from nagjax.evolution import fitness
 
@@ -113,35 +112,6 @@ class DensityTest(chex.TestCase):
   def test_a_population_of_failures_has_a_finite_density(self, density_fn):
     """Oracle: fitness 0 everywhere, no NaN."""
     self.assertTrue(np.all(np.isfinite(density_fn(jnp.zeros(4)))))
-
-
-class NormalScoresTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
-  def test_scores_are_normal_quantiles_of_ranks(self):
-    """Oracle: scipy's ranks and quantiles over the used entries."""
-    rng = np.random.default_rng(0)
-    objective = rng.normal(size=40).astype(np.float32)
-    objective[[3, 8]] = -np.inf
-    used = rng.random(40) < 0.7
-    used[[3, 8]] = True
-    result = np.asarray(self.variant(fitness.normal_scores)(objective, used))
-    ranks = stats.rankdata(objective[used], method="ordinal")
-    expected = stats.norm.ppf((ranks - 0.5) / used.sum())
-    np.testing.assert_allclose(result[used], expected, atol=1e-5)
-    np.testing.assert_array_equal(result[~used], 0)
-
-  def test_only_the_order_matters(self):
-    """Oracle: a monotone transformation gives the same scores."""
-    x = np.random.default_rng(1).normal(size=25).astype(np.float32)
-    used = np.ones(25, bool)
-    np.testing.assert_array_equal(
-      fitness.normal_scores(x, used), fitness.normal_scores(np.exp(9 * x), used)
-    )
-
-  def test_nothing_used(self):
-    """Oracle: zeros."""
-    result = fitness.normal_scores(jnp.ones(5), jnp.zeros(5, bool))
-    np.testing.assert_array_equal(result, 0)
 
 
 if __name__ == "__main__":

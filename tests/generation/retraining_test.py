@@ -186,11 +186,11 @@ class GenerateTest(absltest.TestCase):
 class WeightsTest(parameterized.TestCase):
   @parameterized.parameters(0.01, 1.0)
   def test_rank_weights(self, k):
-    """Oracle: SciPy's ordinal ranks of the used entries."""
+    """Oracle: SciPy's average ranks of the used entries."""
     rng = np.random.default_rng(3)
     objective = rng.integers(5, size=20).astype(np.float32)  # With ties.
     used = rng.random(20) < 0.7
-    rank = stats.rankdata(-objective[used], method="ordinal") - 1
+    rank = stats.rankdata(-objective[used], method="average") - 1
     expected = np.zeros(20)
     expected[used] = 1 / (k * used.sum() + rank)
     objective[~used] = 9.0  # Better than all that count.
