@@ -41,7 +41,7 @@ class State(NamedTuple):
   """
 
   num_chunks: jax.Array
-  trained: retraining.Trained
+  trained: retraining.TrainState
   loss: jax.Array
   validity: jax.Array
 

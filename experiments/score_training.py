@@ -41,7 +41,7 @@ class State(NamedTuple):
   """
 
   num_chunks: jax.Array
-  trained: score_training.Trained
+  trained: score_steps.TrainState
   loss: jax.Array
   validity: jax.Array
   uniqueness: jax.Array

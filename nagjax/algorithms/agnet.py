@@ -74,7 +74,7 @@ class State(NamedTuple):
 
   archive: archive_lib.Archive
   members: fitting.Fitted
-  trained: retraining.Trained
+  trained: retraining.TrainState
 
 
 def agnet(space: SearchSpace, config: Config | None = None) -> Algorithm:
@@ -177,7 +177,7 @@ def retrain(
   written: LabeledGraphs,
   config: Config,
   layout: GraphLayout,
-) -> retraining.Trained:
+) -> retraining.TrainState:
   """Step 2: the generator goes on training on what the archive ranks high.
 
   Args:
@@ -189,7 +189,7 @@ def retrain(
   """
   surrogate = make_surrogate(layout, config)
 
-  def value(scores: generator_lib.Scores) -> jax.Array:
+  def value(scores: generator_lib.GraphLogits) -> jax.Array:
     mean, _ = ensembles.predict(
       surrogate,
       state.members,

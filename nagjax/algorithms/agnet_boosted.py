@@ -10,7 +10,7 @@ in `agnet`, so that only the surrogate differs.
   - `xgb_rank`: it also follows a gradient of the ranks by the trees. Graphs are
     drawn from the scores of every minibatch, the trees rank them, and the
     generator is trained to draw what is ranked above the others more often
-    (`retraining.score_function`). What is no architecture ranks last.
+    (`retraining.policy_gradient`). What is no architecture ranks last.
 
 Differs from the published programs: a retraining is as long as with any other
 surrogate (they have 1 epoch) at its full weight (they have 0.1); trees learn
@@ -64,7 +64,7 @@ class State(NamedTuple):
   """
 
   archive: archive_lib.Archive
-  trained: retraining.Trained
+  trained: retraining.TrainState
 
 
 def agnet_boosted(space: SearchSpace, config: Config) -> Algorithm:
@@ -95,7 +95,9 @@ def agnet_boosted(space: SearchSpace, config: Config) -> Algorithm:
     )
 
   @jax.jit
-  def train(trained: retraining.Trained, targets: LabeledGraphs, z: jax.Array):
+  def train(
+    trained: retraining.TrainState, targets: LabeledGraphs, z: jax.Array
+  ):
     return retraining.train(network, trained, targets, z, train_config)
 
   @jax.jit
@@ -125,7 +127,7 @@ def agnet_boosted(space: SearchSpace, config: Config) -> Algorithm:
       jax.tree.map(lambda leaf: leaf[None], targets),
       z[None],
       train_config,
-      value_fn=lambda scores: retraining.score_function(
+      value_fn=lambda scores: retraining.policy_gradient(
         scores, written, advantage.reshape(values.shape)
       ),
       guidance=config.guidance,

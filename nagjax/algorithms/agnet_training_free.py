@@ -114,7 +114,7 @@ class State(NamedTuple):
   num: jax.Array
   best: jax.Array
   graph: jax.Array
-  trained: retraining.Trained
+  trained: retraining.TrainState
 
 
 class Info(NamedTuple):
@@ -141,7 +141,7 @@ def agnet_training_free(
   size = config.num_evaluations
 
   def init(key: Key, params: Params) -> State:
-    def start(params: Params) -> retraining.Trained:
+    def start(params: Params) -> retraining.TrainState:
       return retraining.start(params, _train_config(config))
 
     return State(
@@ -241,7 +241,7 @@ def find_best(state: State, layout: GraphLayout) -> Archs:
 
 def retrain(
   key: Key, state: State, config: Config, layout: GraphLayout
-) -> retraining.Trained:
+) -> retraining.TrainState:
   """Step 1: the generator of one graph goes on training, leading axis 1.
 
   Args:

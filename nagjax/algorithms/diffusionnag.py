@@ -39,8 +39,8 @@ from nagjax.diffusion import samplers
 from nagjax.generation import pretrained_scores
 from nagjax.generation import score_models
 from nagjax.networks import guides
+from nagjax.networks.base import GuideNetwork
 from nagjax.networks.base import Network
-from nagjax.networks.noisy import NoisyPredictor
 from nagjax.predictors import ensembles
 from nagjax.predictors import fitting
 from nagjax.predictors import noisy
@@ -154,7 +154,7 @@ class Parts(NamedTuple):
   config: Config
   model: score_models.ScoreModel
   member: Network
-  guide: NoisyPredictor
+  guide: GuideNetwork
   adjacency: jax.Array
 
 

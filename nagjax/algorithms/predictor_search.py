@@ -163,7 +163,7 @@ def predictor_search(
 
 def fit(
   key: Key, state: State, network: Network, view: ViewFn, config: Config
-) -> fitting.Weights:
+) -> Params:
   """Step 1: the weights of all members, fitted to the archive from scratch."""
   options = fitting.Config(
     num_steps=config.fit_steps,
@@ -174,7 +174,7 @@ def fit(
   targets = normal_scores(state.objective, used)[:, None]
   graphs, num = view(state.archs), jnp.maximum(state.num, 1)
 
-  def one(key: Key) -> fitting.Weights:
+  def one(key: Key) -> Params:
     init_key, fit_key = jax.random.split(key)
     start = fitting.init(init_key, network, options)
     return fitting.fit(

@@ -17,9 +17,9 @@ from jax.typing import ArrayLike
 import optax
 
 from nagjax.networks.base import Network
-from nagjax.networks.base import Weights
 from nagjax.types import Graph
 from nagjax.types import Key
+from nagjax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Fitted(NamedTuple):
     optimizer: moments, which the next fit goes on from.
   """
 
-  weights: Weights
+  weights: Params
   optimizer: optax.OptState
 
 
@@ -109,7 +109,7 @@ def fit(
     batch = jax.tree.map(lambda leaf: leaf[rows], graphs)
     drop = jax.random.fold_in(dropout_key, number) if config.dropout else None
 
-    def loss(weights: Weights) -> jax.Array:
+    def loss(weights: Params) -> jax.Array:
       predictions = network.apply(weights, batch, dropout_key=drop)
       return proxy_loss(
         predictions,

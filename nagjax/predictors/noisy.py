@@ -24,9 +24,9 @@ from nagjax.diffusion import score_matching
 from nagjax.diffusion.guidance import ValueFn
 from nagjax.diffusion.sde import NUM_SCALES
 from nagjax.diffusion.sde import Sde
-from nagjax.networks.base import Weights
-from nagjax.networks.noisy import NoisyPredictor
+from nagjax.networks.base import GuideNetwork
 from nagjax.types import Key
+from nagjax.types import Params
 
 LOSSES = ("classification", "regression")
 
@@ -70,11 +70,11 @@ class Fitted(NamedTuple):
     optimizer: moments, which the next fit goes on from.
   """
 
-  weights: Weights
+  weights: Params
   optimizer: optax.OptState
 
 
-def init(key: Key, network: NoisyPredictor, config: Config) -> Fitted:
+def init(key: Key, network: GuideNetwork, config: Config) -> Fitted:
   """A predictor at its random start; the key is consumed."""
   weights = network.init(key)
   return Fitted(weights, _optimizer(config).init(weights))
@@ -82,7 +82,7 @@ def init(key: Key, network: NoisyPredictor, config: Config) -> Fitted:
 
 def fit(
   key: Key,
-  network: NoisyPredictor,
+  network: GuideNetwork,
   fitted: Fitted,
   data: jax.Array,
   labels: jax.Array,
@@ -117,7 +117,7 @@ def fit(
     noise = jax.random.normal(key, (config.batch_size, *data.shape[1:]))
     x = sde.perturb(data[rows], t, noise)
 
-    def loss(weights: Weights) -> jax.Array:
+    def loss(weights: Params) -> jax.Array:
       values = value_fn(network, weights, adjacency, sde, occurs)(x, t)
       if config.loss == "regression":
         return jnp.mean((values - labels[rows]) ** 2)
@@ -134,8 +134,8 @@ def fit(
 
 
 def value_fn(
-  network: NoisyPredictor,
-  weights: Weights,
+  network: GuideNetwork,
+  weights: Params,
   adjacency: jax.Array,
   sde: Sde,
   occurs: jax.Array,
@@ -154,8 +154,8 @@ def value_fn(
 
 
 def published_value_fn(
-  network: NoisyPredictor,
-  weights: Weights,
+  network: GuideNetwork,
+  weights: Params,
   adjacency: jax.Array,
   sde: Sde,
   code: jax.Array | None = None,

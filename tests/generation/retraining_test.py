@@ -13,7 +13,6 @@ from scipy import stats
 
 from nagjax import generation
 from nagjax.generation import retraining
-from nagjax.networks.generator import Scores
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabeledGraphs
 
@@ -222,7 +221,7 @@ class ScoreFunctionTest(parameterized.TestCase):
     super().setUp()
     rng = np.random.default_rng(1)
     nodes, edges = rng.normal(size=(1, 2, 3)), rng.normal(size=(1, 1))
-    self.scores = Scores(
+    self.scores = GraphLogits(
       jnp.asarray(nodes, jnp.float32), jnp.asarray(edges, jnp.float32)
     )
     self.worth = jnp.asarray([0.3, 2.0, -jnp.inf, 1.0, 0.3, -1.0])
@@ -288,7 +287,7 @@ class ScoreFunctionTest(parameterized.TestCase):
 
       def value(scores):
         one = jax.tree.map(lambda leaf: leaf[None], scores)
-        return retraining.score_function(one, graphs, advantage)[0]
+        return retraining.policy_gradient(one, graphs, advantage)[0]
 
       chance = jnp.prod(now[draw])
       return jax.tree.map(lambda g: chance * g, jax.grad(value)(self.scores))

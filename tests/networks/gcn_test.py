@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.networks import gcn
+from nagjax.networks import layers
 from nagjax.types import Graph
 from tests.networks import dense
 
@@ -118,7 +119,7 @@ class RowNormalizeTest(parameterized.TestCase):
     """Oracle: by hand."""
     matrix = jnp.asarray([[[1.0, 3.0], [0.0, 0.0]]])
     np.testing.assert_allclose(
-      gcn.row_normalize(matrix), [[[0.25, 0.75], [0.0, 0.0]]]
+      layers.row_normalize(matrix), [[[0.25, 0.75], [0.0, 0.0]]]
     )
 
 

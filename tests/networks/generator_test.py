@@ -107,7 +107,7 @@ class GeneratorTest(parameterized.TestCase):
     """Oracle: logarithms of softmax and sigmoid, averaged by hand."""
     nodes = np.log([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
     edges = np.log([3.0])  # A probability of 0.75.
-    scores = generator.Scores(jnp.asarray(nodes), jnp.asarray(edges))
+    scores = generator.GraphLogits(jnp.asarray(nodes), jnp.asarray(edges))
     loss = generator.reconstruction_loss(
       scores, jnp.asarray([0, 2]), jnp.asarray([False])
     )
