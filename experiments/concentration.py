@@ -12,16 +12,13 @@ of the seeds whose mean rises.
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import sys
 from typing import NamedTuple
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
 from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import agnet
@@ -30,6 +27,11 @@ from nagjax.problem import Problem
 from nagjax.spaces.base import require_layout
 from nagjax.types import Key
 from nagjax.types import Params
+
+from .support import flags
+from .support import machine
+from .support.errors import user_errors
+from .support.program import binary
 
 
 class Decoded(NamedTuple):
@@ -44,25 +46,10 @@ class Decoded(NamedTuple):
   validity: np.ndarray
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  common.start_jax(values.compilation_cache_dir)
-  with common.user_errors():
-    options = common.read_options(values.set, ["agnet"])["agnet"]
+def _run(values: flags.Values) -> None:
+  machine.start_jax(values.compilation_cache_dir)
+  with user_errors():
+    options = flags.read_options(values.set, ["agnet"])["agnet"]
     if options.get("surrogate") in agnet_steps.BOOSTED:
       raise ValueError("Boosted trees are not measured; leave out surrogate.")
     benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
@@ -145,25 +132,17 @@ def measure(
   return Decoded(*first), Decoded(*last)
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  plain: list[tuple[Any, str, Any, str]] = [
-    (flags.DEFINE_string, "benchmark", "nasbench201/cifar10", "What is asked."),
-    (flags.DEFINE_string, "data_dir", None, "Where the user's files are."),
-    (flags.DEFINE_multi_string, "set", [], "Such as agnet.guidance=0."),
-    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
-    (flags.DEFINE_boolean, "help", False, "Print this text."),
-  ]
-  for define, name, default, text in plain:
-    define(name, default, text, flag_values=values)
-  for name, number, text in (
-    ("num_seeds", 100, "Searches."),
-    ("budget", 192, "Queries of each."),
-  ):
-    flags.DEFINE_integer(name, number, text, 1, flag_values=values)
-  return values
-
+main = binary(
+  _run,
+  flags.common(
+    "data_dir",
+    "set",
+    benchmark="nasbench201/cifar10",
+    num_seeds=100,
+    budget=192,
+  ),
+  __doc__,
+)
 
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import results
 from nagjax import registry
 from nagjax import search as search_lib
 from nagjax.problem import Problem
 from nagjax.search import sweeping
 from nagjax.types import Status
+
+from .support import results
 
 _ROWS = 32
 """Evaluations are filled up to a multiple: few sizes to compile for."""

@@ -29,25 +29,21 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
 from collections.abc import Callable
-from collections.abc import Sequence
 import dataclasses
 import json
 import math
-import pathlib
+import sys
 from typing import Any
 from typing import NamedTuple
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
 from nagjax import files
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import diffusionnag_pool
-from nagjax.benchmarks import trained
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
@@ -60,6 +56,14 @@ from nagjax.types import Key
 from nagjax.types import Params
 from nagjax.types import Proposal
 from nagjax.types import Status
+
+from .support import flags
+from .support import machine
+from .support import outputs
+from .support import records
+from .support.errors import UsageError
+from .support.errors import user_errors
+from .support.program import binary
 
 SOURCES = ("guided", "sorted", "unguided", "random", "training")
 """Pools that are made for every seed."""
@@ -104,48 +108,24 @@ class Plan(NamedTuple):
   allowed: np.ndarray | None
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv), FloatingPointError)
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  common.start_jax(values.compilation_cache_dir)
+def _run(values: flags.Values) -> None:
+  machine.start_jax(values.compilation_cache_dir)
   plan = make_plan(values)
-  workdir = pathlib.Path(values.workdir)
-  common.prepare_workdir(workdir, [RECORD], overwrite=values.overwrite)
-  program = jax.jit(lambda key, problem: make_pools(key, plan, problem))
-  keys = jax.random.split(jax.random.key(0), values.num_seeds)
-  rows: dict[str, list[dict[str, float]]] = {name: [] for name in SOURCES}
-  for key in keys:
-    pools, bad_step = program(key, plan.problem)
-    samplers.check_finite(bad_step)
-    for name, pool in pools.items():
-      rows[name].append(statistics(plan, pool))
-  best = oracle(plan, values.num_generated)
-  if best is not None:
-    rows["oracle"] = [statistics(plan, best)]
-  record = {
-    "benchmark": values.benchmark,
-    "objective": list(plan.problem.objective_names),
-    "num_train": plan.config.num_initial,
-    "train_on": values.train_on,
-    "config": dataclasses.asdict(plan.config),
-    "versions": common.versions(),
-    "rows": rows,
-  }
-  with files.atomic_path(workdir / RECORD) as temporary:
-    temporary.write_text(json.dumps(_plain(record), indent=2) + "\n")
+  with outputs.claimed_workdir(
+    values.workdir, [RECORD], overwrite=values.overwrite
+  ) as workdir:
+    rows = _measure(plan, values.num_seeds, values.num_generated)
+    record = {
+      "benchmark": values.benchmark,
+      "objective": list(plan.problem.objective_names),
+      "num_train": plan.config.num_initial,
+      "train_on": values.train_on,
+      "config": records.describe_config(plan.config),
+      "versions": machine.versions(),
+      "rows": rows,
+    }
+    with files.atomic_path(workdir / RECORD) as temporary:
+      temporary.write_text(json.dumps(_plain(record), indent=2) + "\n")
   for line in describe(rows):
     print(line)
   if values.train_on == "poor":
@@ -157,6 +137,23 @@ def _run(argv: Sequence[str]) -> None:
         ]
       )
       print(f"{name} above that of the training set: {share:.2f} of the seeds")
+
+
+def _measure(
+  plan: Plan, num_seeds: int, num_generated: int
+) -> dict[str, list[dict[str, float]]]:
+  """The numbers of every seed, by source."""
+  program = jax.jit(lambda key, problem: make_pools(key, plan, problem))
+  rows: dict[str, list[dict[str, float]]] = {name: [] for name in SOURCES}
+  for key in jax.random.split(jax.random.key(0), num_seeds):
+    pools, bad_step = program(key, plan.problem)
+    samplers.check_finite(bad_step)
+    for name, pool in pools.items():
+      rows[name].append(statistics(plan, pool))
+  best = oracle(plan, num_generated)
+  if best is not None:
+    rows["oracle"] = [statistics(plan, best)]
+  return rows
 
 
 def _plain(value: Any) -> Any:
@@ -251,7 +248,7 @@ def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
   problem = plan.problem
   valid = np.asarray(pool.valid)
   if not valid.any():
-    raise common.UsageError(
+    raise UsageError(
       f"None of {len(valid)} generated architectures is valid: train the score "
       "model of the space for longer, or lower guidance."
     )
@@ -259,7 +256,7 @@ def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
   test = np.asarray(_test(problem, jnp.asarray(archs)))
   known = test[~np.isnan(test)]
   if not len(known):
-    raise common.UsageError("The benchmark knows no generated architecture.")
+    raise UsageError("The benchmark knows no generated architecture.")
   columns = _columns(problem.benchmark, jnp.asarray(archs))
   return {
     "valid": float(valid.mean()),
@@ -313,13 +310,13 @@ def describe(rows: dict[str, list[dict[str, float]]]) -> list[str]:
   return lines
 
 
-def make_plan(values: flags.FlagValues) -> Plan:
+def make_plan(values: flags.Values) -> Plan:
   """Checks all values before any computing starts.
 
   Raises:
     UsageError: if any is wrong.
   """
-  with common.user_errors():
+  with user_errors():
     benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
     objectives = (values.objective,) if values.objective else ()
     problem = Problem(benchmark, objectives).validate()
@@ -329,7 +326,7 @@ def make_plan(values: flags.FlagValues) -> Plan:
       num_candidates=values.num_generated,
       archive_size=2 * values.num_train,
     )
-    options = common.read_options(values.set, ["diffusionnag"])
+    options = flags.read_options(values.set, ["diffusionnag"])
     for name, text in options["diffusionnag"].items():
       if name in _FIXED:
         raise ValueError(f"{name} follows from what is measured; leave it out.")
@@ -373,39 +370,26 @@ def _poor(problem: Problem) -> np.ndarray:
   return archs[objective <= np.quantile(objective, POOR_SHARE)]
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  plain: list[tuple[Any, str, Any, str]] = [
-    (flags.DEFINE_string, "benchmark", trained.SHIPPED, "Name; see search."),
-    (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
-    (flags.DEFINE_string, "objective", None, "Column that guides, or -column."),
-    (flags.DEFINE_list, "columns", [], "Columns whose means are printed."),
-    (flags.DEFINE_string, "workdir", "results/pool", "For pool.json."),
-    (flags.DEFINE_boolean, "overwrite", False, "Replace results there."),
-    (
-      flags.DEFINE_multi_string,
+main = binary(
+  _run,
+  [
+    *flags.common(
+      "benchmark",
+      "data_dir",
+      "overwrite",
       "set",
-      [],
-      "An option, as of experiments.search: diffusionnag.guidance=2.",
+      workdir="results/pool",
+      num_seeds=3,
     ),
-    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
-    (flags.DEFINE_boolean, "help", False, "Print this text."),
-  ]
-  for define, name, default, text in plain:
-    define(name, default, text, flag_values=values)
-  integers = [
-    ("num_seeds", 3, 1, "Seeds."),
-    ("num_train", 200, 2, "Architectures that the predictor learns from."),
-    ("num_generated", 1000, 1, "Architectures of a pool."),
-  ]
-  for name, number, least, text in integers:
-    flags.DEFINE_integer(name, number, text, least, flag_values=values)
-  flags.DEFINE_enum(
-    "train_on", "all", ("all", "poor"), "Training set.", flag_values=values
-  )
-  return values
-
+    flags.text("objective", None, "Column that guides, or -column."),
+    flags.items("columns", [], "Columns whose means are printed."),
+    flags.whole("num_train", 200, "What the predictor learns from.", 2),
+    flags.whole("num_generated", 1000, "Architectures of a pool."),
+    flags.choice("train_on", "all", ("all", "poor"), "Training set."),
+  ],
+  __doc__,
+  FloatingPointError,
+)
 
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

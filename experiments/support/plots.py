@@ -14,18 +14,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import results
 from nagjax import files
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
 from nagjax.problem import Problem
+
+from . import records
+from . import results
 
 NUM_ARCHITECTURES = 100
 """Rows of `architectures.csv` for each algorithm."""
 
 # Okabe and Ito's colors, told apart by every kind of color vision, with line
 # styles for print in gray.
-_ColorS = (
+_COLORS = (
   "#0072B2",
   "#D55E00",
   "#009E73",
@@ -35,7 +37,7 @@ _ColorS = (
   "#000000",
 )
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), "-")
-_GREY = "#8C8C8C"
+_GRAY = "#8C8C8C"
 _RC: Any = {
   "font.size": 9,
   "axes.spines.top": False,
@@ -109,12 +111,13 @@ def make_clouds(
   for limit in problem.constraints:
     for name, found in founds.items():
       columns = results.by_parts(problem.benchmark.query, found.archs)
+      answer = results.by_parts(problem.evaluate, found.archs)
       cloud = Cloud(
         name=name,
         column=with_unit(problem, limit.column),
         limit=limit.limit,
         cost=columns[limit.column],
-        objective=columns[problem.objective_names[0]],
+        objective=answer.objectives[:, 0],
         feasible=found.feasible,
       )
       clouds.append(cloud)
@@ -123,19 +126,19 @@ def make_clouds(
 
 def with_unit(problem: Problem, column: str) -> str:
   """Returns the name of a column with its unit, if that is known."""
-  unit = dict(problem.benchmark.units).get(column)
+  unit = dict(problem.benchmark.units).get(column.removeprefix("-"))
   return f"{column} ({unit})" if unit else column
 
 
-def caption_of(records: Sequence[results.Record]) -> str:
+def caption_of(asked: Sequence[records.Record]) -> str:
   """Returns one line that says what was run."""
-  record = records[0]
+  record = asked[0]
   parts = [record.benchmark]
   if record.constraint:
     parts.append(record.constraint)
   seeds = "seed" if record.num_seeds == 1 else "seeds"
   parts.append(f"{record.num_seeds:,} {seeds}")
-  if len({r.budget for r in records}) == 1:
+  if len({r.budget for r in asked}) == 1:
     parts.append(f"budget {record.budget:,}")
   return ", ".join(parts)
 
@@ -270,7 +273,7 @@ def print_table(caption: str, summaries: Sequence[Mapping[str, Any]]) -> None:
   table = rich_table.Table(title=caption, box=box.SIMPLE_HEAD)
   table.add_column("mean over seeds", no_wrap=True)
   for summary in summaries:
-    name = results.full_name(summary["algorithm"], summary["variant"])
+    name = records.full_name(summary["algorithm"], summary["variant"])
     table.add_column(name, justify="right", overflow="fold")
   columns = [_cells(s, _shares_shown(summaries)) for s in summaries]
   for label in columns[0]:
@@ -315,8 +318,8 @@ def _shares_shown(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _looks(num: int) -> tuple[list, list]:
-  places = [i % len(_ColorS) for i in range(num)]
-  return [_ColorS[i] for i in places], [_STYLES[i] for i in places]
+  places = [i % len(_COLORS) for i in range(num)]
+  return [_COLORS[i] for i in places], [_STYLES[i] for i in places]
 
 
 def _mean_curve(
@@ -381,8 +384,8 @@ def _cost_limits(clouds: Sequence[Cloud], column: str) -> tuple[float, float]:
 
 def _draw_cloud(panel, cloud: Cloud) -> None:
   for chosen, color, alpha, label in (
-    (~cloud.feasible, _GREY, 0.4, "infeasible"),
-    (cloud.feasible, _ColorS[0], 0.6, "feasible"),
+    (~cloud.feasible, _GRAY, 0.4, "infeasible"),
+    (cloud.feasible, _COLORS[0], 0.6, "feasible"),
   ):
     panel.plot(
       cloud.cost[chosen],
@@ -400,7 +403,7 @@ def _draw_cloud(panel, cloud: Cloud) -> None:
     [*cloud.cost[front], *[cloud.limit] * len(best)],
     cloud.objective[np.append(front, best)],
     where="post",
-    color=_ColorS[1],
+    color=_COLORS[1],
     label="feasible front",
   )
   panel.axvline(
@@ -410,7 +413,7 @@ def _draw_cloud(panel, cloud: Cloud) -> None:
     cloud.cost[best],
     cloud.objective[best],
     "*",
-    color=_ColorS[4],
+    color=_COLORS[4],
     markeredgecolor="black",
     markersize=11,
     label="best feasible",

@@ -18,14 +18,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
 from nagjax import files
 from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.candidates import train
-from nagjax.search import Progress
 from nagjax.sharding import over_devices
 from nagjax.spaces import SearchSpace
+
+from . import machine
+from .errors import user_errors
+from .progress import progress
 
 SETTINGS = "settings.json"
 _TIMING = ("chunk", "seconds", "device", "versions", "date")
@@ -66,7 +68,7 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
     UsageError: if a chunk that is there is damaged, or another's.
   """
   todo = []
-  with common.user_errors():
+  with user_errors():
     for number in _chunks(job):
       if _chunk_path(job, number).exists():
         _read_chunk(job, number)
@@ -76,8 +78,8 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
   if not todo:
     return
   program, cells_by_index = None, job.space.all_architectures()
-  with common.progress() as report:
-    report("training", None)
+  with progress() as report:
+    report("training", None, "compiling")
     for done, number in enumerate(todo):
       # Filled up: every chunk has one size, which the devices divide.
       size = -(-job.chunk_size // len(devices)) * len(devices)
@@ -94,8 +96,8 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
         path.write_text(json.dumps(_timing(number, seconds, devices)) + "\n")
       with files.atomic_path(_chunk_path(job, number)) as path:
         np.savez(path, index=indices, **rows)
-      share = (done + 1) / len(todo)
-      report("training", Progress(done, len(todo), done + 1, len(todo), share))
+      detail = f"chunk {done + 1:,} of {len(todo):,}"
+      report("training", (done + 1) / len(todo), detail)
 
 
 def assemble(job: Job) -> dict[str, np.ndarray]:
@@ -131,7 +133,7 @@ def assemble(job: Job) -> dict[str, np.ndarray]:
 
 
 def write_table(
-  job: Job, arrays: dict[str, np.ndarray], argv: Sequence[str]
+  job: Job, arrays: dict[str, np.ndarray], command: Sequence[str]
 ) -> None:
   """Writes the table, its manifest and its timings.
 
@@ -139,14 +141,14 @@ def write_table(
   """
   with files.atomic_path(job.output) as path:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-    _write_manifest(job, argv, hashlib.sha256(path.read_bytes()).hexdigest())
+    _write_manifest(job, command, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _write_manifest(job: Job, argv: Sequence[str], digest: str) -> None:
+def _write_manifest(job: Job, command: Sequence[str], digest: str) -> None:
   """Writes how the table came about, and the seconds of every chunk."""
   timings = [_read_timing(job, number) for number in _chunks(job)]
   manifest = {
-    "command": ["python", "-m", "experiments.build_benchmark", *argv[1:]],
+    "command": ["python", "-m", "experiments.build_benchmark", *command],
     "settings": job.settings,
     "seeds": list(range(job.num_seeds)),
     "devices": sorted({t["device"] for t in timings}),
@@ -269,9 +271,9 @@ def _read_timing(job: Job, number: int) -> dict[str, Any]:
   """
   path = _timing_path(job, number)
   try:
-    timing = json.loads(path.read_text())
+    timing = files.read_json(path)
     return {name: timing[name] for name in _TIMING}
-  except (OSError, KeyError, TypeError, ValueError) as error:
+  except (LookupError, TypeError, ValueError) as error:
     raise ValueError(
       f"{path} is missing or damaged. Delete {_chunk_path(job, number).name}: "
       "the same command makes both again."
@@ -284,7 +286,7 @@ def _timing(
   return {
     "chunk": number,
     "seconds": round(seconds, 3),
-    "device": common.describe_devices(devices),
-    "versions": common.versions(),
+    "device": machine.describe_devices(devices),
+    "versions": machine.versions(),
     "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
   }

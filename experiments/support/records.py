@@ -1,0 +1,327 @@
+"""Runs on disk: what was asked, what happened, and the merging of both.
+
+`summary.json` is written last: a directory that holds one holds results.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import json
+import math
+import pathlib
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+
+from nagjax import files
+from nagjax.problem import Constraint
+from nagjax.search import Trace
+from nagjax.search import sweeping
+from nagjax.types import Status
+
+from . import flags
+from .errors import UsageError
+from .errors import one_line
+from .errors import user_errors
+
+SUMMARY = "summary.json"
+TRACE = "trace.npz"
+ARCHITECTURES = "architectures.csv"
+CURVE = "curve.png"
+PARETO = "pareto.png"
+FILES = (SUMMARY, TRACE, ARCHITECTURES, CURVE, PARETO)
+
+_INFO = "info/"
+"""Before the names of what an algorithm tells of its rounds."""
+
+
+class Record(NamedTuple):
+  """What one algorithm was asked, and what its sweep took.
+
+  Attributes:
+    algorithm, variant, benchmark, objective, budget, config: see
+      `summary.json`.
+    objectives: columns that are maximized.
+    constraints: limits, `{"column": ..., "limit": ...}` each.
+    warm_start: number and SHA-256 of the architectures of `--warm_start`, or
+      None.
+    seed_ranges: pairs `[first, end)` of the seeds, increasing.
+    compile_seconds, run_seconds, peak_memory_mb, versions, device: likewise.
+  """
+
+  algorithm: str
+  variant: str
+  benchmark: str
+  objective: str
+  objectives: list[str]
+  constraints: list[dict[str, Any]]
+  budget: int
+  config: dict[str, Any]
+  warm_start: dict[str, Any] | None
+  seed_ranges: list[list[int]]
+  compile_seconds: float
+  run_seconds: float
+  peak_memory_mb: float | None
+  versions: dict[str, str]
+  device: str
+
+  @property
+  def name(self) -> str:
+    """See `full_name`."""
+    return full_name(self.algorithm, self.variant)
+
+  @property
+  def num_seeds(self) -> int:
+    """Number of searches."""
+    return sum(end - first for first, end in self.seed_ranges)
+
+  @property
+  def constraint(self) -> str | None:
+    """The limits for a reader, such as `raspi4_ms<=5, params_m<=0.5`."""
+    limits = (Constraint(**limit) for limit in self.constraints)
+    texts = [
+      f"{limit.column}<={repr(float(limit.limit)).removesuffix('.0')}"
+      for limit in limits
+    ]
+    return ", ".join(texts) or None
+
+
+_ASKED = (
+  "algorithm variant benchmark objectives constraints budget config warm_start"
+).split()
+"""Fields of `Record` that runs of one sweep have in common."""
+
+
+class Run(NamedTuple):
+  """One algorithm's sweep.
+
+  Attributes:
+    record: what was asked.
+    trace: what happened, `[S, R, ...]`.
+    info: what the algorithm tells of its rounds, `[S, R, ...]` each, by name.
+  """
+
+  record: Record
+  trace: Trace
+  info: Mapping[str, np.ndarray] = {}
+
+
+def full_name(algorithm: str, variant: str) -> str:
+  """Algorithm and variant, as on plots and in `trace.npz`."""
+  return f"{algorithm}:{variant}" if variant else algorithm
+
+
+def describe_config(config: Any) -> dict[str, Any]:
+  """A Config as JSON: functions by name, numbers that JSON lacks as text."""
+
+  def plain(value):
+    if isinstance(value, tuple | list):
+      return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value):
+      return describe_config(value)
+    if callable(value):
+      return f"{value.__module__}.{getattr(value, '__qualname__', '?')}"
+    if isinstance(value, float) and not math.isfinite(value):
+      return str(value)
+    known = value is None or isinstance(value, bool | int | float | str)
+    return value if known else repr(value)
+
+  return {
+    field.name: plain(getattr(config, field.name))
+    for field in dataclasses.fields(config)
+  }
+
+
+def tidy(trace: Trace) -> Trace:
+  """Clears empty slots and cuts the rounds after all searches have ended.
+
+  What lies there depends on how a sweep was cut into chunks; the rest does not.
+  """
+  used = np.asarray(trace.status) != Status.EMPTY
+  num_rounds = int(np.flatnonzero(used.any(axis=(0, 2))).max(initial=-1)) + 1
+  filler = {"status": Status.EMPTY, "objective": -np.inf, "test": np.nan}
+  arrays: dict[str, Any] = {}
+  for name, value in trace._asdict().items():
+    array = np.asarray(value)[:, :num_rounds]
+    if name != "charged":
+      empty = ~used[:, :num_rounds]
+      array = array.copy()
+      array[empty] = filler.get(name, 0)
+    arrays[name] = array
+  return Trace(**arrays)
+
+
+def write_summary(path: pathlib.Path, summaries: Sequence[Mapping]) -> None:
+  """Writes `summary.json`."""
+  text = json.dumps(list(summaries), indent=2, allow_nan=False)
+  with files.atomic_path(path) as temporary:
+    temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_traces(path: pathlib.Path, runs: Sequence[Run]) -> None:
+  """Writes `trace.npz`: plain names for one algorithm, else with a prefix."""
+  arrays: dict[str, np.ndarray] = {}
+  for run in runs:
+    prefix = f"{run.record.name}/" if len(runs) > 1 else ""
+    arrays |= {prefix + k: v for k, v in run.trace._asdict().items()}
+    arrays |= {f"{prefix}{_INFO}{k}": v for k, v in run.info.items()}
+  with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_run(directory: pathlib.Path) -> list[Run]:
+  """Reads what `write_summary` and `write_traces` wrote.
+
+  Raises:
+    UsageError: if a file is missing or damaged.
+  """
+  path = directory / SUMMARY
+  try:
+    records = [
+      Record(**{field: entry[field] for field in Record._fields})
+      for entry in files.read_json(path)
+    ]
+    for record in records:
+      _check(record)
+  except files.FileError as error:
+    raise UsageError(str(error)) from error
+  except (ValueError, LookupError, TypeError) as error:
+    raise UsageError(
+      f"{path} is damaged or of another version: {one_line(repr(error))}."
+    ) from error
+  if not records:
+    raise UsageError(f"{path} holds no algorithm.")
+  path, runs = directory / TRACE, []
+  for record in records:
+    prefix = f"{record.name}/" if len(records) > 1 else ""
+    begin = prefix + _INFO
+    declared = {prefix + name: kind for name, kind in _TRACE.items()}
+    with user_errors():
+      arrays = files.read_arrays(
+        path, {**declared, f"{begin}*": files.Declared("biuf", None)}
+      )
+      trace = Trace(*(arrays[prefix + field] for field in Trace._fields))
+      info = {
+        name.removeprefix(begin): array
+        for name, array in arrays.items()
+        if name.startswith(begin)
+      }
+      shapes = {array.shape[:1] for array in (trace.status, *info.values())}
+      if shapes != {(record.num_seeds,)}:
+        raise ValueError(
+          f"{path} is damaged or of another run: expected {record.num_seeds} "
+          f"seeds of {record.name}, got {shapes}."
+        )
+    runs.append(Run(record, trace, info))
+  return runs
+
+
+def _check(record: Record) -> None:
+  """Raises ValueError or TypeError if a field is something else."""
+  texts = (record.algorithm, record.variant, record.benchmark, record.objective)
+  if not all(isinstance(text, str) for text in texts):
+    raise TypeError("names must be text")
+  if not 0 < record.num_seeds <= flags.LARGEST or record.budget < 1:
+    raise ValueError(f"{record.num_seeds} seeds, budget {record.budget}")
+  _ = record.constraint, len(record.objectives), dict(record.versions)
+
+
+_SLOTS = ("seeds", "rounds", "slots")
+_TRACE = {
+  name: files.Declared(kinds, (*_SLOTS, *more))
+  for name, kinds, *more in (
+    ("archs", "i", "variables"),
+    ("status", "i"),
+    ("objective", "f"),
+    ("test", "f"),
+    ("feasible", "b"),
+    ("paid", "b"),
+  )
+} | {"charged": files.Declared("i", _SLOTS[:2])}
+"""What the arrays of `trace.npz` are."""
+
+
+def merge(runs: Mapping[str, Sequence[Run]]) -> list[Run]:
+  """Combines runs of disjoint seed ranges into the run of all their seeds.
+
+  Args:
+    runs: by directory, what `read_run` returned.
+
+  Returns:
+    The same for the combined run, algorithms as in the first directory.
+
+  Raises:
+    UsageError: if the runs differ in more than their seeds, or share seeds.
+  """
+  (first_name, first), *others = runs.items()
+  names = [run.record.name for run in first]
+  for directory, found in others:
+    if sorted(run.record.name for run in found) != sorted(names):
+      raise UsageError(
+        f"{first_name} and {directory} hold different algorithms."
+      )
+  return [
+    _merge_algorithm(
+      {
+        directory: next(run for run in found if run.record.name == name)
+        for directory, found in runs.items()
+      }
+    )
+    for name in names
+  ]
+
+
+def _merge_algorithm(parts: Mapping[str, Run]) -> Run:
+  first_name, (first, *_) = next(iter(parts.items()))
+  records = [run.record for run in parts.values()]
+  for name, (record, *_) in parts.items():
+    for field in _ASKED:
+      ours, theirs = getattr(first, field), getattr(record, field)
+      if ours != theirs:
+        raise UsageError(
+          f"{first_name} and {name} differ in {field} of {record.name}: "
+          f"{ours!r} and {theirs!r}."
+        )
+  seeds = np.concatenate([_seeds(record) for record in records])
+  distinct, counts = np.unique(seeds, return_counts=True)
+  if (counts > 1).any():
+    raise UsageError(
+      f"Runs must have disjoint seeds; {distinct[counts > 1][0]} is in more "
+      f"than one of {', '.join(parts)}."
+    )
+  traces = [run.trace for run in parts.values()]
+  num_rounds = max(trace.status.shape[1] for trace in traces)
+  extended = [sweeping.extend(trace, num_rounds) for trace in traces]
+  order = np.argsort(seeds)
+  trace = Trace(
+    *(np.concatenate(arrays)[order] for arrays in zip(*extended, strict=True))
+  )
+  peaks = [r.peak_memory_mb for r in records if r.peak_memory_mb is not None]
+  record = first._replace(
+    seed_ranges=_ranges(distinct),
+    compile_seconds=sum(r.compile_seconds for r in records),
+    run_seconds=sum(r.run_seconds for r in records),
+    peak_memory_mb=max(peaks, default=None),
+    versions={
+      name: _distinct(r.versions.get(name, "unknown") for r in records)
+      for name in first.versions
+    },
+    device=_distinct(r.device for r in records),
+  )
+  return Run(record, trace)
+
+
+def _seeds(record: Record) -> np.ndarray:
+  return np.concatenate([np.arange(*bounds) for bounds in record.seed_ranges])
+
+
+def _ranges(seeds: np.ndarray) -> list[list[int]]:
+  """Sorted distinct seeds as pairs `[first, end)`."""
+  parts = np.split(seeds, np.flatnonzero(np.diff(seeds) > 1) + 1)
+  return [[int(part[0]), int(part[-1]) + 1] for part in parts]
+
+
+def _distinct(texts: Iterable[str]) -> str:
+  return ", ".join(dict.fromkeys(texts))
