@@ -8,6 +8,7 @@ from scipy import linalg
 from scipy import special
 
 from nagjax import generation
+from nagjax.networks.generator import GraphLogits
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabeledGraphs
 

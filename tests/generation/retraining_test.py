@@ -13,6 +13,7 @@ from scipy import stats
 
 from nagjax import generation
 from nagjax.generation import retraining
+from nagjax.networks.generator import GraphLogits
 from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import LabeledGraphs
 
@@ -214,7 +215,7 @@ class ConfigTest(parameterized.TestCase):
       retraining.Config(**{name: value})
 
 
-class ScoreFunctionTest(parameterized.TestCase):
+class PolicyGradientTest(parameterized.TestCase):
   """A distribution of six graphs: one free node of three types, one edge."""
 
   def setUp(self):

@@ -1,4 +1,4 @@
-"""Tests of nagjax.generation.score_training."""
+"""Tests of nagjax.generation.score_steps."""
 
 import functools
 import types
@@ -12,7 +12,7 @@ import numpy as np
 from nagjax import registry
 from nagjax.generation import sampling
 from nagjax.generation import score_models
-from nagjax.generation import score_training
+from nagjax.generation import score_steps
 
 SPACE = registry.make_space("nasbench201")
 
@@ -71,12 +71,12 @@ class TrainTest(parameterized.TestCase):
   )
   def test_by_hand(self, options):
     """Oracle: Adam, warm-up, decay, clipping and averages in float64."""
-    config = score_training.Config(
+    config = score_steps.Config(
       **{"learning_rate": 0.1, "warmup_steps": 8, **options}
     )
     archs = architectures(30)
-    start = score_training.start({"w": jnp.asarray([0.5, -1, 2])}, config)
-    trained, losses = score_training.train(
+    start = score_steps.start({"w": jnp.asarray([0.5, -1, 2])}, config)
+    trained, losses = score_steps.train(
       jax.random.key(0), linear_model(), start, archs, config
     )
     expected, weights, averages = by_hand([0.5, -1, 2], archs, config)
@@ -87,10 +87,10 @@ class TrainTest(parameterized.TestCase):
 
   def test_the_first_step_changes_nothing(self):
     """Oracle: the same bits, since the warm-up starts at a rate of zero."""
-    config = score_training.Config(learning_rate=0.1, warmup_steps=8)
-    start = score_training.start({"w": jnp.asarray([0.5, -1, 2])}, config)
+    config = score_steps.Config(learning_rate=0.1, warmup_steps=8)
+    start = score_steps.start({"w": jnp.asarray([0.5, -1, 2])}, config)
     first, second = (
-      score_training.train(
+      score_steps.train(
         jax.random.key(0), linear_model(), start, architectures(num), config
       )[0]
       for num in (1, 2)
@@ -103,14 +103,14 @@ class TrainTest(parameterized.TestCase):
 
   def test_two_chunks_are_one(self):
     """Oracle: the bits of one scan, wherever the randomness has no part."""
-    config = score_training.Config(
+    config = score_steps.Config(
       learning_rate=0.1, warmup_steps=3, decay_steps=10
     )
-    start = score_training.start({"w": jnp.asarray([0.5, -1, 2])}, config)
+    start = score_steps.start({"w": jnp.asarray([0.5, -1, 2])}, config)
     archs = architectures(10)
 
     def train(trained, archs):
-      return score_training.train(
+      return score_steps.train(
         jax.random.key(0), linear_model(), trained, archs, config
       )
 
@@ -130,9 +130,9 @@ class TrainTest(parameterized.TestCase):
       return params * t
 
     model = types.SimpleNamespace(loss=loss, shape=(2, 5))
-    config = score_training.Config()
-    start = score_training.start(jnp.float32(1), config)
-    score_training.train(
+    config = score_steps.Config()
+    start = score_steps.start(jnp.float32(1), config)
+    score_steps.train(
       jax.random.key(0), model, start, jnp.zeros((3, 4, 6)), config,
       dropout=dropout,
     )  # fmt: skip
@@ -141,7 +141,7 @@ class TrainTest(parameterized.TestCase):
   @parameterized.parameters(True, False)
   def test_times(self, central):
     """Oracle: moments and quartiles of the triangular and uniform densities."""
-    draw = functools.partial(score_training.draw_times, central=central)
+    draw = functools.partial(score_steps.draw_times, central=central)
     t = np.asarray(draw(jax.random.key(0), 4096), np.float64)
     self.assertBetween(t.min(), 1e-5, 0.02)
     self.assertBetween(t.max(), 0.98, 1.0)
@@ -162,7 +162,7 @@ class TrainTest(parameterized.TestCase):
   def test_bad_options(self, option, value):
     """Oracle: the ValueError names the option."""
     with self.assertRaisesRegex(ValueError, option):
-      score_training.Config(**{option: value})
+      score_steps.Config(**{option: value})
 
 
 class LearningTest(absltest.TestCase):
@@ -181,7 +181,7 @@ class LearningTest(absltest.TestCase):
       mask="all",
     )
     model = score_models.score_model(SPACE, config)
-    training = score_training.Config(
+    training = score_steps.Config(
       learning_rate=5e-3,
       warmup_steps=10,
       decay_steps=150,
@@ -194,8 +194,8 @@ class LearningTest(absltest.TestCase):
       init_key, arch_key, train_key = jax.random.split(key, 3)
       archs = SPACE.sample(arch_key, 150 * 64).reshape(150, 64, 6)
       archs = archs.at[..., 0].set(3)
-      start = score_training.start(model.init(init_key), training)
-      return score_training.train(train_key, model, start, archs, training)
+      start = score_steps.start(model.init(init_key), training)
+      return score_steps.train(train_key, model, start, archs, training)
 
     @jax.jit
     def generate(params, key):
