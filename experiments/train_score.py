@@ -120,27 +120,27 @@ def describe(notes: dict[str, Any]) -> str:
   )
 
 
+FLAGS = (
+  *flags.common(
+    *("space", "output", "workdir", "seed", "overwrite", "checkpoint_every"),
+    "num_steps",
+    batch_size=256,
+    set=([], "Option of the model, such as width=32; repeatable."),
+  ),
+  flags.choice("preset", "cpu", score_training.PRESETS, "Model and training."),
+  flags.choice(
+    "sampler", "few_step", sampling.SAMPLERS, "Of what is reported."
+  ),
+  flags.whole("sample_steps", 30, "Of the sampler.", 2),
+  flags.whole("num_reported", 1000, "Architectures of a report."),
+  flags.number(
+    "training_share", 1.0, "Share of the space that is trained on.", 0.0, 1.0
+  ),
+)
+
 main = binary(
   _run,
-  [
-    *flags.common(
-      *("space", "output", "workdir", "seed", "overwrite", "checkpoint_every"),
-      "num_steps",
-      batch_size=256,
-      set=([], "Option of the model, such as width=32; repeatable."),
-    ),
-    flags.choice(
-      "preset", "cpu", score_training.PRESETS, "Model and training."
-    ),
-    flags.choice(
-      "sampler", "few_step", sampling.SAMPLERS, "Of what is reported."
-    ),
-    flags.whole("sample_steps", 30, "Of the sampler.", 2),
-    flags.whole("num_reported", 1000, "Architectures of a report."),
-    flags.number(
-      "training_share", 1.0, "Share of the space that is trained on.", 0.0, 1.0
-    ),
-  ],
+  FLAGS,
   __doc__,
   FloatingPointError,
   written="no file, but the state after the last chunk",

@@ -7,10 +7,12 @@ import io
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
 
+from experiments.support import progress
 from nagjax.benchmarks import synthetic
 from nagjax.types import Status
 
@@ -72,6 +74,20 @@ def search_of(num_seeds, seed_start=0):
 @functools.cache
 def _folder():
   return tempfile.TemporaryDirectory()
+
+
+@contextlib.contextmanager
+def killed_after(num_chunks):
+  """Trainings whose progress ends the run when so many chunks are done."""
+
+  def on_progress(done, *_):
+    if done == num_chunks:
+      raise KeyboardInterrupt
+
+  with mock.patch.object(
+    progress, "of_training", lambda: contextlib.nullcontext(on_progress)
+  ):
+    yield
 
 
 def summary_of(directory):
