@@ -152,7 +152,7 @@ class ScoreTest(parameterized.TestCase):
   @parameterized.parameters(True, False)
   def test_start(self, tied):
     """Oracle: PyTorch's bounds; copies where the program copies."""
-    config = score.Config(num_layers=3, tied_init=tied)
+    config = score.Config(num_layers=2, tied_init=tied)
     init = jax.jit(build(NASBENCH201, config).init)
     params = init(jax.random.key(0))
     blocks = params.blocks
@@ -171,8 +171,8 @@ class ScoreTest(parameterized.TestCase):
       self.assertEqual(bool(jnp.all(matrix == values)), tied)
     out = blocks.attention_out.weight
     self.assertEqual(bool(jnp.all(out == values)), tied)
-    np.testing.assert_array_equal(blocks.feed_norm.scale, np.ones((3, 64)))
-    np.testing.assert_array_equal(blocks.feed_norm.shift, np.zeros((3, 64)))
+    np.testing.assert_array_equal(blocks.feed_norm.scale, np.ones((2, 64)))
+    np.testing.assert_array_equal(blocks.feed_norm.shift, np.zeros((2, 64)))
 
   def test_sizes_of_layers(self):
     """Oracle: the documented meaning of 0, and of other numbers."""
