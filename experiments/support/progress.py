@@ -36,13 +36,15 @@ def of_sweep(report: ReportFn, name: str) -> Callable[[Progress], None]:
 def of_training() -> Iterator[resumable.ProgressFn]:
   """Yields what a resumable training calls as `on_progress`."""
   with progress() as report:
-    report("training", None, "compiling")
 
     def on_progress(
       done: int, num_chunks: int, measures: Mapping[str, float]
     ) -> None:
-      detail = ", ".join(f"{name} {x:.3g}" for name, x in measures.items())
-      report("training", done / num_chunks, f"chunk {done:,}, {detail}")
+      if not measures:
+        report("training", None, "compiling")
+        return
+      found = ", ".join(f"{name} {x:.3g}" for name, x in measures.items())
+      report("training", done / num_chunks, f"chunk {done:,}, {found}")
 
     yield on_progress
 

@@ -109,7 +109,7 @@ def pretrain(
     targets: `int32[M, L]`, from which targets are drawn; uniformly random
       architectures of the space if None.
     directory: for the state, and `metrics.csv`.
-    on_progress: called after every chunk.
+    on_progress: called at the beginning and after every chunk.
 
   Returns:
     Parameters, leading axis `C`, and notes: the settings, the course of the

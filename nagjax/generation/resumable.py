@@ -24,7 +24,8 @@ STATE = "state.npz"
 METRICS = "metrics.csv"
 
 ProgressFn = Callable[[int, int, Mapping[str, float]], None]
-"""Takes the chunks that are done, all of them, and the last one's measures."""
+"""Takes the chunks that are done, all of them, and the last one's measures (none
+at the beginning)."""
 
 AdvanceFn = Callable[[jax.Array, Any], tuple[Any, Mapping[str, Any]]]
 """`(number of the chunk, state) -> (state, measures)`, numbers by name."""
@@ -68,7 +69,7 @@ def run(
     chunk_size: steps of a chunk.
     settings: as JSON, all that the result depends on.
     directory: for the state, created if missing; nothing is saved if None.
-    on_progress: called after every chunk.
+    on_progress: called at the beginning and after every chunk.
 
   Raises:
     ValueError: if the directory has a training of other settings, or a file
@@ -88,6 +89,8 @@ def run(
     files.remove_stale(directory)
     if (directory / STATE).exists():
       saved = _load(directory / STATE, jax.eval_shape(begin), settings)
+  if on_progress is not None:
+    on_progress(0 if saved is None else int(saved.num_chunks), num_chunks, {})
   if saved is None:
     saved = jax.jit(begin)()
   for chunk in range(int(saved.num_chunks), num_chunks):

@@ -134,7 +134,7 @@ def train_score_model(
     network: a score network of the user's, see `score_models.score_model`.
     seed: of everything random.
     directory: for the state, and `metrics.csv`.
-    on_progress: called after every chunk.
+    on_progress: called at the beginning and after every chunk.
 
   Returns:
     The model's options, the averaged parameters, and notes: the settings, and

@@ -45,7 +45,7 @@ class PretrainTest(absltest.TestCase):
     )
     self.assertEqual((notes["space"], notes["instances"]), ("mine", 4))
     self.assertEqual((notes["num_reported"], notes["seed"]), (3, 3))
-    self.assertEqual([done for done, _ in measures], [1, 2])
+    self.assertEqual([done for done, _ in measures], [0, 1, 2])
     self.assertEqual(
       round(measures[-1][1]["loss"], 6), notes["history"][-1]["loss"]
     )
