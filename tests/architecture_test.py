@@ -17,16 +17,20 @@ MATHEMATICS = {"diffusion", "evolution", "relaxation", "networks"}
 
 ALLOWED = {
   "types": set(),
+  "arrays": {"types"},
   "files": set(),
   "sharding": set(),
   "statistics": set(),
   "spaces": {"types"},
   "benchmarks": {"types", "spaces", "files"},
   "problem": {"types", "spaces", "benchmarks"},
-  **{room: {"types"} for room in MATHEMATICS},
-  "predictors": {"types", "spaces", *MATHEMATICS},
-  "generation": {"types", "spaces", "networks", "diffusion", "files"},
-  "algorithms": {"types", "spaces", "predictors", "generation", *MATHEMATICS},
+  **{room: {"types", "arrays"} for room in MATHEMATICS},
+  "predictors": {"types", "arrays", "spaces", *MATHEMATICS},
+  "generation": {"types", "arrays", "spaces", "networks", "diffusion", "files"},
+  "algorithms": {
+    *("types", "arrays", "spaces", "predictors", "generation"),
+    *MATHEMATICS,
+  },
   "candidates": {"types", "spaces", "files", "networks"},
   "search": {
     *("types", "spaces", "files", "benchmarks", "problem", "sharding"),

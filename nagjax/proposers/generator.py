@@ -324,7 +324,7 @@ def generate(
   return archs.reshape(-1, archs.shape[-1]), valid.reshape(-1)
 
 
-def _draw(key: Key, scores: generator_lib.Scores) -> LabeledGraphs:
+def _draw(key: Key, scores: generator_lib.GraphLogits) -> LabeledGraphs:
   node_key, edge_key = jax.random.split(key)
   return generation.choose(
     scores,
