@@ -11,7 +11,7 @@ Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734. In a round
 How it follows the surrogate: where the space says how scores of a graph are
 weights of options (`GraphLayout.relax`) and the surrogate reads these, by its
 gradient, as published. Else by how the surrogate ranks graphs that are drawn
-from the scores (`retraining.score_function`): it needs no gradient, so boosted
+from the scores (`retraining.policy_gradient`): it needs no gradient, so boosted
 trees serve as well. That takes the place of the published ranking gradient
 (Rolínek et al., "Optimizing Rank-based Metrics with Blackbox Differentiation",
 CVPR 2020, https://arxiv.org/abs/1912.03500), which moves free copies of the
@@ -173,7 +173,7 @@ def generator(
       trained,
       *jax.tree.map(lambda leaf: leaf[None], batch),
       train_config,
-      value_fn=lambda scores: retraining.score_function(
+      value_fn=lambda scores: retraining.policy_gradient(
         scores, graphs, advantage
       ),
       guidance=config.guidance,
