@@ -1,5 +1,7 @@
 """Tests of nagjax.search.running: one search, and what is refused."""
 
+import pickle
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -60,6 +62,15 @@ class RunTest(parameterized.TestCase):
       )
     )(KEY, made.params)
     jax.tree.map(np.testing.assert_array_equal, result[:2], expected[:2])
+
+  def test_results_can_be_pickled(self):
+    """Oracle: the result itself; for a search, what the error says."""
+    made = search(num_rounds=1)
+    result = search_lib.run_on_host(KEY, made)
+    again = pickle.loads(pickle.dumps(result))
+    jax.tree.map(np.testing.assert_array_equal, again[:2], result[:2])
+    with self.assertRaisesRegex(TypeError, "pickle its result"):
+      pickle.dumps(made)
 
 
 class RefusalTest(parameterized.TestCase):
