@@ -19,18 +19,15 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
-from collections.abc import Sequence
+import contextlib
 import dataclasses
-import hashlib
 import pathlib
+import sys
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import building
-from experiments import common
 from nagjax import registry
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
@@ -40,105 +37,57 @@ from nagjax.candidates import images as images_lib
 from nagjax.candidates import train
 from nagjax.spaces import SearchSpace
 
-SPLIT_SEED = 0
+from .support import building
+from .support import flags
+from .support import images as image_files
+from .support import machine
+from .support import outputs
+from .support.errors import user_errors
+from .support.program import binary
+from .support.program import memory_errors
+from .support.program import require_extra
+
 ORDER_SEED = 0
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(
-    lambda: _run(argv), written="every finished chunk, not all of the table"
-  )
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  common.require_extra("rich")
-  devices = common.start_jax(values.compilation_cache_dir)
+def _run(values: flags.Values) -> None:
+  require_extra("rich")
+  devices = machine.start_jax(values.compilation_cache_dir)
   other = None
   if values.compare is not None:
-    with common.user_errors("--compare: "):
+    with user_errors("--compare: "):
       other = registry.make_benchmark(values.compare, values.data_dir)
       if other.space.name != values.space or other.test is None:
         raise ValueError(f"{other.name} has no test column of {values.space}.")
-  job = make_job(values)
-  with common.memory_errors("lower --batch_size, or the size of the images"):
-    building.train_chunks(job, devices)
-  arrays = building.assemble(job)
-  building.write_table(job, arrays, list(argv))
+  with contextlib.ExitStack() as claims:
+    job = make_job(values, claims)
+    with memory_errors("lower --batch_size, or the size of the images"):
+      building.train_chunks(job, devices)
+    arrays = building.assemble(job)
+    building.write_table(job, arrays, flags.command(values))
   print(f"Wrote {job.output}, its manifest and its timings.")
   for line in describe(arrays, other):
     print(line)
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  strings = [
-    ("space", "nasbench201", "Name of the space."),
-    ("images", "digits", "`digits`, or a .npz file with x and y."),
-    ("output", "trained_digits.npz", "The table to write."),
-    ("workdir", "results/trained_digits", "For finished chunks."),
-    ("compare", None, "Benchmark whose test column the table is held against."),
-    ("data_dir", None, "Where its file is."),
-    ("compilation_cache_dir", None, "Where compiled programs are kept."),
-  ]
-  for name, default, text in strings:
-    flags.DEFINE_string(name, default, text, flag_values=values)
-  integers: list[tuple[str, int, int, str]] = [
-    ("num_seeds", 1, 3, "Trainings of each representative."),
-    ("num_train", 0, 0, "Images to learn from; 0: three fifths."),
-    ("num_valid", 0, 0, "Images to choose by; the rest judges. 0: a fifth."),
-    ("num_views", 0, 2, "Augmented copies of those; 0 for plain images."),
-    ("num_channels", 1, 8, "Channels of the first stage."),
-    ("num_cells", 1, 1, "Cells of a stage."),
-    ("num_epochs", 1, train.SMALL.num_epochs, "Passes over the images."),
-    ("batch_size", 1, train.SMALL.batch_size, "Images of a step."),
-    ("shift", 0, train.SMALL.shift, "Pixels by which images move."),
-    ("chunk_size", 1, 32, "Representatives that are saved together."),
-    ("num_representatives", 0, 0, "Train only so many, for a trial; 0: all."),
-  ]
-  for name, lowest, number, text in integers:
-    flags.DEFINE_integer(name, number, text, lowest, flag_values=values)
-  floats = [
-    ("learning_rate", train.SMALL.learning_rate, "At the start."),
-    ("clutter", train.SMALL.clutter, "Largest weight of an image on another."),
-    ("noise", train.SMALL.noise, "Deviation of the noise on images."),
-  ]
-  for name, value, text in floats:
-    flags.DEFINE_float(name, value, text, 0.0, flag_values=values)
-  booleans = [
-    ("flips", train.SMALL.flips, "Mirror images at random."),
-    ("overwrite", False, "Replace an existing table."),
-    ("help", False, "Print this text."),
-  ]
-  for name, value, text in booleans:
-    flags.DEFINE_boolean(name, value, text, flag_values=values)
-  return values
-
-
-def make_job(values: flags.FlagValues) -> building.Job:
+def make_job(
+  values: flags.Values, claims: contextlib.ExitStack
+) -> building.Job:
   """Checks all values and images before any computing starts.
+
+  Args:
+    values: the flags.
+    claims: keeps other runs from the output and the workdir.
 
   Raises:
     UsageError: if any is wrong.
   """
-  with common.user_errors("--space: "):
+  with user_errors("--space: "):
     space = registry.make_space(values.space)
     if space.name != "nasbench201":
       raise ValueError(f"no trainable networks for {space.name}.")
-  output = common.check_table_path(values.output, values.overwrite)
-  images = read_images(values.images)
-  with common.user_errors():
+  images = image_files.read(values.images)
+  with user_errors():
     recipe = train.Recipe(
       num_epochs=values.num_epochs,
       batch_size=values.batch_size,
@@ -159,7 +108,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
     num_train = values.num_train or num_train
     num_valid = values.num_valid or num_valid
     prepared = images_lib.split(
-      jax.random.key(SPLIT_SEED),
+      jax.random.key(image_files.SPLIT_SEED),
       images,
       num_train=num_train,
       num_valid=num_valid,
@@ -169,7 +118,7 @@ def make_job(values: flags.FlagValues) -> building.Job:
   settings = {
     "space": space.name,
     "images": pathlib.Path(values.images).name,
-    "images_sha256": digest(images.x, images.y),
+    "images_sha256": image_files.digest(images.x, images.y),
     "num_seeds": values.num_seeds,
     "num_train": num_train,
     "num_valid": num_valid,
@@ -179,10 +128,12 @@ def make_job(values: flags.FlagValues) -> building.Job:
     "config": dataclasses.asdict(config),
     "recipe": dataclasses.asdict(recipe),
   }
-  workdir = pathlib.Path(values.workdir)
-  with common.user_errors("--output and --workdir: "):
-    output.parent.mkdir(parents=True, exist_ok=True)
-    workdir.mkdir(parents=True, exist_ok=True)
+  outputs.make_parent(values.output)
+  output = claims.enter_context(
+    outputs.claimed_output(values.output, overwrite=values.overwrite)
+  )
+  workdir = claims.enter_context(outputs.claimed_workdir(values.workdir))
+  with user_errors():
     building.claim(workdir, settings)
   return building.Job(
     space=space,
@@ -196,24 +147,6 @@ def make_job(values: flags.FlagValues) -> building.Job:
     workdir=workdir,
     settings=settings,
   )
-
-
-def read_images(name: str) -> images_lib.Labeled:
-  """Reads scikit-learn's digits, or a file.
-
-  Raises:
-    UsageError: if the images are refused.
-  """
-  if name == "digits":
-    common.require_extra("sklearn")
-    from sklearn import datasets  # Optional: the extra `experiments`.
-
-    found = datasets.load_digits()
-    return images_lib.check(
-      found.images[..., None].astype(np.float32), found.target
-    )
-  with common.user_errors("--images: "):
-    return images_lib.load(name)
 
 
 def describe(
@@ -274,14 +207,51 @@ def _representatives(space: SearchSpace, limit: int) -> np.ndarray:
   return order[:limit] if limit else order
 
 
-def digest(*arrays: np.ndarray) -> str:
-  """SHA-256 of shapes, types and contents."""
-  found = hashlib.sha256()
-  for array in arrays:
-    found.update(repr((array.shape, array.dtype.str)).encode())
-    found.update(np.ascontiguousarray(array).tobytes())
-  return found.hexdigest()
-
+main = binary(
+  _run,
+  [
+    *flags.common(
+      "space",
+      "data_dir",
+      "overwrite",
+      images="digits",
+      output="trained_digits.npz",
+      workdir="results/trained_digits",
+      num_seeds=3,
+      batch_size=train.SMALL.batch_size,
+      learning_rate=train.SMALL.learning_rate,
+    ),
+    flags.text(
+      "compare", None, "Benchmark whose test column the table is held against."
+    ),
+    flags.whole("num_train", 0, "Images to learn from; 0: three fifths.", 0),
+    flags.whole(
+      "num_valid", 0, "Images to choose by; the rest judges. 0: a fifth.", 0
+    ),
+    flags.whole(
+      "num_views", 2, "Augmented copies of those; 0 for plain images.", 0
+    ),
+    flags.whole("num_channels", 8, "Channels of the first stage."),
+    flags.whole("num_cells", 1, "Cells of a stage."),
+    flags.whole(
+      "num_epochs", train.SMALL.num_epochs, "Passes over the images."
+    ),
+    flags.whole("shift", train.SMALL.shift, "Pixels by which images move.", 0),
+    flags.whole("chunk_size", 32, "Representatives that are saved together."),
+    flags.whole(
+      "num_representatives", 0, "Train only so many, for a trial; 0: all.", 0
+    ),
+    flags.number(
+      "clutter", train.SMALL.clutter, "Largest weight of an image on another."
+    ),
+    flags.number(
+      "noise", train.SMALL.noise, "Deviation of the noise on images."
+    ),
+    flags.switch("flips", train.SMALL.flips, "Mirror images at random."),
+  ],
+  __doc__,
+  written="every finished chunk, not all of the table",
+)
 
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

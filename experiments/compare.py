@@ -1,9 +1,10 @@
 """Compares finished searches seed by seed.
 
-  python -m experiments.compare --runs=results/a,results/b --at=30,60,100
+  python -m experiments.compare --runs=results/a --runs=results/b --at=30,60,100
 
-Every part of --runs is the working directory of an `experiments.search`; its
-algorithms are compared with the first one of the first directory. Printed are,
+Every --runs is the working directory of an `experiments.search` (or several,
+separated by commas); its algorithms are compared with the first one of the
+first directory. Printed are,
 at each number of charged queries, both means, the 95 % interval of the paired
 difference (first minus other) and the p-value of the paired t-test. "Ahead"
 means that the interval lies above zero, "behind" below it.
@@ -13,18 +14,22 @@ All runs must have the same benchmark, objective, limits and seeds.
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
-from collections.abc import Sequence
 import pathlib
+import sys
 from typing import NamedTuple
 
-from absl import flags
 import numpy as np
 
-from experiments import common
-from experiments import results
 from nagjax import statistics
 
-_SAME = ("benchmark", "objective", "constraint", "seed_ranges")
+from .support import flags
+from .support import records
+from .support import results
+from .support.errors import UsageError
+from .support.errors import user_errors
+from .support.program import binary
+
+_SAME = ("benchmark", "objectives", "constraints", "seed_ranges")
 
 
 class Run(NamedTuple):
@@ -37,36 +42,20 @@ class Run(NamedTuple):
   """
 
   name: str
-  record: results.Record
+  record: records.Record
   best: np.ndarray
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = flags.FlagValues()
-  flags.DEFINE_list("runs", [], "Directories of searches.", flag_values=values)
-  flags.DEFINE_list("at", ["100"], "Charged queries.", flag_values=values)
-  flags.DEFINE_boolean("help", False, "Print this text.", flag_values=values)
-  if common.read_flags(values, argv, __doc__):
-    return
+def _run(values: flags.Values) -> None:
   runs = [run for path in values.runs for run in read(pathlib.Path(path))]
   if len(runs) < 2:
-    raise common.UsageError("--runs must hold two algorithms at least.")
-  with common.user_errors("--at: "):
+    raise UsageError("--runs must hold two algorithms at least.")
+  with user_errors("--at: "):
     at = [int(text) for text in values.at]
-    if min(at) < 1:
-      raise ValueError(f"queries must be at least 1, got {min(at)}.")
+    if min(at, default=0) < 1:
+      raise ValueError(
+        f"expected queries from 1 on, got {','.join(values.at)}."
+      )
   for other in runs[1:]:
     for queries in at:
       print(describe(runs[0], other, queries))
@@ -79,7 +68,7 @@ def read(directory: pathlib.Path) -> list[Run]:
     UsageError: if it is none.
   """
   runs = []
-  for record, trace in results.read_run(directory):
+  for record, trace, _ in records.read_run(directory):
     past = results.history(trace)
     best = statistics.best_so_far(past.objective, past.charged, record.budget)
     runs.append(Run(f"{directory.name}/{record.name}", record, best))
@@ -95,16 +84,16 @@ def describe(first: Run, other: Run, queries: int) -> str:
   for field in _SAME:
     values = [getattr(run.record, field) for run in (first, other)]
     if values[0] != values[1]:
-      raise common.UsageError(
+      raise UsageError(
         f"{first.name} and {other.name} differ in {field}: {values[0]} and "
         f"{values[1]}."
       )
   if queries > min(first.best.shape[1], other.best.shape[1]):
-    raise common.UsageError(
+    raise UsageError(
       f"--at={queries} is more than the budget of {first.name} or {other.name}."
     )
   a, b = (run.best[:, queries - 1] for run in (first, other))
-  with common.user_errors(f"{first.name} and {other.name}: "):
+  with user_errors(f"{first.name} and {other.name}: "):
     difference = statistics.paired_difference(a, b)
   low, high = difference.interval.low, difference.interval.high
   verdict = "ahead" if low > 0 else "behind" if high < 0 else "level"
@@ -115,5 +104,14 @@ def describe(first: Run, other: Run, queries: int) -> str:
   )
 
 
+main = binary(
+  _run,
+  [
+    flags.paths("runs", "Directory of a search; repeatable."),
+    flags.items("at", ["100"], "Charged queries."),
+  ],
+  __doc__,
+)
+
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

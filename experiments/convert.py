@@ -39,25 +39,17 @@ after an interruption. The output file exists only if the conversion succeeded.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
-import contextlib
 import functools
-import importlib.util
 import os
 import pathlib
-import signal
 import sys
 from typing import Any
 from typing import NamedTuple
 
-from absl import flags
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
-from experiments.common import UsageError
-from experiments.common import terminate as _terminate
 from nagjax import registry
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import trees
@@ -76,6 +68,13 @@ from nagjax.convert import nlp_log_files
 from nagjax.convert import robustness_directory
 from nagjax.convert import write_records
 from nagjax.convert import write_table
+
+from .support import flags
+from .support import outputs
+from .support import progress
+from .support.errors import UsageError
+from .support.errors import user_errors
+from .support.program import binary
 
 _VALID_ACCURACY = "valid_accuracy"
 
@@ -131,13 +130,13 @@ def boosted_trees(
     ConversionError: if a file is no such model.
     UsageError: if the models do not read what the encoding gives.
   """
-  with common.user_errors("--space: "):
+  with user_errors("--space: "):
     search_space = registry.make_space(space)
   models = []
   for number, source in enumerate(sources, 1):
     models.append(read_fn(source))
     progress_fn(number, len(sources))
-  with common.user_errors("--source: "):
+  with user_errors("--source: "):
     ensemble = boosted.mean_of(models)
   card = surrogate.Card(
     space=search_space.name,
@@ -151,7 +150,7 @@ def boosted_trees(
     settings=(("library", library), ("num_models", len(models))),
   )
   benchmark = surrogate.TreeBenchmark(ensemble, "", search_space, card)
-  with common.user_errors("--encoding: "):
+  with user_errors("--encoding: "):
     benchmark.query(jnp.zeros((1, search_space.num_variables), jnp.int32))
   return benchmark
 
@@ -225,114 +224,73 @@ FORMATS = {
   "lightgbm": _trees("lightgbm", boosted.from_lightgbm_text),
 }
 
-OPTIONS = (
-  "order",
-  "data_set",
-  "allow_missing",
-  "space",
-  "encoding",
-  "objective",
-)
-"""Flags that only some formats take."""
-
-
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv), ConversionError)
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  _check_flags(values)
-  chosen = FORMATS[values.format]
-  sources = [pathlib.Path(source) for source in values.source]
-  print(f"Reading {', '.join(map(str, sources))}", flush=True)
-  with _progress() as progress_fn:
-    converted = chosen.convert_fn(
-      sources if chosen.takes_many else sources[0],
-      progress_fn=progress_fn,
-      **_given_options(values),
-    )
-  chosen.write_fn(converted, values.output)
-  for line in chosen.describe_fn(converted, values.output):
-    print(line)
-
-
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  flags.DEFINE_enum(
-    "format", None, list(FORMATS), "Format of the source.", flag_values=values
-  )
-  flags.DEFINE_multi_string(
-    "source",
-    [],
-    "File or directory to convert; some formats take several.",
-    flag_values=values,
-  )
-  flags.DEFINE_string("output", None, "The file to write.", flag_values=values)
-  flags.DEFINE_string(
+_ONLY_SOME = (
+  flags.path(
     "order",
     None,
     "naslib, latbench, help: meta.pickle.pbz2, or a .npz with arch_str, that"
     " gives the official order of the rows; without it (help needs it) they"
     " follow the space's index.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
+  ),
+  flags.text(
     "data_set",
     None,
     "hw-nas-bench, robustness: cifar10 (unless given), cifar100 or"
     " ImageNet16-120.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
+  ),
+  flags.switch(
+    "allow_missing",
+    False,
+    "Accept a source without some architectures; they become NaN.",
+  ),
+  flags.text(
     "space",
     None,
     "xgboost, lightgbm: name of the space; darts unless given.",
-    flag_values=values,
-  )
-  flags.DEFINE_enum(
+  ),
+  flags.choice(
     "encoding",
     None,
     sorted(surrogate.ENCODINGS),
     "xgboost, lightgbm: what the trees read; nasbench301 unless given.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
+  ),
+  flags.text(
     "objective",
     None,
     "xgboost, lightgbm: name of what the trees predict, maximized;"
     f" {_VALID_ACCURACY} unless given.",
-    flag_values=values,
-  )
-  flags.DEFINE_boolean(
-    "overwrite", False, "Replace an existing output.", flag_values=values
-  )
-  flags.DEFINE_boolean(
-    "allow_missing",
-    False,
-    "Accept a source without some architectures; they become NaN.",
-    flag_values=values,
-  )
-  flags.DEFINE_boolean("help", False, "Print this text.", flag_values=values)
-  return values
+  ),
+)
+OPTIONS = tuple(flag.name for flag in _ONLY_SOME)
+"""Flags that only some formats take."""
 
 
-def _check_flags(values: flags.FlagValues) -> None:
+def _run(values: flags.Values) -> None:
+  _check_flags(values)
+  chosen = FORMATS[values.format]
+  sources = [pathlib.Path(source) for source in values.source]
+  with outputs.claimed_output(
+    values.output, overwrite=values.overwrite, suffix=chosen.suffix
+  ):
+    print(f"Reading {', '.join(map(str, sources))}", flush=True)
+    with progress.progress() as report:
+
+      def progress_fn(done: int, total: int) -> None:
+        report("converting", done / total, f"{done:,} of {total:,}")
+
+      converted = chosen.convert_fn(
+        sources if chosen.takes_many else sources[0],
+        progress_fn=progress_fn,
+        **_given_options(values),
+      )
+    chosen.write_fn(converted, values.output)
+  for line in chosen.describe_fn(converted, values.output):
+    print(line)
+
+
+def _check_flags(values: flags.Values) -> None:
   """Checks everything that can be checked before reading the source."""
-  for name in ("format", "source", "output"):
-    if not getattr(values, name):
-      raise UsageError(f"--{name} is needed; see --help.")
+  flags.require(values, "format", "source", "output")
   chosen = FORMATS[values.format]
   if not chosen.takes_many and len(values.source) > 1:
     raise UsageError(
@@ -353,48 +311,38 @@ def _check_flags(values: flags.FlagValues) -> None:
   for name in inputs:
     if not pathlib.Path(name).exists():
       raise UsageError(f"{name}: expected a source, got nothing of that name.")
-  output = pathlib.Path(values.output)
-  if output.suffix != chosen.suffix:
-    raise UsageError(
-      f"--output must end in {chosen.suffix}, got {values.output}."
-    )
-  if not output.parent.is_dir():
-    raise UsageError(f"{output.parent}: no such directory; create it first.")
-  if not os.access(output.parent, os.W_OK):
-    raise UsageError(f"{output.parent}: not writable; choose another --output.")
-  if any(output.resolve() == pathlib.Path(i).resolve() for i in inputs):
-    raise UsageError(f"{output} is a source; choose another --output.")
-  if output.is_dir() or (output.exists() and not values.overwrite):
-    raise UsageError(
-      f"{output} exists; choose another --output or pass --overwrite."
-    )
+  if any(_same_file(values.output, name) for name in inputs):
+    raise UsageError(f"{values.output} is a source; choose another --output.")
+  outputs.check_output(
+    values.output, overwrite=values.overwrite, suffix=chosen.suffix
+  )
 
 
-def _given_options(values: flags.FlagValues) -> dict[str, Any]:
+def _same_file(first: str, second: str) -> bool:
+  try:
+    return os.path.samefile(first, second)
+  except OSError:  # The output is not there, or is a link that leads nowhere.
+    return False
+
+
+def _given_options(values: flags.Values) -> dict[str, Any]:
   options = {name: getattr(values, name) for name in OPTIONS}
   return {name: value for name, value in options.items() if value}
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-  """Yields a function that shows the numbers of items done and to do."""
-  if not sys.stdout.isatty() or importlib.util.find_spec("rich") is None:
-    yield functools.partial(_print_tenths, set())
-    return
-  from rich.progress import Progress
-
-  with Progress() as bar:
-    task = bar.add_task("Converting", total=None)
-    yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _print_tenths(printed: set[int], done: int, total: int) -> None:
-  tenth = done * 10 // total
-  if tenth > max(printed, default=0):
-    printed.add(tenth)
-    print(f"  {done:,} of {total:,}", flush=True)
-
+main = binary(
+  _run,
+  [
+    *flags.common("output", "overwrite"),
+    flags.choice("format", None, FORMATS, "Format of the source."),
+    flags.paths(
+      "source", "File or directory to convert; some formats take several."
+    ),
+    *_ONLY_SOME,
+  ],
+  __doc__,
+  ConversionError,
+)
 
 if __name__ == "__main__":
-  signal.signal(signal.SIGTERM, _terminate)
-  sys.exit(main(sys.argv))
+  sys.exit(main())

@@ -29,21 +29,17 @@ after an interruption.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import csv
 import dataclasses
 import importlib
-import importlib.util
-import json
 import os
 import pathlib
+import sys
 from typing import Any
 from typing import NamedTuple
 
-from absl import flags
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
 from nagjax import files
 from nagjax import registry
 from nagjax import statistics
@@ -52,6 +48,14 @@ from nagjax.benchmarks import trees
 from nagjax.convert import boosted
 from nagjax.spaces import SearchSpace
 from nagjax.spaces import darts
+
+from .support import flags
+from .support import machine
+from .support import outputs
+from .support.errors import UsageError
+from .support.errors import user_errors
+from .support.program import binary
+from .support.program import require_extra
 
 LIBRARIES = ("xgboost", "lightgbm")
 NUM_GOLDEN = 32
@@ -90,28 +94,15 @@ class Settings:
   seed: int
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv))
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
+def _run(values: flags.Values) -> None:
   space, settings = _check_flags(values)
-  common.start_jax()
+  machine.start_jax(values.compilation_cache_dir)
   rows = read_rows(values, space)
-  output = pathlib.Path(values.output)
   encoding = values.encoding or _ENCODINGS.get(space.name, "options")
-  card = fit(space, rows, settings, encoding, values.num_folds, output)
+  with outputs.claimed_output(
+    values.output, overwrite=values.overwrite
+  ) as output:
+    card = fit(space, rows, settings, encoding, values.num_folds, output)
   print(
     f"Wrote {output}: {card.objective} of {card.num_rows:,} rows of the space "
     f"{card.space}, {settings.num_trees:,} trees on {card.encoding}."
@@ -122,71 +113,18 @@ def _run(argv: Sequence[str]) -> None:
   )
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  strings = [
-    ("space", "darts", "Name of the space."),
-    ("source", None, "Evaluated architectures: .npz, .csv or .json."),
-    ("output", None, "The .npz file to write."),
-    ("column", None, "Of the values; val_accuracy in a .npz, value in a .csv."),
-    ("objective", None, "Name of what is predicted; by default the column's."),
-    ("unit", None, "Its unit; % for a .npz, nats for a .json, else none."),
-  ]
-  for name, default, text in strings:
-    flags.DEFINE_string(name, default, text, flag_values=values)
-  flags.DEFINE_enum(
-    "library", LIBRARIES[0], LIBRARIES, "What fits trees.", flag_values=values
-  )
-  flags.DEFINE_enum(
-    "encoding",
-    None,
-    sorted(surrogate.ENCODINGS),
-    "What the trees read; by default what does best on known data.",
-    flag_values=values,
-  )
-  integers: list[tuple[str, int, int, str]] = [
-    ("num_trees", 1, 2000, "Trees."),
-    ("max_depth", 1, 2, "Comparisons on a way through a tree."),
-    ("num_folds", 2, 5, "Of the cross-validation."),
-    ("seed", 0, 0, "Of the folds and of the library."),
-  ]
-  for name, lowest, number, text in integers:
-    flags.DEFINE_integer(name, number, text, lowest, flag_values=values)
-  floats = [
-    ("learning_rate", 0.05, "Share of each tree's correction that is taken."),
-    ("row_share", 0.8, "Share of the rows that each tree sees."),
-    ("column_share", 0.5, "Share of the features that each tree sees."),
-  ]
-  for name, value, text in floats:
-    flags.DEFINE_float(name, value, text, 1e-6, 1.0, flag_values=values)
-  flags.DEFINE_boolean(
-    "overwrite", False, "Replace an existing output.", flag_values=values
-  )
-  flags.DEFINE_boolean("help", False, "Print this text.", flag_values=values)
-  return values
-
-
-def _check_flags(values: flags.FlagValues) -> tuple[SearchSpace, Settings]:
+def _check_flags(values: flags.Values) -> tuple[SearchSpace, Settings]:
   """Checks everything that can be checked before reading the source."""
-  for name in ("source", "output"):
-    if not getattr(values, name):
-      raise common.UsageError(f"--{name} is needed; see --help.")
-  with common.user_errors("--space: "):
+  flags.require(values, "source", "output")
+  with user_errors("--space: "):
     space = registry.make_space(values.space)
   suffix = pathlib.Path(values.source).suffix
   if suffix not in _READERS:
-    raise common.UsageError(
+    raise UsageError(
       f"--source must end in {', '.join(_READERS)}, got {values.source}."
     )
-  output = common.check_table_path(values.output, values.overwrite)
-  if not output.parent.is_dir():
-    raise common.UsageError(f"{output.parent}: no such directory.")
-  if importlib.util.find_spec(values.library) is None:
-    raise common.UsageError(
-      f"{values.library} cannot be imported; install it with "
-      "`pip install nagjax[boosted]`."
-    )
+  outputs.check_output(values.output, overwrite=values.overwrite)
+  require_extra(values.library, extra="boosted")
   fields: dict[str, Any] = {
     field.name: values[field.name].value
     for field in dataclasses.fields(Settings)
@@ -194,13 +132,13 @@ def _check_flags(values: flags.FlagValues) -> tuple[SearchSpace, Settings]:
   return space, Settings(**fields)
 
 
-def read_rows(values: flags.FlagValues, space: SearchSpace) -> Rows:
+def read_rows(values: flags.Values, space: SearchSpace) -> Rows:
   """Reads the source; one row for every architecture that has a value.
 
   Raises:
     UsageError: if it has another form, or too few rows for the folds.
   """
-  with common.user_errors("--source: "):
+  with user_errors("--source: "):
     read = _READERS[pathlib.Path(values.source).suffix]
     rows = read(values.source, space, values.column)
   finite = np.isfinite(rows.values)
@@ -210,7 +148,7 @@ def read_rows(values: flags.FlagValues, space: SearchSpace) -> Rows:
     keys, axis=0, return_index=True, return_inverse=True
   )
   if len(first) < 2 * values.num_folds:
-    raise common.UsageError(
+    raise UsageError(
       f"{values.source} must hold {2 * values.num_folds} architectures with a "
       f"value or more for --num_folds={values.num_folds}, got {len(first)}."
     )
@@ -240,7 +178,7 @@ def fit(
   Raises:
     UsageError: if the encoding is not one of the space.
   """
-  with common.user_errors("--encoding: "):
+  with user_errors("--encoding: "):
     archs = jnp.asarray(rows.archs)
     features = np.asarray(surrogate.encode(encoding, space, archs))
   rng = np.random.default_rng(settings.seed)
@@ -316,10 +254,14 @@ def _read_npz(path: str, space: SearchSpace, column: str | None) -> Rows:
   column = column or "val_accuracy"
   if space.name != "darts":
     raise ValueError(f"{path}: a .npz holds DARTS genotypes, not {space.name}.")
-  arrays = files.read_arrays(path)
-  missing = {"genotype", "names", "values"} - set(arrays)
-  if missing:
-    raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}.")
+  arrays = files.read_arrays(
+    path,
+    {
+      "genotype": files.Declared("iu", ("n", 2, 8, 2)),
+      "names": files.Declared("SU", ("columns",)),
+      "values": files.Declared("f", ("n", "columns")),
+    },
+  )
   names = [bytes(name).decode() for name in arrays["names"].astype(bytes)]
   if column not in names:
     raise ValueError(
@@ -327,8 +269,6 @@ def _read_npz(path: str, space: SearchSpace, column: str | None) -> Rows:
     )
   archs = [darts.from_genotype(genotype) for genotype in arrays["genotype"]]
   values = arrays["values"][:, names.index(column)]
-  if len(values) != len(archs):
-    raise ValueError(f"{path}: {len(archs)} genotypes, {len(values)} values.")
   accuracy = column == "val_accuracy"
   objective = "valid_accuracy" if accuracy else column
   return _rows(space, archs, values, objective, "%" if accuracy else "")
@@ -336,22 +276,20 @@ def _read_npz(path: str, space: SearchSpace, column: str | None) -> Rows:
 
 def _read_csv(path: str, space: SearchSpace, column: str | None) -> Rows:
   column = column or "value"
+  names, rows = files.read_csv(path)
+  key = "architecture" if "architecture" in names else "arch"
+  if key not in names or column not in names:
+    raise ValueError(
+      f"{path}: must have columns arch and {column} (--column), got "
+      f"{','.join(names)[:80]!r}."
+    )
   archs, values = [], []
-  with pathlib.Path(path).open(newline="", encoding="utf-8") as stream:
-    reader = csv.DictReader(stream)
-    names = reader.fieldnames or ()
-    key = "architecture" if "architecture" in names else "arch"
-    if key not in names or column not in names:
-      raise ValueError(
-        f"{path}: must have columns arch and {column} (--column), got "
-        f"{','.join(names)[:80]!r}."
-      )
-    for row in reader:
-      try:
-        archs.append(space.from_string(row[key] or ""))
-        values.append(float(row[column] or "nan"))
-      except ValueError as error:
-        raise ValueError(f"{path}:{reader.line_num}: {error}") from error
+  for number, row in enumerate(rows, 1):
+    try:
+      archs.append(space.from_string(row[key]))
+      values.append(float(row[column] or "nan"))
+    except ValueError as error:
+      raise ValueError(f"{path}: row {number}: {error}") from error
   return _rows(space, archs, values, column, "")
 
 
@@ -364,7 +302,7 @@ def _read_json(path: str, space: SearchSpace, column: str | None) -> Rows:
   cells = importlib.import_module("nagjax.spaces.nasbench_nlp")
   archs, values = [], []
   try:
-    for record in json.loads(pathlib.Path(path).read_text(encoding="utf-8")):
+    for record in files.read_json(path, allow_nan=True):
       archs.append(cells.from_recipe(record["recepie"]))
       completed = record["status"] == "OK" and record["val_losses"]
       values.append(-record["val_losses"][-1] if completed else np.nan)
@@ -392,5 +330,41 @@ _READERS: dict[str, Callable[[str, SearchSpace, str | None], Rows]] = {
 }
 
 
+main = binary(
+  _run,
+  [
+    *flags.common("output", "overwrite", "seed", space="darts"),
+    flags.path("source", None, "Evaluated architectures: .npz, .csv or .json."),
+    flags.text(
+      "column", None, "Of the values; val_accuracy in a .npz, value in a .csv."
+    ),
+    flags.text(
+      "objective", None, "Name of what is predicted; by default the column's."
+    ),
+    flags.text(
+      "unit", None, "Its unit; % for a .npz, nats for a .json, else none."
+    ),
+    flags.choice("library", LIBRARIES[0], LIBRARIES, "What fits trees."),
+    flags.choice(
+      "encoding",
+      None,
+      sorted(surrogate.ENCODINGS),
+      "What the trees read; by default what does best on known data.",
+    ),
+    flags.whole("num_trees", 2000, "Trees."),
+    flags.whole("max_depth", 2, "Comparisons on a way through a tree."),
+    flags.whole("num_folds", 5, "Of the cross-validation.", 2),
+    *(
+      flags.number(name, value, f"Share of {what}.", 1e-6, 1.0)
+      for name, value, what in (
+        ("learning_rate", 0.05, "each tree's correction that is taken"),
+        ("row_share", 0.8, "the rows that each tree sees"),
+        ("column_share", 0.5, "the features that each tree sees"),
+      )
+    ),
+  ],
+  __doc__,
+)
+
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

@@ -29,45 +29,50 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
 from collections.abc import Callable
-from collections.abc import Sequence
 import dataclasses
 import json
 import math
-import pathlib
+import sys
 from typing import Any
 from typing import NamedTuple
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
+from nagjax import archive as archive_lib
 from nagjax import files
+from nagjax import options as options_lib
 from nagjax import registry
 from nagjax.algorithms import diffusionnag
-from nagjax.algorithms import diffusionnag_pool
-from nagjax.benchmarks import trained
+from nagjax.algorithms import surrogate_search
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
-from nagjax.generation import pretrained_scores
-from nagjax.generation import score_models
 from nagjax.problem import Problem
+from nagjax.proposers import Proposer
+from nagjax.proposers import diffusion
+from nagjax.surrogates import Surrogate
+from nagjax.surrogates import ensemble
 from nagjax.types import Archs
 from nagjax.types import Evaluation
 from nagjax.types import Key
-from nagjax.types import Params
 from nagjax.types import Proposal
 from nagjax.types import Status
+
+from .support import flags
+from .support import machine
+from .support import outputs
+from .support import records
+from .support.errors import UsageError
+from .support.errors import user_errors
+from .support.program import binary
 
 SOURCES = ("guided", "sorted", "unguided", "random", "training")
 """Pools that are made for every seed."""
 POOR_SHARE = 0.9
 """Share of a benchmark that is poor."""
 RECORD = "pool.json"
-_FIXED = ("candidates", "num_constraints")
-"""Options that follow from what is measured."""
 _UNGUIDED = 10
 """Unguided architectures for one of the sorted pool, as published."""
 
@@ -90,62 +95,40 @@ class Plan(NamedTuple):
   Attributes:
     problem: what guides.
     config: of the search whose parts generate.
-    params: of the score model.
-    score_config: its options.
+    surrogate: what learns from the training set.
+    guided: the diffusion with its guide.
+    unguided: the same without, ten times as many architectures.
     columns: whose means are printed besides.
     allowed: `int32[A, L]` what training sets are drawn from; None for all.
   """
 
   problem: Problem
   config: diffusionnag.Config
-  params: Params
-  score_config: score_models.Config
+  surrogate: Surrogate
+  guided: Proposer
+  unguided: Proposer
   columns: list[str]
   allowed: np.ndarray | None
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv), FloatingPointError)
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  common.start_jax(values.compilation_cache_dir)
+def _run(values: flags.Values) -> None:
+  machine.start_jax(values.compilation_cache_dir)
   plan = make_plan(values)
-  workdir = pathlib.Path(values.workdir)
-  common.prepare_workdir(workdir, [RECORD], overwrite=values.overwrite)
-  program = jax.jit(lambda key, problem: make_pools(key, plan, problem))
-  keys = jax.random.split(jax.random.key(0), values.num_seeds)
-  rows: dict[str, list[dict[str, float]]] = {name: [] for name in SOURCES}
-  for key in keys:
-    pools, bad_step = program(key, plan.problem)
-    samplers.check_finite(bad_step)
-    for name, pool in pools.items():
-      rows[name].append(statistics(plan, pool))
-  best = oracle(plan, values.num_generated)
-  if best is not None:
-    rows["oracle"] = [statistics(plan, best)]
-  record = {
-    "benchmark": values.benchmark,
-    "objective": list(plan.problem.objective_names),
-    "num_train": plan.config.num_initial,
-    "train_on": values.train_on,
-    "config": dataclasses.asdict(plan.config),
-    "versions": common.versions(),
-    "rows": rows,
-  }
-  with files.atomic_path(workdir / RECORD) as temporary:
-    temporary.write_text(json.dumps(_plain(record), indent=2) + "\n")
+  with outputs.claimed_workdir(
+    values.workdir, [RECORD], overwrite=values.overwrite
+  ) as workdir:
+    rows = _measure(plan, values.num_seeds, values.num_generated)
+    record = {
+      "benchmark": values.benchmark,
+      "objective": list(plan.problem.objective_names),
+      "num_train": plan.config.num_initial,
+      "train_on": values.train_on,
+      "config": records.describe_config(plan.config),
+      "versions": machine.versions(),
+      "rows": rows,
+    }
+    with files.atomic_path(workdir / RECORD) as temporary:
+      temporary.write_text(json.dumps(_plain(record), indent=2) + "\n")
   for line in describe(rows):
     print(line)
   if values.train_on == "poor":
@@ -157,6 +140,23 @@ def _run(argv: Sequence[str]) -> None:
         ]
       )
       print(f"{name} above that of the training set: {share:.2f} of the seeds")
+
+
+def _measure(
+  plan: Plan, num_seeds: int, num_generated: int
+) -> dict[str, list[dict[str, float]]]:
+  """The numbers of every seed, by source."""
+  program = jax.jit(lambda key, problem: make_pools(key, plan, problem))
+  rows: dict[str, list[dict[str, float]]] = {name: [] for name in SOURCES}
+  for key in jax.random.split(jax.random.key(0), num_seeds):
+    pools, bad_step = program(key, plan.problem)
+    samplers.check_finite(bad_step)
+    for name, pool in pools.items():
+      rows[name].append(statistics(plan, pool))
+  best = oracle(plan, num_generated)
+  if best is not None:
+    rows["oracle"] = [statistics(plan, best)]
+  return rows
 
 
 def _plain(value: Any) -> Any:
@@ -183,40 +183,41 @@ def make_pools(
     A pool for each of `SOURCES`, and the first step of a sampler that was not
     finite, or -1.
   """
-  space, config, num = problem.space, plan.config, plan.config.num_candidates
+  space, config = problem.space, plan.config
+  num, surrogate = config.proposer.num_candidates, plan.surrogate
   names = ("train", "init", "fit", "guided", "unguided", "random")
   keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
-  algorithm = diffusionnag.diffusionnag(space, config, plan.score_config)
-  parts = diffusionnag.make_parts(space, config, plan.score_config)
   training = _training_set(keys["train"], plan, problem)
-  answer = problem.evaluate(training)
   everything = jnp.ones(len(training), bool)
-  state, _ = algorithm.tell(
-    algorithm.init(keys["init"], plan.params),
+  answer = problem.evaluate(training)
+  archive = archive_lib.add(
+    archive_lib.empty(space, config.archive_size, 0),
+    space,
     Proposal(training, everything),
     Evaluation(
       jnp.full(len(training), Status.FRESH, jnp.int8),
       answer.objective,
       answer.objectives,
       answer.violations,
+      answer.feasible,
     ),
-    plan.params,
   )
-  state = state._replace(members=diffusionnag.fit(keys["fit"], state, parts))
-  guided, guided_valid, guided_state = diffusionnag.propose(
-    keys["guided"], state, plan.params, parts
+  fitted = surrogate.fit(
+    keys["fit"], surrogate.init(keys["init"], surrogate.params), archive
   )
-  plain = parts._replace(
-    config=dataclasses.replace(
-      config, candidates="unguided", num_candidates=_UNGUIDED * num
+  belief = surrogate_search.make_belief(surrogate, fitted, config.penalty)
+
+  def propose(name: str, proposer: Proposer):
+    init_key, propose_key = jax.random.split(keys[name])
+    state = proposer.init(init_key, proposer.params)
+    archs, valid, state = proposer.propose(
+      propose_key, state, proposer.params, belief, archive
     )
-  )
-  unguided, unguided_valid, after = diffusionnag.propose(
-    keys["unguided"], guided_state, plan.params, plain
-  )
-  promise = jnp.mean(
-    diffusionnag.promises(state.members, unguided, parts), axis=0
-  )
+    return archs, valid, proposer.failed_step(state)  # type: ignore[misc]
+
+  guided, guided_valid, bad_step = propose("guided", plan.guided)
+  unguided, unguided_valid, other_step = propose("unguided", plan.unguided)
+  promise = belief.predict(unguided).mean
   order = jnp.argsort(
     jnp.where(unguided_valid, promise, -jnp.inf), descending=True
   )[:num]
@@ -227,7 +228,7 @@ def make_pools(
     "random": Pool(space.sample(keys["random"], num), jnp.ones(num, bool)),
     "training": Pool(training, everything),
   }
-  return pools, after.bad_step
+  return pools, jnp.maximum(bad_step, other_step)
 
 
 def oracle(plan: Plan, num: int) -> Pool | None:
@@ -251,7 +252,7 @@ def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
   problem = plan.problem
   valid = np.asarray(pool.valid)
   if not valid.any():
-    raise common.UsageError(
+    raise UsageError(
       f"None of {len(valid)} generated architectures is valid: train the score "
       "model of the space for longer, or lower guidance."
     )
@@ -259,7 +260,7 @@ def statistics(plan: Plan, pool: Pool) -> dict[str, float]:
   test = np.asarray(_test(problem, jnp.asarray(archs)))
   known = test[~np.isnan(test)]
   if not len(known):
-    raise common.UsageError("The benchmark knows no generated architecture.")
+    raise UsageError("The benchmark knows no generated architecture.")
   columns = _columns(problem.benchmark, jnp.asarray(archs))
   return {
     "valid": float(valid.mean()),
@@ -313,30 +314,38 @@ def describe(rows: dict[str, list[dict[str, float]]]) -> list[str]:
   return lines
 
 
-def make_plan(values: flags.FlagValues) -> Plan:
+def make_plan(values: flags.Values) -> Plan:
   """Checks all values before any computing starts.
 
   Raises:
     UsageError: if any is wrong.
   """
-  with common.user_errors():
+  with user_errors():
     benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
     objectives = (values.objective,) if values.objective else ()
-    problem = Problem(benchmark, objectives).validate()
-    config = diffusionnag_pool.Config(
+    problem = Problem(benchmark, objectives)
+    config = dataclasses.replace(
+      diffusionnag.POOL_CONFIG,
       num_initial=values.num_train,
       batch_size=1,
-      num_candidates=values.num_generated,
       archive_size=2 * values.num_train,
     )
-    options = common.read_options(values.set, ["diffusionnag"])
-    for name, text in options["diffusionnag"].items():
-      if name in _FIXED:
-        raise ValueError(f"{name} follows from what is measured; leave it out.")
-      value = registry.parse_option(type(config), "diffusionnag", name, text)
-      config = dataclasses.replace(config, **{name: value})
-    trained = pretrained_scores.load_trained_score(
-      benchmark.space, data_directory(values.data_dir)
+    options = flags.read_options(values.set, ["diffusionnag"])["diffusionnag"]
+    if "num_constraints" in options:
+      raise ValueError("num_constraints is 0 in a pool; leave it out.")
+    config = options_lib.with_options(config, options, "diffusionnag")
+    proposer = dataclasses.replace(
+      config.proposer, num_candidates=values.num_generated
+    )
+    config = dataclasses.replace(config, proposer=proposer)
+    plain = dataclasses.replace(
+      proposer, guidance=0.0, num_candidates=_UNGUIDED * values.num_generated
+    )
+    guided, unguided = (
+      diffusion.diffusion(
+        problem.space, each, directory=data_directory(values.data_dir)
+      )
+      for each in (proposer, plain)
     )
     allowed = _poor(problem) if values.train_on == "poor" else None
     if allowed is not None and len(allowed) < config.num_initial:
@@ -351,8 +360,9 @@ def make_plan(values: flags.FlagValues) -> Plan:
         f"--columns must name some of {', '.join(sorted(known))}, got "
         f"{','.join(values.columns)}."
       )
+  surrogate = ensemble.graph_networks("gcn", problem.space, config.surrogate)
   return Plan(
-    problem, config, trained.params, trained.config, values.columns, allowed
+    problem, config, surrogate, guided, unguided, values.columns, allowed
   )
 
 
@@ -373,39 +383,26 @@ def _poor(problem: Problem) -> np.ndarray:
   return archs[objective <= np.quantile(objective, POOR_SHARE)]
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  plain: list[tuple[Any, str, Any, str]] = [
-    (flags.DEFINE_string, "benchmark", trained.SHIPPED, "Name; see search."),
-    (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
-    (flags.DEFINE_string, "objective", None, "Column that guides, or -column."),
-    (flags.DEFINE_list, "columns", [], "Columns whose means are printed."),
-    (flags.DEFINE_string, "workdir", "results/pool", "For pool.json."),
-    (flags.DEFINE_boolean, "overwrite", False, "Replace results there."),
-    (
-      flags.DEFINE_multi_string,
+main = binary(
+  _run,
+  [
+    *flags.common(
+      "benchmark",
+      "data_dir",
+      "overwrite",
       "set",
-      [],
-      "An option, as of experiments.search: diffusionnag.guidance=2.",
+      workdir="results/pool",
+      num_seeds=3,
     ),
-    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
-    (flags.DEFINE_boolean, "help", False, "Print this text."),
-  ]
-  for define, name, default, text in plain:
-    define(name, default, text, flag_values=values)
-  integers = [
-    ("num_seeds", 3, 1, "Seeds."),
-    ("num_train", 200, 2, "Architectures that the predictor learns from."),
-    ("num_generated", 1000, 1, "Architectures of a pool."),
-  ]
-  for name, number, least, text in integers:
-    flags.DEFINE_integer(name, number, text, least, flag_values=values)
-  flags.DEFINE_enum(
-    "train_on", "all", ("all", "poor"), "Training set.", flag_values=values
-  )
-  return values
-
+    flags.text("objective", None, "Column that guides, or -column."),
+    flags.items("columns", [], "Columns whose means are printed."),
+    flags.whole("num_train", 200, "What the predictor learns from.", 2),
+    flags.whole("num_generated", 1000, "Architectures of a pool."),
+    flags.choice("train_on", "all", ("all", "poor"), "Training set."),
+  ],
+  __doc__,
+  FloatingPointError,
+)
 
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

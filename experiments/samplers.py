@@ -20,17 +20,14 @@ their number (Bonferroni).
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
-from collections.abc import Sequence
 import math
+import sys
 import time
-from typing import Any
 
-from absl import flags
 import jax
 import numpy as np
 from scipy import stats
 
-from experiments import common
 from nagjax import registry
 from nagjax.benchmarks.base import data_directory
 from nagjax.diffusion import samplers
@@ -42,25 +39,15 @@ from nagjax.spaces import SearchSpace
 from nagjax.types import Key
 from nagjax.types import Params
 
-
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv), FloatingPointError)
+from .support import flags
+from .support import machine
+from .support.errors import user_errors
+from .support.program import binary
 
 
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  common.start_jax(values.compilation_cache_dir)
-  with common.user_errors():
+def _run(values: flags.Values) -> None:
+  machine.start_jax(values.compilation_cache_dir)
+  with user_errors():
     problem = None
     if values.benchmark:
       benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
@@ -73,7 +60,7 @@ def _run(argv: Sequence[str]) -> None:
     if not configs:
       raise ValueError("--samplers must name one sampler at least.")
     model, params = make_model(space, values.model, values.data_dir)
-  device = common.describe_devices(jax.devices())
+  device = machine.describe_devices(jax.devices())
   print(f"{device}, {values.num} samples, {values.model} model")
   first = None
   for position, config in enumerate(configs):
@@ -183,26 +170,18 @@ def read_sampler(
   )
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  plain: list[tuple[Any, str, Any, str]] = [
-    (flags.DEFINE_string, "space", "nasbench201", "Without --benchmark."),
-    (flags.DEFINE_string, "benchmark", None, "Whose objectives are compared."),
-    (flags.DEFINE_string, "data_dir", None, "Where the user's files are."),
-    (flags.DEFINE_list, "samplers", ["few_step:30"], "Samplers and steps."),
-    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
-    (flags.DEFINE_boolean, "help", False, "Print this text."),
-  ]
-  for define, name, default, text in plain:
-    define(name, default, text, flag_values=values)
-  flags.DEFINE_enum(
-    "model", "shipped", ("shipped", "published"), "Model.", flag_values=values
-  )
-  for name, number in (("num", 1000), ("batch_size", 256)):
-    flags.DEFINE_integer(name, number, "Samples.", 1, flag_values=values)
-  return values
-
+main = binary(
+  _run,
+  [
+    *flags.common(
+      "space", "data_dir", benchmark=None, num=1000, batch_size=256
+    ),
+    flags.items("samplers", ["few_step:30"], "Samplers and their steps."),
+    flags.choice("model", "shipped", ("shipped", "published"), "Model."),
+  ],
+  __doc__,
+  FloatingPointError,
+)
 
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

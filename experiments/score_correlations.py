@@ -11,42 +11,29 @@ where it is better is negated, so that good scores correlate positively.
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
-from collections.abc import Sequence
+import sys
 import time
-from typing import Any
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import build_benchmark
-from experiments import common
 from nagjax import registry
 from nagjax import statistics
 from nagjax.candidates import objective
 from nagjax.candidates import train
 from nagjax.problem import Problem
 
-
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(argv))
+from .support import flags
+from .support import images as images_lib
+from .support import machine
+from .support.errors import user_errors
+from .support.program import binary
 
 
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  common.start_jax(values.compilation_cache_dir)
-  with common.user_errors():
+def _run(values: flags.Values) -> None:
+  machine.start_jax(values.compilation_cache_dir)
+  with user_errors():
     problem = Problem(
       registry.make_benchmark(values.benchmark, values.data_dir)
     )
@@ -76,7 +63,7 @@ def read_batch(name: str, num: int) -> train.Images:
     UsageError: if the images are refused.
     ValueError: if there are fewer.
   """
-  labeled = build_benchmark.read_images(name)
+  labeled = images_lib.read(name)
   if len(labeled.y) < num:
     raise ValueError(
       f"--num_images must be at most {len(labeled.y)}, got {num}."
@@ -113,26 +100,16 @@ def describe(
   )
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  plain: list[tuple[Any, str, Any, str]] = [
-    (flags.DEFINE_string, "benchmark", "nasbench201/cifar10", "What is known."),
-    (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
-    (flags.DEFINE_list, "scores", [], "Names; all of the space by default."),
-    (flags.DEFINE_string, "images", None, "digits or a .npz file."),
-    (flags.DEFINE_string, "compilation_cache_dir", None, "For programs."),
-    (flags.DEFINE_boolean, "help", False, "Print this text."),
-  ]
-  for define, name, default, text in plain:
-    define(name, default, text, flag_values=values)
-  for name, number, text in (
-    ("num", 300, "Random cells."),
-    ("num_images", 64, "Images of the batch."),
-  ):
-    flags.DEFINE_integer(name, number, text, 2, flag_values=values)
-  return values
-
+main = binary(
+  _run,
+  [
+    *flags.common("data_dir", "images", benchmark="nasbench201/cifar10"),
+    flags.items("scores", [], "Names; all of the space by default."),
+    flags.whole("num", 300, "Random cells.", 2),
+    flags.whole("num_images", 64, "Images of the batch.", 2),
+  ],
+  __doc__,
+)
 
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

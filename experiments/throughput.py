@@ -23,19 +23,26 @@ import subprocess
 import sys
 import time
 from typing import Any
-from typing import NamedTuple
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 
-from experiments import common
 from nagjax import files
 from nagjax import registry
 from nagjax import search
 from nagjax.algorithms import ednag_reference
-from nagjax.algorithms import optiproxy
+from nagjax.algorithms import surrogate_search
 from nagjax.problem import Problem
+from nagjax.proposers import gradient
+from nagjax.surrogates import ensemble
+
+from .support import flags
+from .support import machine
+from .support import outputs
+from .support.errors import UsageError
+from .support.errors import user_errors
+from .support.program import binary
+from .support.program import require_extra
 
 OFFICIAL_SECONDS = {
   ("ednag", "reference", None): 1.65,
@@ -46,6 +53,8 @@ OFFICIAL_SECONDS = {
 of several figures; by our algorithm, its variant and its `--budget`."""
 
 PARTS = ("fit", "generate", "ask")
+RECORD = "throughput.json"
+"""Is written last."""
 
 _VARIANT = "Its variant; by default the published one of ednag, ours of others."
 _POPULATIONS = (
@@ -54,48 +63,28 @@ _POPULATIONS = (
 )
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs every measurement, or with --measure the one that it names.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(lambda: _run(list(argv)))
-
-
-def _run(argv: list[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
+def _run(values: flags.Values) -> None:
   if values.measure is not None:
     print(json.dumps(_measure(json.loads(values.measure), values)))
     return
-  common.require_extra("matplotlib")
-  workdir = pathlib.Path(values.workdir)
-  target = workdir / "throughput.json"
-  if target.exists() and not values.overwrite:
-    raise common.UsageError(
-      f"{target} exists: choose another --workdir or pass --overwrite."
-    )
+  require_extra("matplotlib")
   tasks = _tasks(values)
-  with common.user_errors():
+  with user_errors():
     _plan(values)
-  with common.user_errors("--workdir: "):
-    workdir.mkdir(parents=True, exist_ok=True)
-  rows = []
-  for task in tasks:
-    rows.append(_in_process(argv, task))
-    print(_line(rows[-1]), flush=True)
-  with files.atomic_path(target) as path:
-    path.write_text(json.dumps(rows, indent=2) + "\n")
-  _plot(rows, workdir / "throughput.png")
-  print(f"Wrote {target} and throughput.png.")
+  with outputs.claimed_workdir(
+    values.workdir, [RECORD], overwrite=values.overwrite
+  ) as workdir:
+    rows = []
+    for task in tasks:
+      rows.append(_in_process(flags.command(values), task))
+      print(_line(rows[-1]), flush=True)
+    _plot(rows, workdir / "throughput.png")
+    with files.atomic_path(workdir / RECORD) as path:
+      path.write_text(json.dumps(rows, indent=2) + "\n")
+  print(f"Wrote {workdir / RECORD} and throughput.png.")
 
 
-def _tasks(values: flags.FlagValues) -> list[dict[str, Any]]:
+def _tasks(values: flags.Values) -> list[dict[str, Any]]:
   """What is measured, one line of the table each.
 
   Raises:
@@ -113,7 +102,7 @@ def _tasks(values: flags.FlagValues) -> list[dict[str, Any]]:
   }
   for flag, owner in (("populations", "ednag"), ("parts", "optiproxy")):
     if sizes[flag] and name != owner:
-      raise common.UsageError(
+      raise UsageError(
         f"--{flag} measures {owner}; leave it out with --algorithm={name}."
       )
   return [
@@ -123,44 +112,8 @@ def _tasks(values: flags.FlagValues) -> list[dict[str, Any]]:
   ]
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  plain: list[tuple[Any, str, Any, str]] = [
-    (flags.DEFINE_string, "benchmark", "synthetic", "What is searched."),
-    (flags.DEFINE_string, "data_dir", None, "Where benchmark files are."),
-    (flags.DEFINE_string, "algorithm", "ednag", "What searches."),
-    (flags.DEFINE_string, "variant", None, _VARIANT),
-    (flags.DEFINE_list, "seeds", ["1", "64", "1024", "4096"], "Sweep sizes."),
-    (flags.DEFINE_list, "populations", None, _POPULATIONS),
-    (flags.DEFINE_list, "parts", [], "Searches side by side of a round."),
-    (flags.DEFINE_string, "workdir", "results/throughput", "For the results."),
-    (flags.DEFINE_boolean, "overwrite", False, "Replace results there."),
-    (flags.DEFINE_string, "measure", None, "Internal: one line, as JSON."),
-    (flags.DEFINE_boolean, "help", False, "Print this text."),
-  ]
-  for define, name, default, text in plain:
-    define(name, default, text, flag_values=values)
-  integers: list[tuple[str, int | None, str]] = [
-    ("budget", None, "Queries of a search; all rows if not set."),
-    ("batch_size_seeds", 256, "Searches of a chunk."),
-  ]
-  for name, number, text in integers:
-    flags.DEFINE_integer(name, number, text, 1, flag_values=values)
-  return values
-
-
-class Plan(NamedTuple):
-  """What a sweep runs."""
-
-  problem: Problem
-  variant: str
-  search: registry.Search
-  budget: int
-
-
-def _plan(values: flags.FlagValues) -> Plan:
-  """Builds what the flags name.
+def _plan(values: flags.Values) -> tuple[search.Search, str]:
+  """What the flags name, and its variant.
 
   Raises:
     FileNotFoundError: if the benchmark's file is absent.
@@ -176,25 +129,27 @@ def _plan(values: flags.FlagValues) -> Plan:
     raise ValueError(f"{benchmark.name} has no rows: set --budget.")
   made = registry.make_search(
     name,
-    benchmark,
+    Problem(benchmark),
     budget=budget,
     variant=variant,
     data_dir=values.data_dir,
   )
-  return Plan(Problem(benchmark), variant, made, budget)
+  return made, variant
 
 
 def _sizes(flag: str, texts: Sequence[str]) -> list[int]:
   texts = [text for text in texts if text]
   if not all(text.isdigit() and int(text) > 0 for text in texts):
-    raise common.UsageError(
+    raise UsageError(
       f"--{flag} takes positive numbers, got {','.join(texts)!r}."
     )
   return [int(text) for text in texts]
 
 
-def _in_process(argv: list[str], task: dict[str, Any]) -> dict[str, Any]:
-  command = [sys.executable, "-m", "experiments.throughput", *argv[1:]]
+def _in_process(given: list[str], task: dict[str, Any]) -> dict[str, Any]:
+  # The package has another name where it is installed.
+  module = f"{(__package__ or '').partition('.')[0]}.throughput"
+  command = [sys.executable, "-m", module, *given]
   run = subprocess.run(
     [*command, f"--measure={json.dumps(task)}"],
     capture_output=True,
@@ -205,16 +160,16 @@ def _in_process(argv: list[str], task: dict[str, Any]) -> dict[str, Any]:
   )
   if run.returncode != 0:
     reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
-    raise common.UsageError(f"Measuring {task} failed: {reason}")
+    raise UsageError(f"Measuring {task} failed: {reason}")
   return json.loads(run.stdout.strip().splitlines()[-1])
 
 
-def _measure(task: dict[str, Any], values: flags.FlagValues) -> dict[str, Any]:
-  devices = common.start_jax()
+def _measure(task: dict[str, Any], values: flags.Values) -> dict[str, Any]:
+  devices = machine.start_jax(values.compilation_cache_dir)
   if task["kind"] == "seeds":
     measured = _measure_seeds(task["size"], values)
   elif task["kind"] == "population":
-    measured = _measure_population(task["size"], _plan(values))
+    measured = _measure_population(task["size"], _plan(values)[0])
   else:
     measured = _measure_part(task["kind"], task["size"], values)
   return {
@@ -224,31 +179,26 @@ def _measure(task: dict[str, Any], values: flags.FlagValues) -> dict[str, Any]:
     "benchmark": values.benchmark,
     "budget": values.budget,
     **measured,
-    "peak_memory_mb": common.peak_memory_mb(devices),
-    "device": common.describe_devices(devices),
-    "versions": common.versions(),
+    "peak_memory_mb": machine.peak_memory_mb(devices),
+    "device": machine.describe_devices(devices),
+    "versions": machine.versions(),
   }
 
 
-def _measure_seeds(num_seeds: int, values: flags.FlagValues) -> dict[str, Any]:
+def _measure_seeds(num_seeds: int, values: flags.Values) -> dict[str, Any]:
   """A sweep of complete searches."""
-  plan = _plan(values)
+  made, variant = _plan(values)
   began = time.process_time()
   result = search.sweep(
     jax.random.split(jax.random.key(0), num_seeds),
-    plan.search.algorithm,
-    plan.problem,
-    plan.search.params,
-    budget=plan.budget,
-    num_rounds=plan.search.num_rounds,
+    made,
     batch_size_seeds=values.batch_size_seeds,
+    keeps_state=False,
   )
   # Compilation included: seconds of all threads.
   cpu_seconds = time.process_time() - began
   lookups = result.trace.status.size
-  official = OFFICIAL_SECONDS.get(
-    (values.algorithm, plan.variant, values.budget)
-  )
+  official = OFFICIAL_SECONDS.get((values.algorithm, variant, values.budget))
   return {
     "compile_seconds": result.compile_seconds,
     "run_seconds": result.run_seconds,
@@ -260,26 +210,24 @@ def _measure_seeds(num_seeds: int, values: flags.FlagValues) -> dict[str, Any]:
   }
 
 
-def _measure_population(size: int, plan: Plan) -> dict[str, float]:
+def _measure_population(size: int, made: search.Search) -> dict[str, float]:
   """One generation of a large population, memory linear in its size."""
-  problem, budget = plan.problem, plan.budget
   config = ednag_reference.Config(
     population_size=size, block_size=min(size, 256), gumbel=True
   )
-  algorithm = ednag_reference.ednag_reference(problem.space, config)
+  algorithm = ednag_reference.ednag_reference(made.problem.space, config)
+  made = made._replace(algorithm=algorithm, params=algorithm.params)
 
   def generation(state, problem):
     return search.advance(
-      state, algorithm, problem, (), budget=budget, num_rounds=1
-    )[0]
+      state, made._replace(problem=problem), num_rounds=1
+    ).state
 
-  state, _ = search.start(
-    jax.random.key(0), algorithm, problem, (), budget=budget
-  )
+  state = search.start(jax.random.key(0), made).state
   # Round 0 only evaluates the start: measure a later generation, from the
   # middle of a search.
   began = time.perf_counter()
-  compiled = jax.jit(generation).lower(state, problem).compile()
+  compiled = jax.jit(generation).lower(state, made.problem).compile()
   compile_seconds = time.perf_counter() - began
   state = state._replace(
     algorithm=state.algorithm._replace(
@@ -288,7 +236,7 @@ def _measure_population(size: int, plan: Plan) -> dict[str, float]:
     )
   )
   began = time.perf_counter()
-  jax.block_until_ready(compiled(state, problem))
+  jax.block_until_ready(compiled(state, made.problem))
   run_seconds = time.perf_counter() - began
   return {
     "compile_seconds": compile_seconds,
@@ -299,33 +247,36 @@ def _measure_population(size: int, plan: Plan) -> dict[str, float]:
 
 
 def _measure_part(
-  part: str, num_searches: int, values: flags.FlagValues
+  part: str, num_searches: int, values: flags.Values
 ) -> dict[str, float]:
   """One part of a round of OptiProxy-NAS, from the middle of a search."""
   benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
-  budget = values.budget or 100
-  space = benchmark.space
-  made = registry.make_search("optiproxy", benchmark, budget=budget)
-  config, algorithm = made.config, made.algorithm
+  budget, space = values.budget or 100, benchmark.space
+  made = registry.make_search("optiproxy", Problem(benchmark), budget=budget)
+  config, algorithm, params = made.config, made.algorithm, made.params
+  surrogate = ensemble.graph_networks("gcn", space, config.surrogate)
+  proposer = gradient.gradient(space, config.proposer)
+
+  def generate(key, state):
+    belief = surrogate_search.make_belief(
+      surrogate, state.surrogate, config.penalty
+    )
+    return proposer.propose(
+      key, state.proposer, params.proposer, belief, state.archive
+    )
+
   functions = {
-    "fit": lambda key, state: optiproxy.fit(key, state, space, config),
-    "generate": lambda key, state: optiproxy.generate(
-      key, state, space, config
+    "fit": lambda key, state: surrogate.fit(
+      key, state.surrogate, state.archive
     ),
-    "ask": lambda key, state: algorithm.ask(key, state, ()),
+    "generate": generate,
+    "ask": lambda key, state: algorithm.ask(key, state, params),
   }
   keys = jax.random.split(jax.random.key(0), num_searches)
 
   def middle(key):
-    state, _ = search.start(
-      key,
-      algorithm,
-      Problem(benchmark),
-      (),
-      budget=budget,
-      prior=search.Prior(space.sample(key, budget // 2)),
-    )
-    return state.algorithm
+    begun = search.WarmStart(space.sample(key, budget // 2))
+    return search.start(key, made, warm_start=begun).state.algorithm
 
   states = jax.block_until_ready(jax.jit(jax.vmap(middle))(keys))
   began = time.perf_counter()
@@ -382,5 +333,26 @@ def _plot(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
     figure.savefig(temporary, dpi=150)
 
 
+main = binary(
+  _run,
+  [
+    *flags.common(
+      "data_dir",
+      "overwrite",
+      "batch_size_seeds",
+      benchmark="synthetic",
+      workdir="results/throughput",
+      budget=(None, "Queries of a search; all rows if not set."),
+    ),
+    flags.text("algorithm", "ednag", "What searches."),
+    flags.text("variant", None, _VARIANT),
+    flags.items("seeds", ["1", "64", "1024", "4096"], "Sweep sizes."),
+    flags.items("populations", None, _POPULATIONS),
+    flags.items("parts", [], "Searches side by side of a round."),
+    flags.text("measure", None, "Internal: one line, as JSON."),
+  ],
+  __doc__,
+)
+
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

@@ -1,252 +1,123 @@
-"""Training what a search found: `experiments.search --train_top`."""
+"""Trains the best networks that searches found.
 
-from collections.abc import Sequence
-import csv
-import dataclasses
+  python -m experiments.train_top --runs=results/search --num_top=3 \
+    --images=photos.npz --workdir=results/top
+
+Every --runs is the working directory of an `experiments.search` of one and the
+same question. The best distinct cells of all of them are trained with three
+seeds each, and judged by images by which neither they nor the searched table
+were chosen. --images is `digits` (of scikit-learn) or a .npz file with `x`
+(uint8 or float, [n, height, width, channels]) and `y` (labels from 0).
+--preset=nasbench201 is the network and the recipe of NAS-Bench-201.
+
+Writes into --workdir trained.csv, one row a cell, and network_1.npz and so on,
+which `nagjax.candidates.store` loads. After an interruption of any kind the
+same command continues with the next cell.
+
+Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
+after an interruption.
+"""
+
 import pathlib
-import re
-from typing import Any
-from typing import NamedTuple
+import sys
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments import build_benchmark
-from experiments import common
-from experiments import results
-from nagjax import files
-from nagjax import statistics
-from nagjax.candidates import cells
-from nagjax.candidates import images as images_lib
-from nagjax.candidates import store
-from nagjax.candidates import train
+from nagjax import registry
+from nagjax.benchmarks import trained
+from nagjax.problem import Constraint
 from nagjax.spaces import SearchSpace
 
-TRAINED = "trained.csv"
-NETWORK = "network_{}.npz"
-"""A network by its rank, from 1."""
-SEEDS = (777, 888, 999)
-"""Those of NAS-Bench-201."""
+from .support import flags
+from .support import machine
+from .support import outputs
+from .support import planning
+from .support import records
+from .support import results
+from .support import training
+from .support.errors import UsageError
+from .support.program import binary
+from .support.program import memory_errors
+
+_SAME = ("benchmark", "objectives", "constraints")
 
 
-class Preset(NamedTuple):
-  """A recipe and the size of the network."""
-
-  recipe: train.Recipe
-  num_channels: int
-  num_cells: int
-
-
-PRESETS = {
-  "small": Preset(train.SMALL, 8, 1),
-  "nasbench201": Preset(train.NASBENCH201, 16, 5),
-}
-
-
-class Task(NamedTuple):
-  """What `train_top` needs, checked.
-
-  Attributes:
-    images: normalized and divided.
-    config: the network around the cells.
-    recipe: how they are trained.
-    num: how many cells are trained.
-  """
-
-  images: images_lib.Prepared
-  config: cells.Config
-  recipe: train.Recipe
-  num: int
-
-
-def best_distinct(
-  founds: Sequence[results.Found], space: SearchSpace
-) -> np.ndarray:
-  """Feasible architectures of several searches, the best first, `[n, L]`.
-
-  Of isomorphic ones the best stands for all.
-  """
-  feasible = np.concatenate([found.feasible for found in founds])
-  archs = np.concatenate([found.archs for found in founds])[feasible]
-  objective = np.concatenate([found.objective for found in founds])[feasible]
-  archs = archs[np.argsort(-objective, kind="stable")]
-  canonical = np.asarray(space.canonicalize(jnp.asarray(archs)))
-  _, first = np.unique(canonical, axis=0, return_index=True)
-  return archs[np.sort(first)]
-
-
-def make_task(
-  space: SearchSpace,
-  num: int,
-  images: str | None,
-  preset: str,
-  built: dict[str, Any] | None = None,
-) -> Task:
-  """Checks everything before the search begins.
-
-  Args:
-    space: of the search.
-    num: how many cells are trained, at least one.
-    images: `digits` or a file.
-    preset: one of `PRESETS`.
-    built: settings of the table that was searched, if `experiments.
-      build_benchmark` made it. Of the same images the same part judges here, so
-      that none that the search chose by does.
-
-  Raises:
-    UsageError: if anything is wrong.
-  """
-  if space.name != "nasbench201":
-    raise common.UsageError(f"--train_top: no networks for {space.name}.")
-  if images is None:
-    raise common.UsageError("--train_top needs --images=digits or a .npz file.")
-  recipe, num_channels, num_cells = PRESETS[preset]
-  labeled = build_benchmark.read_images(images)
-  num_train, num_valid = images_lib.default_sizes(len(labeled.y))
-  if built and built["images_sha256"] == build_benchmark.digest(*labeled):
-    num_train, num_valid = built["num_train"], built["num_valid"]
-  height, width, channels = labeled.x.shape[1:]
-  with common.user_errors("--images: "):
-    config = cells.Config(
-      image_shape=(height, width, channels),
-      num_classes=labeled.num_classes,
-      num_channels=num_channels,
-      num_cells=num_cells,
-    )
-    prepared = images_lib.split(
-      jax.random.key(build_benchmark.SPLIT_SEED),
-      labeled,
-      num_train=num_train,
-      num_valid=num_valid,
-      recipe=recipe,
-      num_views=0,
-    )
-  return Task(prepared, config, recipe, num)
-
-
-def written(workdir: pathlib.Path) -> list[str]:
-  """Names of the files there that an earlier training wrote."""
-  pattern = re.compile(re.escape(NETWORK).replace(r"\{\}", r"\d+"))
-  names = [path.name for path in workdir.glob("*")]
-  return sorted(n for n in names if n == TRAINED or pattern.fullmatch(n))
-
-
-def remove(workdir: pathlib.Path) -> None:
-  """Removes what an earlier training wrote: it is not of this search."""
-  for name in written(workdir):
-    (workdir / name).unlink()
-
-
-def train_top(
-  task: Task, space: SearchSpace, archs: np.ndarray, workdir: pathlib.Path
-) -> None:
-  """Trains the first cells, saves the networks, prints and writes a table.
-
-  The table is written again after each cell, so that an interruption loses one.
-  Trainings that diverge are counted and left out; a cell of which all do has no
-  accuracy and no network.
-
-  Args:
-    task: how.
-    space: of the search.
-    archs: `int32[n, L]` distinct cells, the best first.
-    workdir: for `network_1.npz` and so on, and `trained.csv`.
-
-  Raises:
-    UsageError: if there is no cell.
-  """
+def _run(values: flags.Values) -> None:
+  flags.require(values, "runs", "images")
+  machine.start_jax(values.compilation_cache_dir)
+  space, archs, benchmark = read_best(values.runs, values.data_dir)
+  task = training.make_task(
+    space,
+    values.images,
+    values.preset,
+    trained.settings(benchmark, directory=values.data_dir),
+  )
   if not len(archs):
-    raise common.UsageError(
-      "--train_top: the search found nothing feasible to train; its results "
-      f"are in {workdir}."
-    )
-  split = task.images.split
-
-  @jax.jit
-  def fit(key, arch, split):
-    model = train.fit(key, arch, split.train, task.config, task.recipe)
-    return model, train.evaluate(model, arch, split.test)
-
-  rows = []
-  for rank, arch in enumerate(archs[: task.num], 1):
-    name = space.to_string(arch.tolist())
-    print(f"Training {rank} of {min(task.num, len(archs))}: {name}", flush=True)
-    runs = {
-      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), split))
-      for seed in SEEDS
-    }
-    good = {
-      seed: (model, float(metrics.accuracy))
-      for seed, (model, metrics) in runs.items()
-      if np.isfinite(metrics.cross_entropy)
-    }
-    rows.append(
-      {
-        "rank": rank,
-        "architecture": name,
-        **_accuracy([accuracy for _, accuracy in good.values()]),
-        "num_seeds": len(good),
-        "num_failed": len(SEEDS) - len(good),
-        "network": NETWORK.format(rank) if good else "",
-      }
-    )
-    if good:
-      seed, (model, accuracy) = next(iter(good.items()))
-      network = store.Trained(
-        architecture=name,
-        config=task.config,
-        model=model,
-        mean=jnp.asarray(task.images.mean),
-        deviation=jnp.asarray(task.images.deviation),
-        notes={
-          "seed": seed,
-          "test_accuracy": accuracy,
-          "recipe": dataclasses.asdict(task.recipe),
-        },
-      )
-      store.save(workdir / NETWORK.format(rank), network)
-    _write(workdir / TRAINED, rows)
-    print(_line(rows[-1]))
-
-
-def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
-  """Mean and 95 % interval, within 0 to 100 %; "" for what is not known."""
-  mean: float | str = ""
-  low: float | str = ""
-  high: float | str = ""
-  if accuracies:
-    mean = float(np.mean(accuracies))
-  if len(accuracies) > 1:
-    interval = statistics.mean_interval(np.asarray(accuracies))
-    low, high = max(0.0, interval.low), min(100.0, interval.high)
-  return {
-    "test_accuracy_mean": mean,
-    "test_accuracy_low": low,
-    "test_accuracy_high": high,
-  }
-
-
-def _line(row: dict[str, Any]) -> str:
-  if not row["num_seeds"]:
-    return f"  all {row['num_failed']} trainings diverged"
-  text = f"  test accuracy {row['test_accuracy_mean']:.2f} %"
-  if row["num_seeds"] > 1:
-    text += (
-      f", 95 % interval {row['test_accuracy_low']:.2f} to "
-      f"{row['test_accuracy_high']:.2f}"
-    )
-  text += f", {row['num_seeds']} seeds"
-  if row["num_failed"]:
-    text += f", {row['num_failed']} more diverged"
-  return text
-
-
-def _write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+    raise UsageError("--runs: the searches found nothing feasible to train.")
   with (
-    files.atomic_path(path) as temporary,
-    open(temporary, "w", newline="", encoding="utf-8") as file,
+    outputs.claimed_workdir(values.workdir) as workdir,
+    memory_errors("use smaller images, or --preset=small"),
   ):
-    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    training.train_top(
+      task,
+      space,
+      archs[: values.num_top],
+      workdir,
+      overwrite=values.overwrite,
+    )
+  print(f"Wrote {training.TRAINED} and the networks to {workdir}.")
+
+
+def read_best(
+  directories: list[str], data_dir: str | None
+) -> tuple[SearchSpace, np.ndarray, str]:
+  """The distinct architectures that finished searches found, the best first.
+
+  Args:
+    directories: of the searches.
+    data_dir: where the file of their benchmark is.
+
+  Returns:
+    The space, `int32[n, L]` feasible architectures, and the name of the table.
+
+  Raises:
+    UsageError: if a directory holds no search, or one of another question.
+  """
+  runs = [
+    (name, run)
+    for name in directories
+    for run in records.read_run(pathlib.Path(name))
+  ]
+  first_name, first = runs[0][0], runs[0][1].record
+  for name, run in runs:
+    for field in _SAME:
+      if getattr(run.record, field) != getattr(first, field):
+        raise UsageError(f"{first_name} and {name} differ in {field}.")
+  limits = [Constraint(**limit) for limit in first.constraints]
+  problem = planning.make_problem(
+    first.benchmark, data_dir, first.objectives, limits
+  )
+  founds = [
+    results.distinct_rows(run.trace, problem.benchmark) for _, run in runs
+  ]
+  archs = training.best_distinct(founds, problem.space)
+  table = first.benchmark.removeprefix(registry.TEST_ACCURACY_PREFIX)
+  return problem.space, archs, table
+
+
+main = binary(
+  _run,
+  [
+    *flags.common("data_dir", "overwrite", "images", workdir="results/top"),
+    flags.paths("runs", "Directory of a finished search; repeatable."),
+    flags.whole("num_top", 3, "How many of the best cells are trained."),
+    flags.choice(
+      "preset", "small", training.PRESETS, "Network and how it is trained."
+    ),
+  ],
+  __doc__,
+  written="the cells that were trained, not all of the table",
+)
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,95 +1,94 @@
-"""Names of spaces, benchmarks and algorithms, and what they stand for.
+"""Names of spaces, benchmarks, algorithms and parts, and what they stand for.
 
-A new algorithm, space or benchmark is one file and one line here.
+A new one is one file and one line here. A user's own is one call of
+`register_*`, and then reaches every algorithm, training command and binary.
+Modules are imported when a name is used.
 """
 
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import importlib
-import types as python_types
 from typing import Any
-from typing import NamedTuple
-from typing import get_type_hints
+from typing import TypeVar
 
-import jax
-
-from nagjax.benchmarks import hardware
-from nagjax.benchmarks import nasbench101
-from nagjax.benchmarks import robustness
-from nagjax.benchmarks import surrogate
-from nagjax.benchmarks import synthetic
+from nagjax import options as options_lib
+from nagjax.acquisition import Acquisition
+from nagjax.algorithms.spec import PartSpec
+from nagjax.algorithms.spec import Spec
+from nagjax.benchmarks import base as benchmarks_base
+from nagjax.benchmarks import catalog
 from nagjax.benchmarks import tabular
-from nagjax.benchmarks import trained
 from nagjax.benchmarks.base import Benchmark
-from nagjax.benchmarks.base import data_directory
+from nagjax.problem import Problem
+from nagjax.proposers.base import Proposer
+from nagjax.search import Search
 from nagjax.spaces.base import SearchSpace
-from nagjax.types import Algorithm
-from nagjax.types import Params
+from nagjax.surrogates.base import Surrogate
 
 TEST_ACCURACY_PREFIX = "search-on-test-accuracy:"
 """Before a benchmark's name: the search reads the test accuracy. Results do not
 generalize; for the reproduction of published numbers only."""
 
-
-class Search(NamedTuple):
-  """An algorithm with everything that its driver needs.
-
-  Attributes:
-    algorithm: the algorithm.
-    params: its hyper-parameters and weights.
-    config: the resolved static options, for the record.
-    num_rounds: round limit.
-    on_host: whether `ask` cannot be traced: such a search runs by
-      `search.run_on_host(..., jit=False)` alone.
-  """
-
-  algorithm: Algorithm
-  params: Params
-  config: Any
-  num_rounds: int
-  on_host: bool = False
+_Entry = TypeVar("_Entry")
 
 
-class _Entry(NamedTuple):
-  """Module and builder of an algorithm, and options that its name sets."""
-
-  module: str
-  builder: str
-  options: Mapping[str, Any] = python_types.MappingProxyType({})
-
-
-_SPACES = {
-  "darts": ("nagjax.spaces.darts", "darts"),
-  "mobilenetv3": ("nagjax.spaces.mobilenetv3", "mobilenetv3"),
-  "nasbench101": ("nagjax.spaces.nasbench101", "nasbench101"),
-  "nasbench201": ("nagjax.spaces.nasbench201", "nasbench201"),
-  "nasbench_nlp": ("nagjax.spaces.nasbench_nlp", "nasbench_nlp"),
+# A text is `module:attribute`, imported when it is used.
+_SPACES: dict[str, str | Callable[[], SearchSpace]] = {
+  "darts": "nagjax.spaces.darts:darts",
+  "mobilenetv3": "nagjax.spaces.mobilenetv3:mobilenetv3",
+  "nasbench101": "nagjax.spaces.nasbench101:nasbench101",
+  "nasbench201": "nagjax.spaces.nasbench201:nasbench201",
+  "nasbench_nlp": "nagjax.spaces.nasbench_nlp:nasbench_nlp",
 }
-
-_ALGORITHMS = {
-  ("agnet", ""): _Entry("agnet", "agnet"),
-  ("agnet", "training_free"): _Entry(
-    "agnet_training_free", "agnet_training_free"
-  ),
-  ("bananas", ""): _Entry("bananas", "bananas"),
-  ("diffusionnag", ""): _Entry("diffusionnag", "diffusionnag"),
-  ("diffusionnag", "pool"): _Entry("diffusionnag_pool", "diffusionnag_pool"),
-  ("ednag", ""): _Entry("ednag", "ednag"),
-  ("ednag", "reference"): _Entry("ednag_reference", "ednag_reference"),
-  ("local_search", ""): _Entry("local_search", "local_search"),
-  ("local_search_all", ""): _Entry(
-    "local_search", "local_search", {"read_all": True}
-  ),
-  ("npenas", ""): _Entry("npenas", "npenas"),
-  ("optiproxy", ""): _Entry("optiproxy", "optiproxy"),
-  ("optiproxy", "reference"): _Entry(
-    "optiproxy_reference", "optiproxy_reference"
-  ),
-  ("random", ""): _Entry("random_search", "random"),
-  ("regularized_evolution", ""): _Entry(
-    "regularized_evolution", "regularized_evolution"
-  ),
+_TABLES: dict[str, str | catalog.Table] = {
+  "digits": "nagjax.benchmarks.catalog:DIGITS",
+  "synthetic": "nagjax.benchmarks.catalog:SYNTHETIC",
+  "nasbench101": "nagjax.benchmarks.catalog:NASBENCH101",
+  "nasbench201": "nagjax.benchmarks.catalog:NASBENCH201",
+  "trained": "nagjax.benchmarks.catalog:TRAINED",
+  "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
+  "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",
+  "zerocost": "nagjax.candidates.objective:TABLE",
+}
+_ALGORITHMS: dict[tuple[str, str], str | Spec] = {
+  ("agnet", ""): "nagjax.algorithms.agnet:SPEC",
+  ("agnet", "training_free"): "nagjax.algorithms.agnet_training_free:SPEC",
+  ("bananas", ""): "nagjax.algorithms.bananas:SPEC",
+  ("diffusionnag", ""): "nagjax.algorithms.diffusionnag:SPEC",
+  ("diffusionnag", "pool"): "nagjax.algorithms.diffusionnag:POOL",
+  ("ednag", ""): "nagjax.algorithms.ednag:SPEC",
+  ("ednag", "reference"): "nagjax.algorithms.ednag_reference:SPEC",
+  ("local_search", ""): "nagjax.algorithms.local_search:SPEC",
+  ("local_search_all", ""): "nagjax.algorithms.local_search:READ_ALL",
+  ("npenas", ""): "nagjax.algorithms.npenas:SPEC",
+  ("optiproxy", ""): "nagjax.algorithms.optiproxy:SPEC",
+  ("optiproxy", "reference"): "nagjax.algorithms.optiproxy_reference:SPEC",
+  ("random", ""): "nagjax.algorithms.random_search:SPEC",
+  ("regularized_evolution", ""): "nagjax.algorithms.regularized_evolution:SPEC",
+}
+_SURROGATES: dict[str, str | PartSpec] = {
+  name: f"nagjax.algorithms.parts:{name.upper()}"
+  for name in ("gat", "gcn", "gp", "lstm", "mlp", "paths", "xgb", "xgb_rank")
+}
+_PROPOSERS: dict[str, str | PartSpec] = {
+  name: f"nagjax.algorithms.parts:{name.upper()}"
+  for name in (
+    "denoising",
+    "diffusion",
+    "generator",
+    "gradient",
+    "mutation",
+    "random",
+  )
+}
+_ACQUISITIONS: dict[str, str | Acquisition] = {
+  "ei": "nagjax.acquisition:expected_improvement",
+  "its": "nagjax.acquisition:independent_thompson",
+  "mean": "nagjax.acquisition:mean",
+  "pi": "nagjax.acquisition:probability_of_improvement",
+  "ts": "nagjax.acquisition:thompson",
+  "ucb": "nagjax.acquisition:upper_confidence_bound",
 }
 
 
@@ -108,25 +107,123 @@ def variant_names(algorithm: str) -> list[str]:
   return sorted(v for name, v in _ALGORITHMS if name == algorithm)
 
 
+def surrogate_names() -> list[str]:
+  """Names of all surrogates."""
+  return sorted(_SURROGATES)
+
+
+def proposer_names() -> list[str]:
+  """Names of all proposers."""
+  return sorted(_PROPOSERS)
+
+
+def acquisition_names() -> list[str]:
+  """Names of all acquisitions."""
+  return sorted(_ACQUISITIONS)
+
+
 def benchmark_names(data_dir: str | None = None) -> list[str]:
   """Names of the benchmarks that can be loaded now."""
-  tables = tabular.nasbench201_data_sets(data_dir)
-  has_graphs = (data_directory(data_dir) / nasbench101.FILE).is_file()
-  own = trained.data_sets(data_dir)
-  objective = importlib.import_module("nagjax.candidates.objective")
   return [
-    trained.SHIPPED,
-    "synthetic",
-    *([nasbench101.NAME] if has_graphs else []),
-    *(f"nasbench201/{name}" for name in tables),
-    *(f"trained/{name}" for name in own),
-    *surrogate.known_names(data_dir),
-    *(
-      f"zerocost/{score}@{space}"
-      for space in objective.space_names()
-      for score in objective.score_names(space)
-    ),
+    name
+    for table in _TABLES.values()
+    for name in _loaded(table).names(data_dir)
   ]
+
+
+def register_space(
+  name: str, space: SearchSpace | Callable[[], SearchSpace]
+) -> None:
+  """Gives a space of your own a name, which must be `space.name`.
+
+  Args:
+    name: such as `my_space`.
+    space: the space, or a function that makes it.
+
+  Raises:
+    ValueError: if the name is taken or the space has another.
+  """
+  if isinstance(space, SearchSpace):
+    if space.name != name:
+      raise ValueError(f"The space is called {space.name!r}, got {name!r}.")
+    found = space
+    _register(_SPACES, name, lambda: found, "space")
+  else:
+    _register(_SPACES, name, space, "space")
+
+
+def register_benchmark(
+  name: str, benchmark: Benchmark | Callable[[], Benchmark]
+) -> None:
+  """Gives a benchmark of your own a name.
+
+  Args:
+    name: such as `my_table`; `--benchmark` then takes it.
+    benchmark: the benchmark, or a function that loads it.
+
+  Raises:
+    ValueError: if the name is taken.
+  """
+  load = benchmark if not hasattr(benchmark, "query") else lambda: benchmark
+  table = catalog.single(name, lambda data_dir: load())
+  _register(_TABLES, name, table, "benchmark")
+
+
+def register_algorithm(
+  name: str,
+  algorithm: Spec | Callable[..., Any],
+  *,
+  config: Any = None,
+  variant: str = "",
+) -> None:
+  """Gives an algorithm of your own a name.
+
+  Args:
+    name: such as `my_search`.
+    algorithm: a `Spec`, or a builder `(space, config) -> Algorithm`.
+    config: the builder's default options, a frozen dataclass.
+    variant: "" or the name of a variant.
+
+  Raises:
+    ValueError: if the name is taken, or a builder comes without options.
+  """
+  if not isinstance(algorithm, Spec):
+    if not dataclasses.is_dataclass(config):
+      raise ValueError(
+        "config must be the default options of the builder, a dataclass, got "
+        f"{config!r}."
+      )
+    algorithm = Spec(build=algorithm, config=config)
+  if (name, variant) in _ALGORITHMS:
+    raise ValueError(f"algorithm {name!r} {variant!r} is there already.")
+  _ALGORITHMS[name, variant] = algorithm
+
+
+def register_surrogate(name: str, part: PartSpec) -> None:
+  """Gives a surrogate of your own a name, for `--surrogate`.
+
+  Raises:
+    ValueError: if the name is taken.
+  """
+  _register(_SURROGATES, name, part, "surrogate")
+
+
+def register_proposer(name: str, part: PartSpec) -> None:
+  """Gives a proposer of your own a name, for `--proposer`.
+
+  Raises:
+    ValueError: if the name is taken.
+  """
+  _register(_PROPOSERS, name, part, "proposer")
+
+
+def register_acquisition(name: str, acquisition: Acquisition) -> None:
+  """Gives an acquisition of your own a name, for `--acquisition`.
+
+  Raises:
+    ValueError: if the name is taken.
+  """
+  _register(_ACQUISITIONS, name, acquisition, "acquisition")
 
 
 def make_space(name: str) -> SearchSpace:
@@ -135,9 +232,7 @@ def make_space(name: str) -> SearchSpace:
   Raises:
     ValueError: if there is no space of this name.
   """
-  _require(name, space_names(), "space")
-  module, factory = _SPACES[name]
-  return getattr(importlib.import_module(module), factory)()
+  return _look_up(_SPACES, name, "space")()
 
 
 def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
@@ -153,153 +248,183 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
   """
   if name.startswith(TEST_ACCURACY_PREFIX):
     inner = make_benchmark(name.removeprefix(TEST_ACCURACY_PREFIX), data_dir)
-    if not isinstance(inner, tabular.Tabular | nasbench101.GraphTable):
+    if not isinstance(inner, tabular.Tabular):
       raise ValueError(f"{inner.name} is computed and has no test column.")
     return tabular.search_on_test_accuracy(inner)
-  table, _, data_set = name.partition("/")
-  if name == trained.SHIPPED:
-    return trained.digits()
-  if name == "synthetic":
-    return synthetic.synthetic()
-  if table == "nasbench201" and data_set:
-    accuracies = tabular.load_nasbench201(data_set, directory=data_dir)
-    with_costs = hardware.with_hardware(accuracies, data_dir)
-    return robustness.with_robustness(with_costs, data_dir)
-  if name == nasbench101.NAME:
-    return nasbench101.load_nasbench101(directory=data_dir)
-  if name in surrogate.KNOWN:
-    return surrogate.load_known(name, directory=data_dir)
-  if table == "trained" and data_set:
-    return trained.load_trained(data_set, directory=data_dir)
-  if table == "zerocost" and "@" in data_set:
-    objective = importlib.import_module("nagjax.candidates.objective")
-    score, _, space = data_set.partition("@")
-    return objective.zerocost(score, space, key=jax.random.key(0))
-  known = ", ".join(benchmark_names(data_dir))
-  raise ValueError(f"benchmark must be one of {known}, got {name!r}.")
+  table = _TABLES.get(name) or _TABLES.get(name.partition("/")[0])
+  found = None if table is None else _loaded(table).load(name, data_dir)
+  if found is None:
+    known = ", ".join(benchmark_names(data_dir))
+    raise ValueError(f"benchmark must be one of {known}, got {name!r}.")
+  return found
+
+
+def algorithm_spec(name: str, variant: str = "") -> Spec:
+  """What is known of an algorithm.
+
+  Raises:
+    ValueError: if there is none of this name, or no such variant.
+  """
+  _require(name, algorithm_names(), "algorithm")
+  _require(variant, variant_names(name), f"variant of {name}")
+  return _loaded(_ALGORITHMS[name, variant])
 
 
 def make_search(
   name: str,
-  benchmark: Benchmark,
+  problem: Problem,
   *,
   budget: int,
-  num_constraints: int = 0,
   variant: str = "",
   options: Mapping[str, Any] | None = None,
+  surrogate: str | Surrogate | None = None,
+  proposer: str | Proposer | None = None,
+  acquisition: str | Acquisition | None = None,
   data_dir: str | None = None,
 ) -> Search:
-  """Builds an algorithm for a benchmark.
+  """Builds an algorithm for a problem.
 
   Args:
     name: the algorithm.
-    benchmark: what will be searched; gives the space and published presets.
+    problem: the question; its benchmark gives the space and published presets.
     budget: queries of a search; sizes archives.
-    num_constraints: limits of the problem, for algorithms that learn them.
     variant: "" or a published variant such as "reference".
-    options: fields of the algorithm's Config, as values or as text.
+    options: fields of the algorithm's Config by dotted name, as values or as
+      text; see `options.with_options`.
+    surrogate: another surrogate, by name or as a value.
+    proposer: another proposer, likewise.
+    acquisition: another acquisition, likewise.
     data_dir: where the user's own pretrained weights are; see
       `benchmarks.data_directory`.
 
   Returns:
-    The algorithm, its params, the resolved Config, its round limit and whether
-    it runs on the host.
+    The algorithm with everything that `run`, `sweep` and `run_on_host` need.
 
   Raises:
     FileNotFoundError: if the algorithm needs weights that nobody trained.
-    ValueError: if a name or an option is unknown or has a wrong value.
+    ValueError: if a name or an option is unknown or has a wrong value, or parts
+      cannot work together.
+
+  Example:
+    problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    search = nagjax.make_search("ednag", problem, budget=100)
+    result = nagjax.sweep(jax.random.split(jax.random.key(0), 64), search)
   """
-  _require(name, algorithm_names(), "algorithm")
-  _require(variant, variant_names(name), f"variant of {name}")
-  entry = _ALGORITHMS[name, variant]
-  module = importlib.import_module(f"nagjax.algorithms.{entry.module}")
-  preset = getattr(module, "preset", None)
-  chosen = dict(preset(benchmark.name, budget)) if preset else {}
-  if "num_constraints" in {f.name for f in dataclasses.fields(module.Config)}:
-    chosen["num_constraints"] = num_constraints
-  chosen.update(entry.options)
-  for option, value in (options or {}).items():
-    if option == "num_constraints":
-      raise ValueError(
-        "num_constraints follows the problem's constraints; it is no option."
-      )
-    chosen[option] = parse_option(module.Config, name, option, value)
-  config = module.Config(**chosen)
-  builder: Callable[..., Algorithm] = getattr(module, entry.builder)
-  space, directory = benchmark.space, data_directory(data_dir)
-  params: Params = ()
-  arguments: dict[str, Any] = {}
-  if hasattr(module, "weights"):
-    params, arguments = module.weights(space, directory)
-  elif hasattr(module, "params"):
-    params = module.params(space, config, directory)
-  algorithm = builder(space, config, **arguments)
-  rounds = getattr(module, "num_rounds", _default_rounds)
-  on_host = getattr(module, "on_host", None)
+  spec = algorithm_spec(name, variant)
+  parts = {
+    "surrogate": surrogate,
+    "proposer": proposer,
+    "acquisition": acquisition,
+  }
+  parts = {part: value for part, value in parts.items() if value is not None}
+  if parts and spec.parts is None:
+    raise ValueError(
+      f"{name}{' ' + variant if variant else ''} is not made of parts, so it "
+      f"takes no other {' or '.join(parts)}; these are: "
+      f"{', '.join(made_of_parts())}."
+    )
+  space = problem.space
+  config = spec.config
+  config = options_lib.with_options(
+    config, spec.preset(problem.benchmark.name, budget), name
+  )
+  known = {field.name for field in dataclasses.fields(config)}
+  if "num_constraints" in known:
+    config = dataclasses.replace(
+      config, num_constraints=len(problem.constraints)
+    )
+  config = _with_parts(config, parts)
+  if "num_constraints" in (options or {}):
+    raise ValueError(
+      "num_constraints follows the problem's constraints; it is no option."
+    )
+  config = options_lib.with_options(config, options or {}, name)
+  arguments = _built(parts, space, config, data_dir)
+  if spec.needs_directory:
+    arguments["directory"] = benchmarks_base.data_directory(data_dir)
+  algorithm = spec.build(space, config, **arguments)
   return Search(
     algorithm=algorithm,
-    params=params,
+    params=algorithm.params,
     config=config,
-    num_rounds=rounds(config, algorithm, budget),
-    on_host=on_host is not None and on_host(config),
+    problem=problem,
+    budget=budget,
+    num_rounds=spec.num_rounds(config, algorithm, budget),
   )
 
 
-def _default_rounds(config: Any, algorithm: Algorithm, budget: int) -> int:
-  """Room for nineteen free repeats of every charged query."""
-  del config
-  return -(-20 * budget // algorithm.batch_size)
+def made_of_parts() -> list[str]:
+  """Names of the algorithms whose parts can be replaced."""
+  return sorted(
+    {
+      name
+      for (name, _), entry in _ALGORITHMS.items()
+      if _loaded(entry).parts is not None
+    }
+  )
+
+
+def _with_parts(config: Any, parts: Mapping[str, Any]) -> Any:
+  """Gives parts that are named the options of their kind.
+
+  An algorithm's own options of a part stay if the new part has the same ones.
+  """
+  for part, table in (("surrogate", _SURROGATES), ("proposer", _PROPOSERS)):
+    if isinstance(parts.get(part), str):
+      wanted = _look_up(table, parts[part], part).config
+      if type(getattr(config, part)) is not type(wanted):
+        config = dataclasses.replace(config, **{part: wanted})
+  return config
+
+
+def _built(
+  parts: Mapping[str, Any],
+  space: SearchSpace,
+  config: Any,
+  data_dir: str | None,
+) -> dict[str, Any]:
+  """Parts as values, looked up where they are names."""
+  built = dict(parts)
+  if isinstance(parts.get("surrogate"), str):
+    spec = _look_up(_SURROGATES, parts["surrogate"], "surrogate")
+    built["surrogate"] = spec.build(
+      space, config.surrogate, config.num_constraints, config.archive_size
+    )
+  if isinstance(parts.get("proposer"), str):
+    spec = _look_up(_PROPOSERS, parts["proposer"], "proposer")
+    built["proposer"] = spec.build(
+      space, config.proposer, benchmarks_base.data_directory(data_dir)
+    )
+  if isinstance(parts.get("acquisition"), str):
+    built["acquisition"] = _look_up(
+      _ACQUISITIONS, parts["acquisition"], "acquisition"
+    )
+  return built
+
+
+def _register(table: dict, name: str, entry: Any, what: str) -> None:
+  if not isinstance(name, str) or not name or name in table:
+    raise ValueError(
+      f"A {what} needs a name that is not taken, got {name!r}; there are "
+      f"{', '.join(sorted(table))}."
+    )
+  table[name] = entry
+
+
+def _look_up(table: Mapping[str, Any], name: str, what: str) -> Any:
+  _require(name, sorted(table), what)
+  return _loaded(table[name])
+
+
+def _loaded(entry: str | _Entry) -> _Entry:
+  """An entry, imported if it is a text."""
+  if not isinstance(entry, str):
+    return entry
+  module, attribute = entry.split(":")
+  return getattr(importlib.import_module(module), attribute)
 
 
 def _require(name: str, known: list[str], what: str) -> None:
   if name not in known:
     names = ", ".join(repr(k) if not k else k for k in known)
     raise ValueError(f"{what} must be one of {names}, got {name!r}.")
-
-
-_KINDS = {
-  bool: "true or false",
-  float: "a number",
-  int: "a whole number",
-}
-"""What a value of an option can be read as; any text is text."""
-
-
-def parse_option(config: type, name: str, option: str, value: Any) -> Any:
-  """Turns the text of an option into the type of its Config field.
-
-  Args:
-    config: the Config.
-    name: of whose options it has, for errors.
-    option: the field.
-    value: as text; anything else is the result.
-
-  Raises:
-    ValueError: if there is no such field, or the text is no value of it.
-  """
-  fields = {field.name for field in dataclasses.fields(config)}
-  if option not in fields:
-    raise ValueError(
-      f"{name} has the options {', '.join(sorted(fields))}, got {option!r}."
-    )
-  if not isinstance(value, str):
-    return value
-  hint = get_type_hints(config)[option]
-  kinds = [k for k in getattr(hint, "__args__", (hint,)) if k is not type(None)]
-  if value.lower() == "none" and len(kinds) < len(
-    getattr(hint, "__args__", (hint,))
-  ):
-    return None
-  kind = kinds[0]
-  try:
-    if kind is bool:
-      return {"true": True, "false": False}[value.lower()]
-    if kind in (int, float, str):
-      return kind(value)
-  except (KeyError, ValueError):
-    raise ValueError(
-      f"{name}.{option} must be {_KINDS[kind]}, got {value!r}."
-    ) from None
-  raise ValueError(
-    f"{name}.{option} is a function; set it in Python, not as text."
-  )

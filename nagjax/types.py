@@ -69,6 +69,22 @@ class Evaluation(NamedTuple):
   feasible: jax.Array
 
 
+class Prediction(NamedTuple):
+  """What a surrogate says of `C` architectures, on a scale near 1.
+
+  Attributes:
+    mean: `f32[C]` of the objective.
+    std: `f32[C]` standard deviation: how far it may be off.
+    members: `f32[M, C]` means of the members of an ensemble, or None.
+    violations: `f32[C, K]` of the constraints; `<= 0` is feasible.
+  """
+
+  mean: jax.Array
+  std: jax.Array
+  members: jax.Array | None
+  violations: jax.Array
+
+
 class Algorithm(NamedTuple):
   """A search algorithm: a value made of pure functions and two static sizes.
 
@@ -82,8 +98,9 @@ class Algorithm(NamedTuple):
     batch_size: number of proposals of every `ask`.
     check: called on the host with a state now and then, or with many (leading
       axes); raises if the search must not go on. None if every state may.
-    on_host: whether `ask` or `tell` cannot be traced, as that of boosted trees:
-      such an algorithm runs by `search.run_on_host` alone.
+    on_host: whether `ask` and `tell` cannot be traced; such an algorithm runs
+      by `run_on_host` alone.
+    params: the default `Params`: hyper-parameters and weights, arrays.
   """
 
   init: Callable[[Key, Params], State]
@@ -93,6 +110,7 @@ class Algorithm(NamedTuple):
   batch_size: int
   check: Callable[[State], None] | None = None
   on_host: bool = False
+  params: Params = ()
 
 
 class Graph(NamedTuple):

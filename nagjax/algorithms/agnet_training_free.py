@@ -27,22 +27,23 @@ once more, in which nodes count as much as edges, not twice.
 """
 
 import dataclasses
+import os
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from nagjax import archive as archive_lib
+from nagjax import checks
 from nagjax import generation
-from nagjax.algorithms import choosing
-from nagjax.algorithms import options
-from nagjax.algorithms.agnet import params as params
-from nagjax.algorithms.choosing import num_rounds as num_rounds
+from nagjax.algorithms.spec import Spec
+from nagjax.arrays import average_ranks
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 from nagjax.types import Algorithm
 from nagjax.types import Archs
 from nagjax.types import Evaluation
@@ -91,8 +92,8 @@ class Config:
         "The training-free search ranks objectives only, got "
         f"{self.num_constraints} constraints; leave them out."
       )
-    options.check_sizes(self)
-    _train_config(self)
+    checks.sizes(self, num_constraints=0)
+    checks.positive(self, "train_learning_rate")
 
 
 class State(NamedTuple):
@@ -100,6 +101,7 @@ class State(NamedTuple):
 
   Attributes:
     archs: `int32[M, L]` distinct architectures that were evaluated.
+    keys: `uint32[M, 2]`, their keys.
     objectives: `f32[M, K]`, maximized; `-inf` for failures.
     num: `int32[]`.
     best: `int32[L]`, of the lowest sum of ranks; a random one at first. All
@@ -109,6 +111,7 @@ class State(NamedTuple):
   """
 
   archs: jax.Array
+  keys: jax.Array
   objectives: jax.Array
   num: jax.Array
   best: jax.Array
@@ -124,9 +127,14 @@ class Info(NamedTuple):
 
 
 def agnet_training_free(
-  space: SearchSpace, config: Config | None = None
+  space: SearchSpace,
+  config: Config | None = None,
+  *,
+  directory: str | os.PathLike[str] | None = None,
 ) -> Algorithm:
   """Builds the search; its params are weights of a pretrained generator.
+
+  Those of the space's file, which may lie in the user's `directory`.
 
   There is no initial design: the first round comes from the generator as it
   was pretrained. A proposal that finds no unseen candidate is an invalid row.
@@ -145,6 +153,7 @@ def agnet_training_free(
 
     return State(
       archs=jnp.zeros((size, space.num_variables), jnp.int32),
+      keys=jnp.zeros((size, 2), jnp.uint32),
       objectives=jnp.full((size, config.num_objectives), -jnp.inf),
       num=jnp.int32(0),
       best=space.sample(key, 1)[0],
@@ -161,9 +170,10 @@ def agnet_training_free(
       generate_key, trained.params, state, space, config, layout
     )
     allowed = valid & space.is_valid(archs)
-    allowed &= ~choosing.is_copy(space, archs, allowed)
+    keys = space.keys(archs)
+    allowed &= ~archive_lib.is_duplicate(keys, allowed)
     used = jnp.arange(size) < state.num
-    allowed &= ~choosing.any_equal(space, archs, state.archs, used)
+    allowed &= ~archive_lib.contains(keys, state.keys, used)
     first = jnp.argsort(~allowed, stable=True)[: config.batch_size]
     kept = jax.tree.map(
       lambda all_, one: all_.at[state.graph].set(one), state.trained, trained
@@ -182,11 +192,11 @@ def agnet_training_free(
       )
     objectives = evaluation.objectives[:, -config.num_objectives :]
     known = proposal.valid & (evaluation.status != Status.DENIED)
-    place, num = choosing.new_places(
-      space, proposal.archs, known, state.archs, state.num
-    )
+    keys = space.keys(proposal.archs)
+    place, num = archive_lib.new_places(keys, known, state.keys, state.num)
     state = state._replace(
       archs=state.archs.at[place].set(proposal.archs, mode="drop"),
+      keys=state.keys.at[place].set(keys, mode="drop"),
       objectives=state.objectives.at[place].set(objectives, mode="drop"),
       num=num,
     )
@@ -195,7 +205,8 @@ def agnet_training_free(
     graph = jnp.minimum(num * layout.num_graphs // size, layout.num_graphs - 1)
     return state._replace(best=best, graph=graph), Info(best, graph)
 
-  return Algorithm(init, ask, tell, 0, config.batch_size)
+  params = generation.load_pretrained(space, directory).params
+  return Algorithm(init, ask, tell, 0, config.batch_size, params=params)
 
 
 def peers(state: State, layout: GraphLayout) -> jax.Array:
@@ -228,13 +239,14 @@ def sum_of_weights(objectives: jax.Array, used: jax.Array) -> jax.Array:
 def find_best(state: State, layout: GraphLayout) -> Archs:
   """The peer of the lowest sum of ranks over the objectives, `int32[L]`.
 
-  As the program chooses its batches. Of equals it is the first; the best so
+  As the program chooses its batches, but that equal values share a rank. Of
+  equal sums it is the first; the best so
   far, if all have failed.
   """
   used = peers(state, layout)
   worst_last = jnp.where(used[:, None], -state.objectives, jnp.inf)
-  ranks = jnp.argsort(jnp.argsort(worst_last, axis=0), axis=0)
-  total = jnp.where(used, jnp.sum(ranks, axis=1), ranks.size)
+  ranks = jax.vmap(average_ranks, 1, 1)(worst_last)
+  total = jnp.where(used, jnp.sum(ranks, axis=1), 1.0 * ranks.size)
   best = state.archs[jnp.argmin(total)]
   return jnp.where(jnp.any(used), best, state.best)
 
@@ -325,6 +337,24 @@ def preset(benchmark_name: str, budget: int) -> dict[str, int]:
     "num_evaluations": budget,
     "num_objectives": 2 if benchmark_name == BENCHMARK else 1,
   }
+
+
+def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
+  """Rounds that a budget needs, and a few for repeats."""
+  del algorithm
+  needed = -(-max(budget, 1) // config.batch_size)
+  return needed + 2 + needed // 10
+
+
+SPEC = Spec(
+  build=agnet_training_free,
+  config=Config(),
+  num_rounds=num_rounds,
+  preset=preset,
+  needs_directory=True,
+  tiny=dict(batch_size=3, num_latents=4, train_steps=2, train_batch_size=4),
+)
+"""How the registry builds it."""
 
 
 def _searched(written: LabeledGraphs, state: State) -> LabeledGraphs:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms.spec import Spec
 from nagjax.diffusion import noise as noise_lib
 from nagjax.diffusion import samplers
 from nagjax.diffusion import schedules
@@ -347,3 +348,13 @@ def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   """The evaluation of the start and `num_steps - 1` generations."""
   del algorithm, budget
   return config.num_steps
+
+
+SPEC = Spec(
+  build=ednag_reference,
+  config=Config(),
+  num_rounds=num_rounds,
+  preset=preset,
+  tiny=dict(population_size=7, num_steps=6, elite_share=0.2),
+)
+"""How the registry builds it."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms.spec import Spec
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
@@ -116,3 +117,9 @@ def local_search(space: SearchSpace, config: Config | None = None) -> Algorithm:
     return state, Info(state.center_objective)
 
   return Algorithm(init, ask, tell, num_initial=0, batch_size=batch_size)
+
+
+SPEC = Spec(build=local_search, config=Config())
+"""How the registry builds it."""
+READ_ALL = Spec(build=local_search, config=Config(read_all=True))
+"""The same, which reads all neighbors first."""

@@ -3,8 +3,8 @@
 Wei, Niu, Tang, Wang, Hu and Liang, "NPENAS: Neural Predictor Guided Evolution
 for Neural Architecture Search", https://arxiv.org/abs/2003.12857 (NPENAS-NP).
 
-The loop is that of `predictor_search`; a candidate's score is the prediction of
-one graph convolutional network.
+Parts: one graph convolutional network that is fitted anew in every round,
+mutants of the best, the mean.
 
 Differs from the paper: graph convolutions along and against the edges
 (`networks.gcn`, as in NASLib) instead of an isomorphism network, fitted by
@@ -16,43 +16,72 @@ parents are BANANAS's, so that the two differ in what predicts alone.
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
-
-from nagjax.algorithms import predictor_search
-from nagjax.algorithms.predictor_search import Info
-from nagjax.algorithms.predictor_search import State
-from nagjax.algorithms.predictor_search import num_rounds
-from nagjax.networks import gcn
+from nagjax.acquisition import Acquisition
+from nagjax.acquisition import mean
+from nagjax.algorithms import surrogate_search as loop
+from nagjax.algorithms.spec import Spec
+from nagjax.proposers import mutation
+from nagjax.proposers.base import Proposer
 from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import ensemble
+from nagjax.surrogates import fitting
+from nagjax.surrogates.base import Surrogate
 from nagjax.types import Algorithm
-from nagjax.types import Key
-
-__all__ = ["Config", "Info", "State", "npenas", "num_rounds", "preset"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(predictor_search.Config):
-  """Static options; see `predictor_search.Config`."""
+class Config(loop.Config):
+  """Static options; see `surrogate_search.Config` for those of the loop.
+
+  Attributes:
+    surrogate: of the network.
+    proposer: of the mutation.
+  """
+
+  batch_size: int = 10
+  archive_size: int = 310
+  surrogate: ensemble.Config = ensemble.Config(
+    num_members=1,
+    continues=False,
+    fit=fitting.Config(num_steps=200, batch_size=32),
+  )
+  proposer: mutation.Config = mutation.Config()
 
 
-def npenas(space: SearchSpace, config: Config | None = None) -> Algorithm:
-  """Builds the search; it has no params."""
+def npenas(
+  space: SearchSpace,
+  config: Config | None = None,
+  *,
+  surrogate: Surrogate | None = None,
+  proposer: Proposer | None = None,
+  acquisition: Acquisition = mean,
+) -> Algorithm:
+  """Builds NPENAS, or it with other parts; see `surrogate_search`."""
   config = config or Config()
-  network = gcn.gcn(
-    space.num_nodes, space.num_labels, gcn.Config(config.hidden_size)
+  return loop.surrogate_search(
+    space,
+    surrogate
+    or ensemble.graph_networks(
+      "gcn", space, config.surrogate, config.num_constraints
+    ),
+    proposer or mutation.mutation(space, config.proposer),
+    acquisition,
+    config,
   )
 
-  def mean(key: Key, predictions: jax.Array) -> jax.Array:
-    del key
-    return jnp.mean(predictions, axis=0)
 
-  return predictor_search.predictor_search(
-    space, config, network, space.to_graph, mean
-  )
-
-
-def preset(benchmark_name: str, budget: int) -> dict[str, int]:
-  """One setting for every benchmark; the archive need not exceed the budget."""
-  del benchmark_name
-  return predictor_search.preset(Config(), budget)
+SPEC = Spec(
+  build=npenas,
+  config=Config(),
+  num_rounds=loop.num_rounds,
+  preset=lambda benchmark, budget: loop.preset(Config(), budget),
+  parts=("gcn", "mutation", "mean"),
+  tiny=dict(
+    num_initial=5,
+    batch_size=3,
+    archive_size=20,
+    surrogate=ensemble.TINY,
+    proposer=mutation.TINY,
+  ),
+)
+"""How the registry builds it."""

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nagjax.algorithms import choosing
+from nagjax import archive as archive_lib
 from nagjax.algorithms import optiproxy_reference_presets as presets
 from nagjax.algorithms import optiproxy_reference_steps as steps
-from nagjax.algorithms.archive import Info as Info
-from nagjax.predictors import fitting
+from nagjax.algorithms.spec import Spec
 from nagjax.relaxation import maximin_latin_hypercube
 from nagjax.relaxation import proxy_search
 from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import fitting
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
 from nagjax.types import Key
@@ -30,7 +30,6 @@ from nagjax.types import Proposal
 from nagjax.types import Status
 
 Config = presets.Config
-preset = presets.preset
 
 
 class State(NamedTuple):
@@ -49,8 +48,20 @@ class State(NamedTuple):
   objective: jax.Array
   num: jax.Array
   initial: jax.Array
-  proxy: fitting.Fitted
+  proxy: fitting.TrainState
   groups: proxy_search.Variables
+
+
+class Info(NamedTuple):
+  """What a reader plots.
+
+  Attributes:
+    best_objective: `f32[]` best of the archive.
+    archive_size: `int32[]`.
+  """
+
+  best_objective: jax.Array
+  archive_size: jax.Array
 
 
 def optiproxy_reference(
@@ -104,7 +115,9 @@ def optiproxy_reference(
       objective=jnp.full(size, -jnp.inf, jnp.float32),
       num=jnp.int32(0),
       initial=candidates[chosen],
-      proxy=fitting.Fitted(weights, steps.fit_optimizer(config).init(weights)),
+      proxy=fitting.TrainState(
+        weights, steps.fit_optimizer(config).init(weights)
+      ),
       groups=groups,
     )
 
@@ -138,8 +151,8 @@ def optiproxy_reference(
       config,
     )
     graphs = steps.proxy_graph(space, space.one_hot(candidates))
-    scores = network.apply(proxy.weights, graphs)[:, 0]
-    allowed = unseen & ~choosing.is_copy(space, candidates)
+    scores = network.apply(proxy.params, graphs)[:, 0]
+    allowed = unseen & ~archive_lib.is_duplicate(space.keys(candidates))
     chosen, found = steps.top_unique(
       jnp.where(allowed, scores, -jnp.inf), batch_size
     )
@@ -170,3 +183,23 @@ def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   first = -(-config.num_initial // config.batch_size)
   rest = max(budget - config.num_initial, 0)
   return first + -(-rest // config.batch_size)
+
+
+SPEC = Spec(
+  build=optiproxy_reference,
+  config=Config(),
+  num_rounds=num_rounds,
+  preset=presets.preset,
+  tiny=dict(
+    num_initial=5,
+    batch_size=3,
+    archive_size=20,
+    hidden_size=8,
+    num_layers=1,
+    fit_epochs=3,
+    num_groups=2,
+    search_epochs=3,
+    verify_ratio=4,
+  ),
+)
+"""How the registry builds it."""

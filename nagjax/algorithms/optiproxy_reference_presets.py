@@ -7,7 +7,7 @@ Architecture Search". The example that the paper prints is no shipped setting.
 import dataclasses
 from typing import Any
 
-from nagjax.algorithms import options
+from nagjax import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Config:
   num_tries: int = 30
 
   def __post_init__(self):
-    options.check_sizes(self)
-    options.check_archive(self)
+    checks.sizes(self, archive_size=self.num_initial + self.batch_size)
     is_scale = self.std is None or self.std > 0
     if (self.mean is None) != (self.std is None) or not is_scale:
       raise ValueError(

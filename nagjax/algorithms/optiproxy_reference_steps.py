@@ -15,14 +15,14 @@ from jax.typing import ArrayLike
 import numpy as np
 import optax
 
-from nagjax.algorithms import choosing
+from nagjax import archive as archive_lib
 from nagjax.algorithms.optiproxy_reference_presets import Config
 from nagjax.networks import base
 from nagjax.networks import gcn
-from nagjax.predictors import fitting
 from nagjax.relaxation import gumbel as gumbel_lib
 from nagjax.relaxation import proxy_search
 from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import fitting
 from nagjax.types import Archs
 from nagjax.types import Graph
 from nagjax.types import Key
@@ -58,12 +58,12 @@ def proxy_graph(space: SearchSpace, options: jax.Array) -> Graph:
 def fit(
   key: Key,
   network: base.Network,
-  proxy: fitting.Fitted,
+  proxy: fitting.TrainState,
   archs: Archs,
   objective: jax.Array,
   space: SearchSpace,
   config: Config,
-) -> fitting.Fitted:
+) -> fitting.TrainState:
   """Goes on fitting the proxy to all evaluations (section 2.3).
 
   Args:
@@ -93,7 +93,9 @@ def fit(
     ),
   )
 
-  def epoch(proxy: fitting.Fitted, inputs) -> tuple[fitting.Fitted, None]:
+  def epoch(
+    proxy: fitting.TrainState, inputs
+  ) -> tuple[fitting.TrainState, None]:
     key, order, rate = inputs
     count = jnp.sum(used)
     return fit_epoch(
@@ -106,14 +108,14 @@ def fit(
 def fit_epoch(
   key: Key,
   network: base.Network,
-  proxy: fitting.Fitted,
+  proxy: fitting.TrainState,
   graphs: Graph,
   targets: jax.Array,
   order: jax.Array,
   count: jax.Array,
   rate: ArrayLike,
   config: Config,
-) -> fitting.Fitted:
+) -> fitting.TrainState:
   """One pass over a data set in minibatches; the last may be smaller.
 
   Args:
@@ -133,7 +135,7 @@ def fit_epoch(
   size = config.fit_batch_size
   optimizer = fit_optimizer(config)
 
-  def step(number: jax.Array, proxy: fitting.Fitted) -> fitting.Fitted:
+  def step(number: jax.Array, proxy: fitting.TrainState) -> fitting.TrainState:
     position = number * size + jnp.arange(size)
     rows = order[jnp.minimum(position, order.shape[0] - 1)]
     batch = jax.tree.map(lambda leaf: leaf[rows], graphs)
@@ -143,10 +145,12 @@ def fit_epoch(
       predictions = network.apply(weights, batch, dropout_key=drop)[:, 0]
       return batch_loss(predictions, targets[rows], position < count, config)
 
-    gradient = jax.grad(loss)(proxy.weights)
-    update, moments = optimizer.update(gradient, proxy.optimizer, proxy.weights)
+    gradient = jax.grad(loss)(proxy.params)
+    update, moments = optimizer.update(gradient, proxy.opt_state, proxy.params)
     update = jax.tree.map(lambda leaf: rate * leaf, update)
-    return fitting.Fitted(optax.apply_updates(proxy.weights, update), moments)
+    return fitting.TrainState(
+      optax.apply_updates(proxy.params, update), moments
+    )
 
   # Of a data set that grows only the batches that it fills are worth a step.
   return jax.lax.fori_loop(0, -(-count // size), step, proxy)
@@ -205,7 +209,7 @@ def standardize(
 def search(
   key: Key,
   network: base.Network,
-  proxy: fitting.Fitted,
+  proxy: fitting.TrainState,
   groups: proxy_search.Variables,
   space: SearchSpace,
   config: Config,
@@ -225,7 +229,7 @@ def search(
   """
 
   def value(options: jax.Array) -> jax.Array:
-    return network.apply(proxy.weights, proxy_graph(space, options))[:, 0]
+    return network.apply(proxy.params, proxy_graph(space, options))[:, 0]
 
   shape = (config.search_epochs, *groups.logits.shape)
   return proxy_search.optimize(
@@ -269,6 +273,7 @@ def sample_unseen(
   each = math.ceil(num_wanted * config.verify_ratio / logits.shape[0])
   shape = (logits.shape[0], each, logits.shape[1], logits.shape[2] + 1)
   used = jnp.arange(archive.shape[0]) < num
+  known = space.keys(archive)
 
   def draw(loop):
     number, archs, seen = loop
@@ -277,7 +282,11 @@ def sample_unseen(
       logits[:, None], uniform[..., :-1], uniform[..., -1], noise=config.noise
     )
     archs = jnp.where(seen[:, None], drawn.reshape(archs.shape), archs)
-    return number + 1, archs, choosing.any_equal(space, archs, archive, used)
+    return (
+      number + 1,
+      archs,
+      archive_lib.contains(space.keys(archs), known, used),
+    )
 
   def goes_on(loop) -> jax.Array:
     number, _, seen = loop

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms.spec import Spec
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
@@ -81,3 +82,7 @@ def random(space: SearchSpace, config: Config | None = None) -> Algorithm:
     return state, Info(jnp.max(evaluation.objective))
 
   return Algorithm(init, ask, tell, num_initial=0, batch_size=config.batch_size)
+
+
+SPEC = Spec(build=random, config=Config(), tiny=dict(batch_size=4))
+"""How the registry builds it."""

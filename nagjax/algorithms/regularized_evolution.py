@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax.algorithms.spec import Spec
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
@@ -118,3 +119,11 @@ def regularized_evolution(
     return state, Info(mean, jnp.max(state.objective))
 
   return Algorithm(init, ask, tell, num_initial=size, batch_size=1)
+
+
+SPEC = Spec(
+  build=regularized_evolution,
+  config=Config(),
+  tiny=dict(population_size=6, sample_size=3),
+)
+"""How the registry builds it."""

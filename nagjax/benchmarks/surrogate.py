@@ -21,9 +21,7 @@ References:
 from collections.abc import Callable
 import dataclasses
 import importlib
-import json
 import os
-import pathlib
 from typing import Any
 
 from flax import struct
@@ -46,6 +44,9 @@ KNOWN = {
   "nasbench-nlp/ptb": ("nbnlp_surrogate.npz", "nasbench_nlp"),
 }
 """File and space of each benchmark that has a name of its own."""
+
+MAX_BYTES = 1 << 30
+"""What a file may unpack to."""
 
 TOLERANCE = 1e-5
 """Share of the largest golden prediction by which another order of float32
@@ -100,6 +101,11 @@ class TreeBenchmark:
   def objective(self) -> str:
     """Name of what is predicted."""
     return self.card.objective
+
+  @property
+  def objectives(self) -> tuple[str, ...]:
+    """The objective alone."""
+    return (self.objective,)
 
   @property
   def test(self) -> None:
@@ -158,27 +164,17 @@ def save(
   archs = np.asarray(golden_archs, np.int32).reshape(shape)
   predictions = np.asarray(golden_predictions, np.float32)
   _check_golden(benchmark, archs, predictions)
-  static: dict[str, Any] = {}
-  arrays: dict[str, Any] = {}
-  for field in dataclasses.fields(benchmark.ensemble):
-    value = getattr(benchmark.ensemble, field.name)
-    if isinstance(value, jax.Array):
-      arrays[field.name] = np.asarray(value)
-    else:
-      static[field.name] = value
+  fields = {
+    field.name: getattr(benchmark.ensemble, field.name)
+    for field in dataclasses.fields(benchmark.ensemble)
+  }
   header = {
     "kind": KIND,
-    "trees": static,
+    "trees": {name: fields.pop(name) for name in trees.STATIC},
     "card": dataclasses.asdict(benchmark.card),
   }
-  with files.atomic_path(path) as temporary:
-    np.savez_compressed(
-      temporary,
-      header=np.asarray(json.dumps(header)),
-      golden_archs=archs,
-      golden_predictions=predictions,
-      **arrays,
-    )
+  golden = {"golden_archs": archs, "golden_predictions": predictions}
+  files.write_record(path, {**golden, **fields}, header, compress=True)
 
 
 def load_surrogate(
@@ -199,7 +195,7 @@ def load_surrogate(
     ValueError: if it is damaged, of another space, or does not predict what
       the library predicted that fitted it.
   """
-  path = pathlib.Path(path)
+  path = files.expand(path)
   advice = (
     f"fit one with `python -m experiments.fit_surrogate --space={space.name} "
     f"--source=FILE --output={path}`, or convert fitted trees, see `python -m "
@@ -208,26 +204,22 @@ def load_surrogate(
   if not path.is_file():
     raise FileNotFoundError(f"{path} is not there: {advice}.")
   try:
-    arrays = files.read_arrays(path)
-    header = json.loads(str(arrays["header"]))
-    if header["kind"] != KIND:
-      raise ValueError(f"kind {header['kind']!r}")
-    card = _card(header["card"])
-    if card.space != space.name:
-      raise ValueError(f"it is of the space {card.space}, not {space.name}")
-    if card.encoding not in ENCODINGS:
-      raise ValueError(f"unknown encoding {card.encoding}")
-    columns: dict[str, Any] = {
-      field.name: jnp.asarray(arrays[field.name])
-      for field in dataclasses.fields(trees.TreeEnsemble)
-      if field.name not in header["trees"]
-    }
-    ensemble = trees.TreeEnsemble(**columns, **header["trees"])
-    benchmark = TreeBenchmark(ensemble, name, space, card)
-    golden = arrays["golden_archs"], arrays["golden_predictions"]
-    _check_golden(benchmark, *golden)
-  except (ValueError, LookupError, TypeError) as error:
-    raise ValueError(f"{path} is no surrogate ({error}); {advice}.") from error
+    with files.reading(path, KIND):
+      declared = {**trees.DECLARED, **_golden(space.num_variables)}
+      arrays, header = files.read_record(
+        path, declared, kind=KIND, max_bytes=MAX_BYTES
+      )
+      card = _card(header["card"])
+      if card.space != space.name:
+        raise ValueError(f"it is of the space {card.space}, not {space.name}")
+      if card.encoding not in ENCODINGS:
+        raise ValueError(f"unknown encoding {card.encoding}")
+      golden = [arrays.pop(key) for key in _golden(space.num_variables)]
+      ensemble = trees.from_arrays(arrays, header["trees"])
+      benchmark = TreeBenchmark(ensemble, name, space, card)
+      _check_golden(benchmark, *golden)
+  except files.FileError as error:
+    raise files.FileError(f"{error} It is no surrogate; {advice}.") from error
   return benchmark
 
 
@@ -261,6 +253,14 @@ def known_names(directory: str | os.PathLike[str] | None = None) -> list[str]:
   return sorted(
     name for name, (file, _) in KNOWN.items() if (root / file).is_file()
   )
+
+
+def _golden(num_variables: int) -> dict[str, files.Declared]:
+  """What the golden predictions of a file must be."""
+  return {
+    "golden_archs": files.Declared("iu", ("golden", num_variables)),
+    "golden_predictions": files.Declared("f", ("golden",)),
+  }
 
 
 def _card(fields: dict[str, Any]) -> Card:

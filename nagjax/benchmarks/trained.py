@@ -23,19 +23,16 @@ digits of scikit-learn with clutter; `data/digits.manifest.json` tells how.
 """
 
 import contextlib
-import functools
 import importlib.resources
-import json
 import os
 import pathlib
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nagjax import files
 from nagjax.benchmarks import base
+from nagjax.benchmarks import columns as columns_lib
 from nagjax.benchmarks import tabular
 from nagjax.spaces import nasbench201
 
@@ -45,6 +42,7 @@ METRICS = tuple(
   for split in ("valid", "test")
   for metric in ("accuracy", "cross_entropy", "probability")
 )
+_COSTS = ("params_m", "flops_m")
 VALID_PROBABILITY = "valid_probability"
 TEST_PROBABILITY = "test_probability"
 PREFIX = "trained_"
@@ -86,14 +84,12 @@ def settings(
   """
   kind, _, data_set = name.partition("/")
   if name == SHIPPED:
-    place = _shipped_path()
-  elif kind == "trained" and data_set:
-    place = contextlib.nullcontext(_path(data_set, directory))
-  else:
-    return None
-  with place as path:
-    header = files.read_arrays(path)["header"]
-  return json.loads(str(header)).get("settings")
+    with _shipped_path() as path:
+      return files.read_header(path, KIND).get("settings")
+  if kind == "trained" and data_set:
+    header = files.read_header(_path(data_set, directory), KIND)
+    return header.get("settings")
+  return None
 
 
 def data_sets(directory: str | os.PathLike[str] | None = None) -> list[str]:
@@ -131,45 +127,42 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
     FileNotFoundError: if there is no such file.
     ValueError: if it is damaged or lacks architectures.
   """
-  path = pathlib.Path(path)
+  path = files.expand(path)
   if not path.is_file():
     raise FileNotFoundError(
       f"{path} is not there: make it with `python -m "
       f"experiments.build_benchmark --images=FILE --output={path}`."
     )
   space = nasbench201.nasbench201()
-  try:
-    arrays = files.read_arrays(path)
-    header = json.loads(str(arrays["header"]))
-    if header["kind"] != KIND:
-      raise ValueError(f"its kind is {header['kind']!r}")
-    if num := header.get("settings", {}).get("num_representatives"):
-      raise ValueError(f"a trial with {num} representatives has not all cells")
-    order = tabular.order_by_index(space, arrays["ops"])
-    works = ~arrays["failed"][order]
-    metrics = {
-      key: mean_over_seeds(arrays[key][order], works) for key in METRICS
-    }
-    costs = {key: arrays[key][order] for key in ("params_m", "flops_m")}
-  except (ValueError, KeyError, IndexError, TypeError) as error:
-    raise ValueError(
-      f"{path} is no complete table of experiments.build_benchmark ({error})."
-    ) from error
+  num = space.num_architectures
+  declared = {
+    "ops": files.Declared("iu", (num, space.num_variables)),
+    "failed": files.Declared("b", (num, "seeds")),
+    **{key: files.Declared("f", (num, "seeds")) for key in METRICS},
+    **{key: files.Declared("f", (num,)) for key in _COSTS},
+  }
+  with files.reading(path, "table of experiments.build_benchmark"):
+    # A trial lacks cells, which says more than the shape of its arrays.
+    settings = dict(files.read_header(path, KIND).get("settings", {}))
+    if trial := settings.get("num_representatives"):
+      raise ValueError(f"a trial of {trial} representatives lacks cells")
+    arrays = files.read_arrays(path, declared)
+    order = columns_lib.order_by_index(space, arrays["ops"])
+  arrays = {key: arrays[key][order] for key in arrays if key != "ops"}
+  works = ~arrays.pop("failed")
+  columns = {key: mean_over_seeds(arrays[key], works) for key in METRICS}
+  columns |= {key: arrays[key] for key in _COSTS}
   for key in (VALID_PROBABILITY, TEST_PROBABILITY):
-    metrics[key] *= 100.0
-  queried = {key: metrics[key] for key in METRICS if key.startswith("valid")}
-  reported = {key: metrics[key] for key in METRICS if key.startswith("test")}
-  as_columns = functools.partial(
-    jax.tree.map, lambda column: jnp.asarray(column, jnp.float32)
-  )
+    columns[key] = columns[key] * 100.0
+  reported = {key: columns.pop(key) for key in METRICS if "test" in key}
   return tabular.Tabular(
-    queried=as_columns({**queried, **costs}),
-    reported=as_columns(reported),
+    queried=columns,
+    reported=reported,
     name=name,
     space=space,
     objective=VALID_PROBABILITY,
     test=tabular.TEST_ACCURACY,
-    units=tuple((key, _unit(key)) for key in (*METRICS, *costs)),
+    units=tuple((key, _unit(key)) for key in (*METRICS, *_COSTS)),
   )
 
 

@@ -7,14 +7,32 @@ the next node of many trees at once: no branches, no libraries, any batch.
 `nagjax.convert.boosted` reads the files of both libraries.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import math
+from typing import Any
 from typing import NamedTuple
 
 from flax import struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from nagjax.files import Declared
+
+DECLARED = {
+  "feature": Declared("i", ("nodes",)),
+  "threshold": Declared("f", ("nodes",)),
+  "left": Declared("i", ("nodes",)),
+  "right": Declared("i", ("nodes",)),
+  "default_left": Declared("b", ("nodes",)),
+  "value": Declared("f", ("nodes",)),
+  "roots": Declared("i", ("trees",)),
+  "base_value": Declared("f", ()),
+}
+"""The arrays of an ensemble in a file."""
+STATIC = {"num_features": int, "depth": int, "less_equal": bool}
+"""Its static fields, which stand in the header."""
 
 _CHUNK = 128
 """Trees that are evaluated together. A constant, so that an architecture has
@@ -124,6 +142,46 @@ def ensemble_of(
     depth=depth,
     less_equal=less_equal,
   )
+
+
+def from_arrays(
+  arrays: Mapping[str, np.ndarray], static: Mapping[str, Any]
+) -> TreeEnsemble:
+  """An ensemble of a file.
+
+  Args:
+    arrays: those of `DECLARED`.
+    static: those of `STATIC`.
+
+  Raises:
+    ValueError: if they are not what `ensemble_of` makes.
+  """
+  if {name: type(value) for name, value in static.items()} != STATIC:
+    raise ValueError(f"its trees must have {', '.join(STATIC)}")
+  num_nodes, num_features = len(arrays["left"]), static["num_features"]
+  inner = arrays["left"] != np.arange(num_nodes)
+  for name, size in (
+    ("feature", num_features),
+    ("left", num_nodes),
+    ("right", num_nodes),
+    ("roots", num_nodes),
+  ):
+    if not np.all((arrays[name] >= 0) & (arrays[name] < size)):
+      raise ValueError(f"{name} of its trees must be in 0..{size - 1}")
+  if not (
+    len(arrays["roots"]) > 0
+    and 0 <= static["depth"] <= inner.sum()
+    and np.isfinite(arrays["value"]).all()
+    and np.isfinite(arrays["base_value"])
+    and not np.isnan(arrays["threshold"]).any()
+  ):
+    raise ValueError("its trees have values that are no numbers, or no roots")
+  types = {"f": jnp.float32, "i": jnp.int32, "b": jnp.bool}
+  fields: dict[str, Any] = {
+    name: jnp.asarray(array, types[array.dtype.kind])
+    for name, array in arrays.items()
+  }
+  return TreeEnsemble(**fields, **static)
 
 
 def predict(ensemble: TreeEnsemble, features: jax.Array) -> jax.Array:

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.benchmarks.catalog import Table
 from nagjax.candidates import cells
 from nagjax.candidates import darts_scores
 from nagjax.candidates import images as images_lib
@@ -323,3 +324,24 @@ def _default_config(space: _Space, images: Images | None) -> Config:
   if isinstance(default, darts_scores.Setting):
     return dataclasses.replace(default, network=suits(default.network))
   return suits(default)
+
+
+def _names(data_dir: str | None) -> list[str]:
+  del data_dir
+  return [
+    f"zerocost/{score}@{space}"
+    for space in space_names()
+    for score in score_names(space)
+  ]
+
+
+def _load(name: str, data_dir: str | None) -> ZeroCost | None:
+  del data_dir
+  score, has_space, space = name.removeprefix("zerocost/").partition("@")
+  if not has_space:
+    return None
+  return zerocost(score, space, key=jax.random.key(0))
+
+
+TABLE = Table(_names, _load)
+"""The benchmarks `zerocost/<score>@<space>`."""

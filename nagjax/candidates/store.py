@@ -1,18 +1,15 @@
 """Trained networks as files: saved with their architecture, applied by name.
 
-A file is a `.npz` without pickles: one array for each leaf of the model, in
-order, and a JSON header with the official architecture string, the network
-around it, and what the images were normalized by.
+A file holds the leaves of the model, by what the images were normalized, and a
+header with the official architecture string and the network around it.
 """
 
-import json
 import os
 from typing import Any
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nagjax import files
 from nagjax.candidates import cells
@@ -61,28 +58,24 @@ def predict(trained: Trained, images: jax.Array) -> jax.Array:
 
 def save(path: str | os.PathLike[str], trained: Trained) -> None:
   """Writes a network; the file exists only when it is complete."""
+  config = trained.config
   header = {
     "kind": KIND,
     "architecture": trained.architecture,
     "config": {
-      "image_shape": list(trained.config.image_shape),
-      "num_classes": trained.config.num_classes,
-      "num_channels": trained.config.num_channels,
-      "num_cells": trained.config.num_cells,
+      "image_shape": list(config.image_shape),
+      "num_classes": config.num_classes,
+      "num_channels": config.num_channels,
+      "num_cells": config.num_cells,
     },
     "notes": trained.notes,
   }
-  leaves = jax.tree.leaves(jax.device_get(trained.model))
-  arrays: dict[str, Any] = {
-    f"leaf_{number:03d}": np.asarray(leaf) for number, leaf in enumerate(leaves)
+  tree = {
+    "model": trained.model,
+    "mean": trained.mean,
+    "deviation": trained.deviation,
   }
-  arrays |= {
-    "mean": np.asarray(trained.mean),
-    "deviation": np.asarray(trained.deviation),
-    "header": np.asarray(json.dumps(header, sort_keys=True)),
-  }
-  with files.atomic_path(path) as temporary:
-    np.savez(temporary, **arrays)
+  files.save_tree(path, tree, header)
 
 
 def load(path: str | os.PathLike[str]) -> Trained:
@@ -91,32 +84,37 @@ def load(path: str | os.PathLike[str]) -> Trained:
   Raises:
     ValueError: if the file is missing, damaged, or something else.
   """
-  arrays = files.read_arrays(path)
-  try:
-    header = json.loads(str(arrays["header"]))
-    if header["kind"] != KIND:
-      raise ValueError(f"its kind is {header['kind']!r}")
+  record = files.read_record(path, kind=KIND)
+  arrays, header = record
+  with files.reading(path, KIND):
     shape = tuple(header["config"]["image_shape"])
     config = cells.Config(**{**header["config"], "image_shape": shape})
+    if config.num_cells > len(arrays):
+      raise ValueError(f"it has too few weights for {config.num_cells} cells")
     arch = jnp.asarray(nasbench201.from_string(header["architecture"]))
-    like = jax.eval_shape(
-      lambda key: cells.init(key, arch, config), jax.random.key(0)
+    expected, structure = jax.tree.flatten(
+      jax.eval_shape(
+        lambda key: cells.init(key, arch, config), jax.random.key(0)
+      )
     )
-    expected, structure = jax.tree.flatten(like)
-    leaves = [arrays[f"leaf_{number:03d}"] for number in range(len(expected))]
-    if any(a.shape != b.shape for a, b in zip(leaves, expected, strict=True)):
-      raise ValueError("its weights have other shapes than its network")
-    if {arrays[name].shape for name in ("mean", "deviation")} != {shape[-1:]}:
-      raise ValueError("its mean and deviation are not those of its channels")
+    # By their order: earlier versions called them by numbers.
+    names = [name for name in arrays if name not in ("mean", "deviation")]
+    if len(names) != len(expected):
+      raise ValueError(f"its network has {len(expected)} arrays of weights")
+    leaves = [
+      files.restore_leaf(path, name, record, leaf)
+      for name, leaf in zip(names, expected, strict=True)
+    ]
+    channels = jax.ShapeDtypeStruct(shape[-1:], jnp.float32)
+    mean, deviation = (
+      files.restore_leaf(path, name, record, channels)
+      for name in ("mean", "deviation")
+    )
     return Trained(
       architecture=header["architecture"],
       config=config,
-      model=jax.tree.unflatten(structure, map(jnp.asarray, leaves)),
-      mean=jnp.asarray(arrays["mean"]),
-      deviation=jnp.asarray(arrays["deviation"]),
+      model=jax.tree.unflatten(structure, leaves),
+      mean=mean,
+      deviation=deviation,
       notes=header["notes"],
     )
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-      f"{path} is no network that nagjax saved ({error})."
-    ) from error

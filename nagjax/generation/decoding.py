@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from nagjax.networks.generator import Scores
 from nagjax.spaces import graphs
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 from nagjax.types import Graph
 
 

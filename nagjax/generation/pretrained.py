@@ -13,9 +13,9 @@ import jax
 from nagjax.generation import retraining
 from nagjax.generation import weights
 from nagjax.networks.generator import Params
-from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
+from nagjax.spaces.layouts import GraphLayout
 
 KIND = "nagjax graph generator"
 
@@ -111,9 +111,9 @@ def check_params(params: Params, space: SearchSpace) -> None:
   Raises:
     ValueError: if they are not.
   """
-  expected = weights.by_name(_like(require_layout(space)))
+  expected = _like(require_layout(space))
   try:
-    weights.check_shapes(weights.by_name(params), expected)
+    weights.check_shapes(params, expected)
   except ValueError as error:
     raise ValueError(f"In a generator of {space.name}, {error}.") from error
 

@@ -18,6 +18,8 @@ from nagjax.spaces.base import SearchSpace
 from nagjax.types import Params
 
 KIND = "nagjax score model"
+MAX_LAYERS = 1000
+"""Of a model in a file: building more would not end."""
 
 
 class TrainedScore(NamedTuple):
@@ -47,10 +49,7 @@ def save(
   Raises:
     ValueError: if they are not those of such a model of the space.
   """
-  weights.check_shapes(
-    weights.by_name(trained.params),
-    weights.by_name(_like(space, trained.config)),
-  )
+  weights.check_shapes(trained.params, _like(space, trained.config))
   header = {
     **_identity(space),
     "config": dataclasses.asdict(trained.config),
@@ -69,11 +68,11 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> TrainedScore:
   params, header = weights.load(
     path,
     _identity(space),
-    lambda header: _like(space, Config(**header["config"])),
+    lambda header: _like(space, _config(header)),
     what=f"score model of {space.name}",
     command=command(space),
   )
-  return TrainedScore(Config(**header["config"]), params, header["notes"])
+  return TrainedScore(_config(header), params, header["notes"])
 
 
 def load_trained_score(
@@ -116,6 +115,18 @@ def command(
 def _identity(space: SearchSpace) -> dict[str, Any]:
   """What tells weights of one space from those of another."""
   return {"kind": KIND, "space": space.name}
+
+
+def _config(header: dict[str, Any]) -> Config:
+  """The options in a header, of a size that can be built."""
+  options = dict(header["config"])
+  # Files of before the American spelling, two of which ship.
+  if options.get("mask") == "neighbours":
+    options["mask"] = "neighbors"
+  config = Config(**options)
+  if config.num_layers > MAX_LAYERS:
+    raise ValueError(f"num_layers is {config.num_layers}, above {MAX_LAYERS}")
+  return config
 
 
 def _like(space: SearchSpace, config: Config) -> Params:

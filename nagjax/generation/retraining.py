@@ -23,8 +23,8 @@ from nagjax.networks import generator as generator_lib
 from nagjax.networks.generator import Generator
 from nagjax.networks.generator import Params
 from nagjax.networks.generator import Scores
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 
 ValueFn = Callable[[Scores], jax.Array]
 """Maps scores of generated graphs, `[B, C, ...]`, to values, `[B]`."""

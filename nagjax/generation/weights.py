@@ -1,55 +1,32 @@
 """Files of trained weights, and where they are found.
 
-A file is a `.npz` without pickles: one float32 array for each leaf of the
-weights, called by its place (`forward.0.message.weight`), and a JSON header.
+A file holds a tree of float32 arrays and a header, see `nagjax.files`.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import importlib.resources
-import json
 import os
 import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nagjax import files
 from nagjax.types import Params
 
+MAX_BYTES = 1 << 28
+"""What a file of weights may unpack to."""
+
 
 def save(
   path: str | os.PathLike[str], params: Params, header: dict[str, Any]
 ) -> None:
-  """Writes weights; the file exists only when it is complete."""
-  arrays: dict[str, Any] = {
-    name: np.asarray(leaf, np.float32) for name, leaf in by_name(params).items()
-  }
-  text = json.dumps(header, sort_keys=True, allow_nan=False)
-  with files.atomic_path(path) as temporary:
-    np.savez(temporary, **arrays, header=np.asarray(text))
-
-
-def read(
-  path: str | os.PathLike[str],
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-  """Arrays by name, and the header.
-
-  Raises:
-    ValueError: if the file is missing or damaged, has no header, or holds
-      numbers that are not finite.
-  """
-  arrays = files.read_arrays(path)
-  try:
-    header = dict(json.loads(str(arrays.pop("header"))))
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(f"{path} has no header of weights.") from error
-  if not all(np.isfinite(array).all() for array in arrays.values()):
-    raise ValueError(f"Some of the weights in {path} are not finite.")
-  return arrays, header
+  """Writes weights as float32; the file exists only when it is complete."""
+  as_float32 = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
+  files.save_tree(path, as_float32, header)
 
 
 def load(
@@ -76,16 +53,23 @@ def load(
     ValueError: if the file is missing, damaged or something else.
   """
   try:
-    arrays, header = read(path)
-    for key, wanted in identity.items():
-      if header[key] != wanted:
-        raise ValueError(f"its {key} is {header[key]!r}, not {wanted!r}")
-    header["notes"] = dict(header["notes"])
-    return restore(arrays, like_fn(header)), header
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-      f"{path} holds no {what} ({error}); make one by `{command}`."
+    with files.reading(path, "file of weights"):
+      header = files.read_header(path, identity["kind"])
+      for key, wanted in identity.items():
+        if header[key] != wanted:
+          found = files.one_line(repr(header[key]))
+          raise ValueError(f"its {key} is {found}, not {wanted!r}")
+      header["notes"] = dict(header["notes"])
+      params, _ = files.load_tree(
+        path, like_fn(header), kind=identity["kind"], max_bytes=MAX_BYTES
+      )
+      if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise ValueError("some of its weights are not finite")
+  except files.FileError as error:
+    raise files.FileError(
+      f"{error} Expected a {what}; make one by `{command}`."
     ) from error
+  return params, header
 
 
 def command_of(
@@ -108,45 +92,21 @@ def command_of(
   )
 
 
-def restore(arrays: dict[str, np.ndarray], like: Params) -> Params:
-  """Puts arrays into the places that they are named after.
-
-  Args:
-    arrays: by name, see `by_name`.
-    like: a tree of the right shapes.
+def check_shapes(found: Params, expected: Params) -> None:
+  """Checks that two trees have leaves of the same names and shapes.
 
   Raises:
     ValueError: if a name or a shape differs.
   """
-  check_shapes(arrays, by_name(like))
-  leaves = [jnp.asarray(arrays[name], jnp.float32) for name in by_name(like)]
-  return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def check_shapes(found: dict[str, Any], expected: dict[str, Any]) -> None:
-  """Checks two sets of arrays by name.
-
-  Raises:
-    ValueError: if a name or a shape differs.
-  """
-  for name in sorted({*found, *expected}):
+  groups = [files.leaves_by_name(tree) for tree in (found, expected)]
+  for name in sorted({*groups[0], *groups[1]}):
     shapes = [
-      list(group[name].shape) if name in group else None
-      for group in (found, expected)
+      list(group[name].shape) if name in group else None for group in groups
     ]
     if shapes[0] != shapes[1]:
       raise ValueError(
         f"{name} must have the shape {shapes[1]}, got {shapes[0]}"
       )
-
-
-def by_name(params: Params) -> dict[str, Any]:
-  """Leaves by their place, in the order of the tree."""
-  leaves, _ = jax.tree.flatten_with_path(params)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="."): leaf
-    for path, leaf in leaves
-  }
 
 
 @contextlib.contextmanager
@@ -168,9 +128,11 @@ def find(
   Raises:
     FileNotFoundError: if there is none.
   """
-  if directory is not None and pathlib.Path(directory, name).is_file():
-    yield pathlib.Path(directory, name)
-    return
+  if directory is not None:
+    own = files.expand(directory) / name
+    if own.is_file():
+      yield own
+      return
   shipped = importlib.resources.files("nagjax.generation") / "data" / name
   if not shipped.is_file():
     where = "" if directory is None else f"{os.fspath(directory)} and in "

@@ -1,14 +1,14 @@
 """Saving and restoring pytrees of arrays: states, ledgers and keys."""
 
 import os
-import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nagjax import files
+
+KIND = "nagjax checkpoint"
 
 
 class CheckpointError(ValueError):
@@ -16,18 +16,8 @@ class CheckpointError(ValueError):
 
 
 def save(path: str | os.PathLike[str], tree: Any) -> None:
-  """Writes the leaves of a pytree to an `.npz` file, atomically.
-
-  Typed keys are stored as their data. The structure is not stored: `load` takes
-  it from a template.
-  """
-  arrays = {}
-  for i, leaf in enumerate(jax.tree.leaves(tree)):
-    if _is_key(leaf):
-      leaf = jax.random.key_data(leaf)
-    arrays[_leaf_name(i)] = np.asarray(leaf)
-  with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
-    np.savez(file, **arrays)  # type: ignore[arg-type]
+  """Writes a pytree of arrays and typed keys to an `.npz` file, atomically."""
+  files.save_tree(path, tree, {"kind": KIND})
 
 
 def load(path: str | os.PathLike[str], template: Any) -> Any:
@@ -35,29 +25,32 @@ def load(path: str | os.PathLike[str], template: Any) -> Any:
 
   Args:
     path: the file.
-    template: a pytree of arrays, or of `jax.eval_shape`, with the structure,
-      shapes and dtypes of what was saved.
+    template: a pytree of arrays, or of `jax.eval_shape`, with the shapes and
+      dtypes of what was saved, in the same order.
 
   Returns:
-    The saved pytree.
+    The saved pytree, in the structure of the template.
 
   Raises:
     FileNotFoundError: if there is no such file.
     CheckpointError: if it is damaged, or does not hold what the template
       describes.
   """
-  path = pathlib.Path(path)
   leaves, structure = jax.tree.flatten(template)
-  arrays = read_leaves(path)
-  if len(arrays) != len(leaves):
+  record = _read(path)
+  if len(record.arrays) != len(leaves):
     raise CheckpointError(
-      f"{path} must hold {len(leaves)} arrays, got {len(arrays)}: it was saved "
-      "by another algorithm, configuration or version."
+      f"{os.fspath(path)} must hold {len(leaves)} arrays, got "
+      f"{len(record.arrays)}: it was saved by another algorithm, configuration "
+      "or version."
     )
-  restored = [
-    _restore(path, i, array, leaf)
-    for i, (array, leaf) in enumerate(zip(arrays, leaves, strict=True))
-  ]
+  try:
+    restored = [
+      files.restore_leaf(path, name, record, leaf)
+      for name, leaf in zip(record.arrays, leaves, strict=True)
+    ]
+  except files.FileError as error:
+    raise CheckpointError(str(error)) from error
   return jax.tree.unflatten(structure, restored)
 
 
@@ -68,36 +61,13 @@ def read_leaves(path: str | os.PathLike[str]) -> list[np.ndarray]:
     FileNotFoundError: if there is no such file.
     CheckpointError: if it is damaged, or none that `save` wrote.
   """
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise FileNotFoundError(f"{path} is not there.")
+  return list(_read(path).arrays.values())
+
+
+def _read(path: str | os.PathLike[str]) -> files.Record:
+  if not files.expand(path).is_file():
+    raise FileNotFoundError(f"{os.fspath(path)} is not there.")
   try:
-    arrays = files.read_arrays(path)
-  except ValueError as error:
+    return files.read_record(path, kind=KIND)
+  except files.FileError as error:
     raise CheckpointError(f"{error} Delete it to begin again.") from error
-  names = [_leaf_name(i) for i in range(len(arrays))]
-  if sorted(arrays) != names:
-    raise CheckpointError(f"{path} was saved by something else.")
-  return [arrays[name] for name in names]
-
-
-def _leaf_name(i: int) -> str:
-  return f"leaf_{i:04d}"
-
-
-def _restore(
-  path: pathlib.Path, i: int, array: np.ndarray, leaf: Any
-) -> jax.Array:
-  if _is_key(leaf):
-    array = jax.random.wrap_key_data(jnp.asarray(array))
-  if array.shape != leaf.shape or array.dtype != leaf.dtype:
-    raise CheckpointError(
-      f"{path}: {_leaf_name(i)} must be {leaf.dtype}{list(leaf.shape)}, got "
-      f"{array.dtype}{list(array.shape)}: it was saved by another algorithm, "
-      "configuration or version."
-    )
-  return jnp.asarray(array)
-
-
-def _is_key(leaf: Any) -> bool:
-  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

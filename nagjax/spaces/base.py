@@ -7,65 +7,28 @@ form (one-hot matrix, graph, string, index) is a view that the space computes.
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+import functools
 import math
+from typing import Any
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.spaces import checks
+from nagjax.spaces import generic
+from nagjax.spaces.layouts import GraphLayout as GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs as LabeledGraphs
 from nagjax.types import Archs
 from nagjax.types import Graph
 from nagjax.types import Key
 
 _MAX_INDEX = 2**31
-
-
-class LabeledGraphs(NamedTuple):
-  """The graphs of architectures, as a generator writes them node by node.
-
-  An architecture has `C` graphs of `n` nodes; see `GraphLayout`.
-
-  Attributes:
-    labels: `int32[..., C, n]` node types.
-    edges: `bool[..., C, n (n - 1) / 2]`, numbered by target: (0, 1), (0, 2),
-      (1, 2), (0, 3), ...
-  """
-
-  labels: jax.Array
-  edges: jax.Array
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class GraphLayout:
-  """How a generator writes the architectures of a space.
-
-  Lukasik, Jung and Keuper, "Learning Where To Look - Generative NAS is
-  Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734, with the
-  node types and node orders of its program.
-
-  Attributes:
-    labels: names of the `T` node types. The first is the output, which also
-      marks nodes that do not exist; the next `num_inputs` are inputs.
-    num_nodes: `n`.
-    num_inputs: node types that are inputs.
-    num_graphs: `C`, graphs of one architecture.
-    encode: `int32[..., L] -> LabeledGraphs`.
-    decode: `(graphs, scores f32[..., C, n (n - 1) / 2]) -> (archs, valid)`.
-      Where a graph has too many edges, those of the highest scores stay.
-  """
-
-  labels: tuple[str, ...]
-  num_nodes: int
-  num_inputs: int
-  num_graphs: int
-  encode: Callable[[Archs], LabeledGraphs]
-  decode: Callable[[LabeledGraphs, jax.Array], tuple[Archs, jax.Array]]
-
-  @property
-  def num_edges(self) -> int:
-    """Possible edges of one graph."""
-    return self.num_nodes * (self.num_nodes - 1) // 2
+_MAX_COUNTED = 2**20
+_MAX_TRIES = 10_000
+_DEFAULT: Any = object()
+"""Of fields that are made from `cardinalities`, see `generic`."""
 
 
 class FeatureGraph(NamedTuple):
@@ -84,12 +47,13 @@ class FeatureGraph(NamedTuple):
   positions: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SearchSpace:
   """A search space: `L` categorical variables and the views of them.
 
-  A space is compared by identity, so its factory is cached and it may be a
-  static argument of a compiled function.
+  `name` and `cardinalities` are enough: the other fields then are the views of
+  `generic`. A space is compared by identity, so its factory is cached and it
+  may be a static argument of a compiled function.
 
   Attributes:
     name: name in the registry.
@@ -105,38 +69,109 @@ class SearchSpace:
       graph (before any pruning) where every row is one-hot, differentiable.
       Fixed edges are ones and zeros, tied entries share a variable.
     canonicalize: maps architectures of one computation to one representative.
-    is_valid: `int32[..., L] -> bool[...]`, whether a vector is an architecture.
-    num_architectures: how many distinct architectures there are.
+    is_valid: `int32[..., L] -> bool[...]`, whether a vector is an architecture;
+      every vector in range if not given.
+    num_architectures: how many distinct architectures there are. If not given,
+      valid vectors are counted.
     topology: for every variable, whether it chooses connections rather than
       operations; all operations if empty.
     num_tries: draws of `sample` for one architecture, where not every vector is
-      one; the last draw stands if none is.
+      one; the last draw stands if none is. If 0, as many as leave one in 1e9
+      without any.
     sample_fn: `(key, num) -> int32[num, L]`, `sample` of a space in which
       several vectors are one architecture.
     key_fn: `int32[..., L] -> uint32[..., 2]`, `keys` of a space in which
       several vectors are one architecture.
     layout: how a graph generator writes architectures; None if it cannot.
     feature_graph: how the rows of features are connected; None if nobody said.
+
+  Raises:
+    ValueError: if fields contradict each other; `to_string` and `from_string`
+      for anything that is no architecture, or no string of one.
+
+  Example:
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> space.to_string([3, 0, 2]), space.num_architectures
+    ('3,0,2', 48)
   """
 
   name: str
   cardinalities: tuple[int, ...]
-  to_string: Callable[[Sequence[int]], str]
-  from_string: Callable[[str], np.ndarray]
-  to_features: Callable[[Archs], jax.Array]
-  from_features: Callable[[jax.Array], tuple[Archs, jax.Array]]
-  feature_shape: tuple[int, int]
-  to_graph: Callable[[Archs], Graph]
-  to_soft_graph: Callable[[jax.Array], Graph]
-  canonicalize: Callable[[Archs], Archs]
-  is_valid: Callable[[Archs], jax.Array]
-  num_architectures: int
+  to_string: Callable[[Sequence[int]], str] = generic.to_string
+  from_string: Callable[[str], np.ndarray] = generic.from_string
+  to_features: Callable[[Archs], jax.Array] = _DEFAULT
+  from_features: Callable[[jax.Array], tuple[Archs, jax.Array]] = _DEFAULT
+  feature_shape: tuple[int, int] = _DEFAULT
+  to_graph: Callable[[Archs], Graph] = _DEFAULT
+  to_soft_graph: Callable[[jax.Array], Graph] = _DEFAULT
+  canonicalize: Callable[[Archs], Archs] = _DEFAULT
+  is_valid: Callable[[Archs], jax.Array] = _DEFAULT
+  num_architectures: int = 0
   topology: tuple[bool, ...] = ()
-  num_tries: int = 1
+  num_tries: int = 0
   sample_fn: Callable[[Key, int], Archs] | None = None
   key_fn: Callable[[Archs], jax.Array] | None = None
-  layout: GraphLayout | None = None
+  layout: GraphLayout | None = _DEFAULT
   feature_graph: FeatureGraph | None = None
+
+  def __post_init__(self) -> None:
+    cardinalities = checks.checked_cardinalities(self.name, self.cardinalities)
+    in_range_fn = functools.partial(in_range, cardinalities)
+    is_valid = in_range_fn if self.is_valid is _DEFAULT else self.is_valid
+    soft = functools.partial(generic.to_soft_graph, cardinalities)
+    values = {
+      "to_features": self.one_hot,
+      "from_features": functools.partial(generic.from_features, cardinalities),
+      "feature_shape": (len(cardinalities), max(cardinalities)),
+      "to_soft_graph": soft,
+      "to_graph": lambda archs: self.to_soft_graph(self.one_hot(archs)),
+      "canonicalize": lambda archs: archs,
+      "is_valid": is_valid,
+      "layout": generic.layout(cardinalities, is_valid),
+    }
+    together = ("to_features", "from_features", "feature_shape")
+    if len({getattr(self, name) is _DEFAULT for name in together}) > 1:
+      raise ValueError(
+        f"{self.name}: {', '.join(together)} are given together or not at all."
+      )
+    if self.to_soft_graph is _DEFAULT and self.to_graph is not _DEFAULT:
+      raise ValueError(f"{self.name}: to_graph needs to_soft_graph as well.")
+    for name, value in values.items():
+      if getattr(self, name) is _DEFAULT:
+        object.__setattr__(self, name, value)
+    if len(self.topology) not in (0, len(cardinalities)):
+      raise ValueError(
+        f"{self.name}: topology must say it of {len(cardinalities)} variables, "
+        f"got {len(self.topology)}."
+      )
+    object.__setattr__(self, "cardinalities", cardinalities)
+    for name in ("to_string", "from_string"):
+      function = checks.checked(getattr(self, name), self.name, cardinalities)
+      object.__setattr__(self, name, function)
+    self._count()
+
+  def __repr__(self) -> str:
+    return f"SearchSpace({self.name!r}, {self.cardinalities})"
+
+  def _count(self) -> None:
+    """Fills `num_architectures` and `num_tries`."""
+    num_vectors, num = math.prod(self.cardinalities), self.num_architectures
+    if not num and getattr(self.is_valid, "func", None) is in_range:
+      num = num_vectors
+    elif not num and num_vectors <= _MAX_COUNTED:
+      vectors = _all_vectors(self.cardinalities)
+      with jax.ensure_compile_time_eval():
+        num = int(np.sum(np.asarray(self.is_valid(jnp.asarray(vectors)))))
+    if not 1 <= num <= num_vectors:
+      raise ValueError(
+        f"{self.name} must have 1 to {num_vectors} architectures, got {num}; "
+        "say num_architectures where they cannot be counted."
+      )
+    object.__setattr__(self, "num_architectures", num)
+    if not self.num_tries:
+      missed = math.log1p(-num / num_vectors) if num < num_vectors else -np.inf
+      tries = min(math.ceil(math.log(1e-9) / missed), _MAX_TRIES)
+      object.__setattr__(self, "num_tries", max(tries, 1))
 
   @property
   def num_variables(self) -> int:
@@ -176,8 +211,8 @@ class SearchSpace:
   def sample(self, key: Key, num: int) -> Archs:
     """Draws `num` uniformly random architectures, with replacement.
 
-    Where not every vector is an architecture, each is
-    the first valid one of `num_tries` uniformly random vectors.
+    Where not every vector is an architecture, each is the first valid one of
+    `num_tries` uniformly random vectors.
 
     Args:
       key: random key, consumed.
@@ -205,16 +240,33 @@ class SearchSpace:
   def index(self, archs: Archs) -> jax.Array:
     """Ranks architectures: `sum_l archs[l] * prod_{m<l} K_m`, `int32[...]`.
 
+    Args:
+      archs: `int32[..., L]`. Arrays of NumPy and lists are checked.
+
     Raises:
-      ValueError: if the space has no such index.
+      ValueError: if the space has no such index, or a list is no architectures.
     """
     self._require_enumerable("index")
+    if not isinstance(archs, jax.Array):
+      archs = jnp.asarray(
+        checks.checked_archs(self.name, self.cardinalities, archs)
+      )
     strides = np.cumprod((1, *self.cardinalities[:-1]))
     return archs @ jnp.asarray(strides, jnp.int32)
 
   def from_index(self, index: jax.Array) -> Archs:
-    """Inverse of `index`: `int32[...] -> int32[..., L]`."""
+    """Inverse of `index`: `int32[...] -> int32[..., L]`.
+
+    Raises:
+      ValueError: if the space has no such index, or numbers that are no arrays
+        of JAX are out of range.
+    """
     self._require_enumerable("from_index")
+    if not isinstance(index, jax.Array):
+      size = (self.num_architectures,)
+      index = checks.checked_archs("index", size, np.asarray(index)[..., None])[
+        ..., 0
+      ]
     digits = []
     for cardinality in self.cardinalities:
       digits.append(index % cardinality)
@@ -307,10 +359,7 @@ class SearchSpace:
   def all_architectures(self) -> np.ndarray:
     """Every architecture of an enumerable space, `int32[A, L]`, by index."""
     self._require_enumerable("all_architectures")
-    rank = np.arange(self.num_architectures)
-    strides = np.cumprod((1, *self.cardinalities[:-1]))
-    digits = rank[:, None] // strides % np.asarray(self.cardinalities)
-    return digits.astype(np.int32)
+    return _all_vectors(self.cardinalities)
 
   def _graph_shape(self) -> Graph:
     shape = (self.num_variables, self.num_options)
@@ -340,6 +389,14 @@ def in_range(cardinalities: tuple[int, ...], archs: Archs) -> jax.Array:
   """Whether every variable has one of its options, `bool[...]`."""
   num = _along_last(cardinalities, archs.ndim)
   return jnp.all((archs >= 0) & (archs < num), axis=-1)
+
+
+def _all_vectors(cardinalities: tuple[int, ...]) -> np.ndarray:
+  """Every vector, `int32[prod of K_l, L]`, the first variable fastest."""
+  rank = np.arange(math.prod(cardinalities))
+  strides = np.cumprod((1, *cardinalities[:-1]))
+  digits = rank[:, None] // strides % np.asarray(cardinalities)
+  return digits.astype(np.int32)
 
 
 def _along_last(values: Sequence[int] | np.ndarray, ndim: int) -> jax.Array:

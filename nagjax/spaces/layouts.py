@@ -1,17 +1,71 @@
-"""Parts of graph layouts: how spaces write and read `base.LabeledGraphs`.
+"""Parts of graph layouts: how spaces write and read `LabeledGraphs`.
 
 Label 0, the output, also marks the nodes behind it, which do not exist. Edges
 are those of `graphs.edge_ends`.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
+import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nagjax.spaces import base
 from nagjax.spaces import graphs
+from nagjax.types import Archs
+
+
+class LabeledGraphs(NamedTuple):
+  """The graphs of architectures, as a generator writes them node by node.
+
+  An architecture has `C` graphs of `n` nodes; see `GraphLayout`.
+
+  Attributes:
+    labels: `int32[..., C, n]` node types.
+    edges: `bool[..., C, n (n - 1) / 2]`, numbered by target: (0, 1), (0, 2),
+      (1, 2), (0, 3), ...
+  """
+
+  labels: jax.Array
+  edges: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GraphLayout:
+  """How a generator writes the architectures of a space.
+
+  Lukasik, Jung and Keuper, "Learning Where To Look - Generative NAS is
+  Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734, with the
+  node types and node orders of its program.
+
+  Attributes:
+    labels: names of the `T` node types. The first is the output, which also
+      marks nodes that do not exist; the next `num_inputs` are inputs.
+    num_nodes: `n`.
+    num_inputs: node types that are inputs.
+    num_graphs: `C`, graphs of one architecture.
+    encode: `int32[..., L] -> LabeledGraphs`.
+    decode: `(graphs, scores f32[..., C, n (n - 1) / 2]) -> (archs, valid)`.
+      Where a graph has too many edges, those of the highest scores stay.
+    relax: `(node logits f32[..., C, n, T], edge logits f32[..., C, E]) ->
+      f32[..., L, K]`, the weights of the options that scores stand for,
+      differentiable; None if nobody said.
+  """
+
+  labels: tuple[str, ...]
+  num_nodes: int
+  num_inputs: int
+  num_graphs: int
+  encode: Callable[[Archs], LabeledGraphs]
+  decode: Callable[[LabeledGraphs, jax.Array], tuple[Archs, jax.Array]]
+  relax: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+
+  @property
+  def num_edges(self) -> int:
+    """Possible edges of one graph."""
+    return self.num_nodes * (self.num_nodes - 1) // 2
 
 
 def positions(names: Sequence[str], options: Sequence[str]) -> np.ndarray:
@@ -25,7 +79,7 @@ def positions(names: Sequence[str], options: Sequence[str]) -> np.ndarray:
   return np.asarray([place.get(name, -1) for name in names], np.int32)
 
 
-def write(labels: jax.Array, adjacency: jax.Array) -> base.LabeledGraphs:
+def write(labels: jax.Array, adjacency: jax.Array) -> LabeledGraphs:
   """Moves the nodes that do not exist behind the output.
 
   Args:
@@ -44,7 +98,7 @@ def write(labels: jax.Array, adjacency: jax.Array) -> base.LabeledGraphs:
   matrix = jnp.take_along_axis(rows, order[..., None, :], axis=-1)
   source, target = graphs.edge_ends(labels.shape[-1])
   edges = matrix[..., source, target]
-  return base.LabeledGraphs(labels[..., None, :], edges[..., None, :])
+  return LabeledGraphs(labels[..., None, :], edges[..., None, :])
 
 
 def end(labels: jax.Array) -> jax.Array:

@@ -87,6 +87,7 @@ def mobilenetv3() -> base.SearchSpace:
     is_valid=is_valid,
     num_architectures=(len(TYPES) ** 2 * len(_TAILS)) ** NUM_STAGES,
     sample_fn=sample,
+    layout=None,
     feature_graph=base.FeatureGraph(
       adjacency=_CHAIN,
       published_adjacency=_CHAIN,

@@ -83,13 +83,14 @@ def nasbench201() -> base.SearchSpace:
     canonicalize=canonicalize,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=len(OPERATIONS) ** NUM_EDGES,
-    layout=base.GraphLayout(
+    layout=layouts.GraphLayout(
       labels=GENERATED_LABELS,
       num_nodes=NUM_EDGES + 2,
       num_inputs=1,
       num_graphs=1,
       encode=encode,
       decode=decode,
+      relax=relax,
     ),
     feature_graph=base.FeatureGraph(
       adjacency=_adjacency(_SUCCESSORS),
@@ -207,18 +208,18 @@ def to_soft_graph(options: jax.Array) -> Graph:
   )
 
 
-def encode(archs: Archs) -> base.LabeledGraphs:
+def encode(archs: Archs) -> layouts.LabeledGraphs:
   """AG-Net's graphs: input, e0..e5, output, with the edges of `to_graph`."""
   types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
   labels = jnp.pad(types[archs], [(0, 0)] * (archs.ndim - 1) + [(1, 1)])
   labels = labels.at[..., 0].set(GENERATED_LABELS.index("input"))
   source, target = graphs.edge_ends(NUM_EDGES + 2)
   edges = to_graph(archs).adjacency[..., source, target] > 0
-  return base.LabeledGraphs(labels[..., None, :], edges[..., None, :])
+  return layouts.LabeledGraphs(labels[..., None, :], edges[..., None, :])
 
 
 def decode(
-  written: base.LabeledGraphs, scores: jax.Array
+  written: layouts.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
   """Reads AG-Net's graphs; valid are those that `encode` writes.
 
@@ -231,6 +232,21 @@ def decode(
   same_labels = jnp.all(written.labels == expected.labels, axis=(-2, -1))
   same_edges = jnp.all(written.edges == expected.edges, axis=(-2, -1))
   return archs, same_labels & same_edges
+
+
+def relax(nodes: jax.Array, edges: jax.Array) -> jax.Array:
+  """Weights of the operations that scores stand for, `f32[..., 6, 5]`.
+
+  What a node may be besides an operation has no weight, so that weights may sum
+  to less than 1.
+
+  Args:
+    nodes: `f32[..., 1, 8, T]` logits of node types.
+    edges: not looked at: they are the same in all cells.
+  """
+  del edges
+  place = layouts.positions(OPERATIONS, GENERATED_LABELS)
+  return jax.nn.softmax(nodes[..., 0, 1:-1, :], axis=-1)[..., place]
 
 
 def edge_source_adjacency() -> jax.Array:

@@ -309,7 +309,7 @@ class BenchmarkTest(parameterized.TestCase):
     for change, message in (
       ({"value": arrays["value"] * 1.1}, "golden predictions"),
       ({"default_left": None}, "default_left"),
-      ({"golden_archs": arrays["golden_archs"][:0]}, "as many golden"),
+      ({"golden_archs": arrays["golden_archs"][:0]}, "golden=0"),
       ({"header": json.dumps({**header, "kind": "x"})}, "kind 'x'"),
       (
         {

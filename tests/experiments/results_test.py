@@ -7,9 +7,11 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
-from experiments import plots
-from experiments import results
+from experiments.support import plots
+from experiments.support import records
+from experiments.support import results
 from nagjax import search as search_lib
+from nagjax.problem import Optimum
 
 
 class ResultsTest(parameterized.TestCase):
@@ -20,29 +22,36 @@ class ResultsTest(parameterized.TestCase):
     archs[0, :2, :, 0] = [[1, 1, 2], [3, 4, 5]]
     archs[0, 2] = 9
     objective = np.asarray([[[5, 5, -np.inf], [7, -np.inf, 7], [7, 7, 7]]])
+    objective = objective.astype(np.float32)
     return search_lib.Trace(
       archs=archs,
       status=filled,
-      objective=objective.astype(np.float32),
-      test=np.asarray([[[1, 2, np.nan], [3, np.nan, 8], [9, 9, 9]]], "f4"),
+      objective=objective,
+      objectives=objective[..., None],
+      violations=np.zeros((1, 3, 3, 0), np.float32),
+      test=np.asarray([[[1, 2, -np.inf], [3, -np.inf, 8], [9, 9, 9]]], "f4"),
       feasible=np.asarray([[[1, 1, 0], [1, 0, 1], [1, 1, 1]]], bool),
       paid=np.asarray([[[1, 0, 1], [1, 0, 0], [0, 0, 0]]], bool),
       charged=np.asarray([[2, 3, 3]], np.int32),
     )
 
-  def test_tidy(self):
-    """Oracle: by hand; empty slots are cleared, the empty round is cut."""
-    trace = results.tidy(self._trace())
-    self.assertEqual(trace.status.shape, (1, 2, 3))
-    self.assertEqual(trace.archs[0, 1, :, 0].tolist(), [3, 4, 0])
-    self.assertEqual(trace.objective[0, 1].tolist(), [7, -np.inf, -np.inf])
-    self.assertEqual(trace.feasible[0, 1].tolist(), [True, False, False])
-    self.assertTrue(np.isnan(trace.test[0, 1, 2]))
-    self.assertEqual(trace.charged.tolist(), [[2, 3]])
+  def test_what_is_kept_of_a_sweep(self):
+    """Oracle: by hand; empty slots are cleared, the empty round is cut, and
+    what was told of two rounds stands beside the second and the third."""
+    info = {"a": {"b": np.asarray([[1.0, 2.0]])}, "c": np.asarray([[3, 4]])}
+    result = search_lib.Result(self._trace(), info, None)
+    run = records.make_run(None, result)
+    self.assertEqual(run.trace.status.shape, (1, 2, 3))
+    self.assertEqual(run.trace.archs[0, 1, :, 0].tolist(), [3, 4, 0])
+    self.assertEqual(run.trace.objective[0, 1].tolist(), [7, -np.inf, -np.inf])
+    self.assertEqual(run.trace.charged.tolist(), [[2, 3]])
+    self.assertEqual(set(run.info), {"a/b", "c"})
+    self.assertEqual(run.info["a/b"].tolist(), [[-np.inf, 1.0]])
+    self.assertEqual(run.info["c"].tolist(), [[0, 3]])
 
   def test_history(self):
     """Oracle: by hand; a slot counts what was paid until after it."""
-    past = results.history(results.tidy(self._trace()))
+    past = results.history(search_lib.tidy(self._trace()))
     self.assertEqual(past.charged.tolist(), [[1, 1, 2, 3, 3, 3]])
     best = [[5, 5, -np.inf, 7, -np.inf, -np.inf]]
     self.assertEqual(past.objective.tolist(), best)
@@ -54,7 +63,9 @@ class ResultsTest(parameterized.TestCase):
       pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
       / "curve.png"
     )
-    optimum = results.Optimum(9.0, np.nan) if known else None
+    optimum = (
+      Optimum(9.0, np.nan, np.zeros((1, 6), np.int32)) if known else None
+    )
     runs = [[[-np.inf, -np.inf]], [[1.0, 9.0]], [[9.0], [9.0]], [[-np.inf, 3]]]
     curves = [
       plots.Curve(

@@ -1,6 +1,8 @@
-"""Runs of the search binary that its tests share."""
+"""Runs of binaries that their tests share."""
 
 import contextlib
+import functools
+import importlib
 import io
 import json
 import pathlib
@@ -9,7 +11,6 @@ import tempfile
 from absl.testing import parameterized
 import numpy as np
 
-from experiments import search
 from nagjax.benchmarks import synthetic
 from nagjax.types import Status
 
@@ -25,10 +26,19 @@ KEYS = (
 MEASURED = ("compile_seconds", "run_seconds", "searches_per_second")
 MEASURED += ("peak_memory_mb",)
 FILES = ("summary.json", "trace.npz", "architectures.csv", "curve.png")
+RANDOM = ("--algorithm=random,local_search", "--budget=60")
+"""A search of two algorithms that compile in a second."""
 
 
 def run_binary(binary, *arguments):
-  """Exit code, stdout and stderr of a binary's run in this process."""
+  """Exit code, stdout and stderr of a binary's run in this process.
+
+  Args:
+    binary: the module, or its name.
+    *arguments: its flags.
+  """
+  if isinstance(binary, str):
+    binary = importlib.import_module(f"experiments.{binary}")
   out, err = io.StringIO(), io.StringIO()
   with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     code = binary.main(["program", *map(str, arguments)])
@@ -36,13 +46,36 @@ def run_binary(binary, *arguments):
 
 
 def run(*arguments):
-  """Exit code, stdout and stderr of a search, of `synthetic` by default.
+  """The same of a search, of `synthetic` by default.
 
   What is merged has a benchmark already.
   """
   merges = any(str(argument).startswith("--merge") for argument in arguments)
   of = () if merges else ("--benchmark=synthetic",)
-  return run_binary(search, *of, *arguments)
+  return run_binary("search", *of, *arguments)
+
+
+def search_of(num_seeds, seed_start=0):
+  """The directory and the outcome of a finished search, run once a process."""
+  return _search_of(num_seeds, seed_start)
+
+
+@functools.cache
+def _search_of(num_seeds, seed_start):
+  folder = pathlib.Path(_folder().name, f"{num_seeds}_{seed_start}")
+  outcome = run(
+    *RANDOM,
+    f"--num_seeds={num_seeds}",
+    f"--seed_start={seed_start}",
+    f"--workdir={folder}",
+  )
+  assert outcome[0] == 0, outcome
+  return folder, outcome
+
+
+@functools.cache
+def _folder():
+  return tempfile.TemporaryDirectory()
 
 
 def summary_of(directory):
@@ -58,6 +91,15 @@ def summary_of(directory):
 def arrays_of(directory):
   with np.load(directory / "trace.npz", allow_pickle=False) as file:
     return dict(file)
+
+
+def write_images(path, num=40, **changes):
+  """Two classes of images that differ in their mean, and another content."""
+  rng = np.random.default_rng(0)
+  y = np.arange(num) % 2
+  x = rng.normal(size=(num, 4, 4, 1)) + 4.0 * y[:, None, None, None]
+  np.savez(path, **({"x": x, "y": y} | changes))
+  return x, y
 
 
 def valid_accuracy(arch):
@@ -95,47 +137,26 @@ def replay(trace, optimum, limit=np.inf):
   return seeds
 
 
-class SearchCase(parameterized.TestCase):
-  """Runs the binary on the closed-form landscape."""
-
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    directory = tempfile.TemporaryDirectory()
-    cls.addClassCleanup(directory.cleanup)
-    cls.root = pathlib.Path(directory.name)
-    cls.flags = ("--algorithm=random,local_search", "--budget=60")
-    cls.whole = cls.root / "whole"
-    cls.outcome = run(*cls.flags, "--num_seeds=4", f"--workdir={cls.whole}")
-    cls.parts = [cls.root / "part0", cls.root / "part1"]
-    for directory, seeds in zip(
-      cls.parts, (("3", "0"), ("1", "3")), strict=True
-    ):
-      run(
-        *cls.flags,
-        f"--num_seeds={seeds[0]}",
-        f"--seed_start={seeds[1]}",
-        f"--workdir={directory}",
-      )
+class BinaryCase(parameterized.TestCase):
+  """Has a directory of its own, and words for outcomes."""
 
   def setUp(self):
     super().setUp()
     self.directory = pathlib.Path(
       self.enter_context(tempfile.TemporaryDirectory())
-    )
+    ).resolve()
     self.workdir = self.directory / "results"
 
-  def _small(self, *flags):
-    """A run of random search that four seeds and 60 queries bound."""
-    base = ("--algorithm=random", "--budget=60", "--num_seeds=4")
-    outcome = run(*base, f"--workdir={self.workdir}", *flags)
-    self.assertEqual(outcome[0], 0, outcome[2])
-    return outcome
-
   def assert_refused(self, outcome, *parts):
-    code, out, err = outcome
-    self.assertEqual((code, out), (2, ""))
-    self.assertEqual(err.count("\n"), 1, err)
+    """Oracle: exit code 2 and one line on stderr that has all the parts."""
+    code, _, err = outcome
+    self.assertEqual((code, err.count("\n")), (2, 1), err)
     self.assertTrue(err.endswith("\n"))
     for part in parts:
       self.assertIn(str(part), err)
+
+  def assert_succeeds(self, outcome):
+    """Oracle: exit code 0; returns what was printed."""
+    code, out, err = outcome
+    self.assertEqual(code, 0, err)
+    return out

@@ -45,20 +45,6 @@ class SamplersTest(parameterized.TestCase):
     self.assertRegex(second, r"^few_step:8 compiled .*distributed as the first")
     self.assertGreater(float(second.rpartition("p = ")[2]), 0.001)
 
-  @parameterized.parameters(
-    ("--samplers=few_step", "few_step:30"),
-    ("--samplers=", "samplers"),
-    ("--samplers=slow:30", "slow"),
-    ("--space=darts", "train_score"),
-    ("--benchmark=nowhere", "nowhere"),
-  )
-  def test_what_the_user_can_mend(self, flag, word):
-    """Oracle: exit code 2 and one line with the word."""
-    code, _, err = run(flag)
-    self.assertEqual(code, 2)
-    self.assertIn(word, err)
-    self.assertLen(err.strip().splitlines(), 1)
-
   @pytest.mark.slow
   def test_the_space_is_sampled_uniformly(self):
     """Oracle: 10,000 samples of the shipped weights: all valid, and options as

@@ -8,8 +8,8 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from experiments import common
 from experiments import throughput
+from experiments.support import machine
 from tests.experiments import runs
 
 
@@ -39,7 +39,7 @@ class ThroughputTest(parameterized.TestCase):
     self.assertGreaterEqual(row["lookups_per_second"] * row["run_seconds"], 36)
     self.assertIsNone(row["times_official"])
     self.assertEqual((row["algorithm"], row["budget"]), ("random", 12))
-    self.assertEqual(row["versions"], common.versions())
+    self.assertEqual(row["versions"], machine.versions())
     png = (self.workdir / "throughput.png").read_bytes()
     self.assertEqual(png[:8], b"\x89PNG\r\n\x1a\n")
 
@@ -77,40 +77,6 @@ class ThroughputTest(parameterized.TestCase):
           )
         else:
           self.assertIsNone(row["times_official"])
-
-  @parameterized.parameters(
-    ("--algorithm=nothing", "'nothing'"),
-    ("--variant=nothing", "'nothing'"),
-    ("--benchmark=nowhere", "'nowhere'"),
-    ("--seeds=1,x", "--seeds takes positive numbers"),
-    ("--benchmark=zerocost/regions@darts", "set --budget"),
-    ("--algorithm=agnet --parts=4", "--parts measures optiproxy"),
-    ("--algorithm=agnet --populations=4", "--populations measures ednag"),
-    ("more", "'more'"),
-  )
-  def test_what_the_user_can_mend(self, flag, words):
-    """Oracle: exit code 2, one line with the words, nothing created."""
-    code, out, err = run(*flag.split(), f"--workdir={self.workdir}")
-    self.assertEqual((code, out), (2, ""))
-    self.assertIn(words, err)
-    self.assertLen(err.strip().splitlines(), 1)
-    self.assertFalse(self.workdir.exists())
-
-  def test_old_results_stay(self):
-    """Oracle: the file as it was."""
-    self.workdir.mkdir()
-    target = self.workdir / "throughput.json"
-    target.write_text("[]")
-    code, _, err = run(f"--workdir={self.workdir}")
-    self.assertEqual(code, 2)
-    self.assertIn("--overwrite", err)
-    self.assertEqual(target.read_text(), "[]")
-
-  def test_help(self):
-    """Oracle: exit code 0, the flags by name."""
-    code, out, _ = run("--help")
-    self.assertEqual(code, 0)
-    self.assertIn("--batch_size_seeds", out)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from scipy import special
 
 from nagjax import generation
 from nagjax.networks.generator import Scores
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 
 NUM_NODES, NUM_LABELS, NUM_GRAPHS = 4, 3, 2
 ENDS = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))

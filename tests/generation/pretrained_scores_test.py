@@ -63,12 +63,12 @@ class PretrainedScoresTest(parameterized.TestCase):
 
   @parameterized.named_parameters(
     ("no_header", {"header": None}, "no header"),
-    ("kind", {"header": np.asarray('{"kind": "x"}')}, "its kind is 'x'"),
-    ("json", {"header": np.asarray("[1]")}, "no header"),
+    ("kind", {"header": np.asarray('{"kind": "x"}')}, "got the kind 'x'"),
+    ("json", {"header": np.asarray("[1]")}, "no dictionary"),
     ("missing", {"head.2.bias": None}, "head.2.bias"),
     ("too_much", {"extra": np.zeros(2)}, "extra"),
-    ("shape", {"head.2.bias": np.zeros(6)}, r"\[7\], got \[6\]"),
-    ("nan", {"head.2.bias": np.full(7, np.nan)}, "not finite"),
+    ("shape", {"head.2.bias": np.zeros(6)}, r"\[7\], got float64\[6\]"),
+    ("nan", {"head.2.bias": np.full(7, np.nan, np.float32)}, "not finite"),
     ("text", {"head.2.bias": np.full(7, "a")}, "score_nasbench201"),
   )
   def test_a_changed_file(self, changes, message):

@@ -111,12 +111,16 @@ class FileTest(parameterized.TestCase):
 
   @parameterized.named_parameters(
     ("no_header", {"header": None}, "header"),
-    ("kind", {"header": np.asarray('{"kind": "x"}')}, "its kind is 'x'"),
+    ("kind", {"header": np.asarray('{"kind": "x"}')}, "got the kind 'x'"),
     ("json", {"header": np.asarray("{")}, "train_generator"),
     ("missing", {"first.1.bias": None}, "first.1.bias"),
     ("too_much", {"extra": np.zeros(2)}, "extra"),
     ("shape", {"first.1.bias": np.zeros((1, 31))}, r"\[1, 32\].*\[1, 31\]"),
-    ("nan", {"first.1.bias": np.full((1, 32), np.nan)}, "not finite"),
+    (
+      "nan",
+      {"first.1.bias": np.full((1, 32), np.nan, np.float32)},
+      "not finite",
+    ),
     ("text", {"first.1.bias": np.full((1, 32), "a")}, "agnet_nasbench201"),
   )
   def test_a_changed_file(self, changes, message):

@@ -14,8 +14,8 @@ from scipy import stats
 from nagjax import generation
 from nagjax.generation import retraining
 from nagjax.networks.generator import Scores
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 
 LAYOUT = GraphLayout(
   ("output", "input", "operation"),

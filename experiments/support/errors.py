@@ -1,0 +1,29 @@
+"""The user's errors: what they can mend, in one line."""
+
+from collections.abc import Iterator
+import contextlib
+
+
+class UsageError(ValueError):
+  """Something that the user can mend; its message becomes one line."""
+
+
+@contextlib.contextmanager
+def user_errors(prefix: str = "") -> Iterator[None]:
+  """Makes the errors of a check the user's; for use before anything runs.
+
+  Args:
+    prefix: what the message begins with, such as the flag at fault.
+  """
+  try:
+    yield
+  except UsageError:
+    raise
+  except (ValueError, OSError) as error:
+    raise UsageError(prefix + one_line(error)) from error
+
+
+def one_line(error: object) -> str:
+  """A message without line breaks, and without what cannot be printed."""
+  line = " ".join(str(error).split())
+  return "".join(c if c.isprintable() else "?" for c in line)

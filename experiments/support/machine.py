@@ -1,0 +1,96 @@
+"""The machine: the start of JAX, its devices, memory, versions of libraries."""
+
+from collections.abc import Sequence
+import contextlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+import sys
+
+import jax
+
+from .errors import UsageError
+from .errors import one_line
+from .errors import user_errors
+
+
+def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
+  """Sets JAX up before its first use: on CPUs, one device for each core.
+
+  The number of devices changes the speed and no result. A choice that the user
+  made elsewhere stays.
+
+  Args:
+    compilation_cache_dir: where compiled programs are kept, if given.
+
+  Returns:
+    The local devices.
+
+  Raises:
+    UsageError: if the platform that the user chose is not there.
+  """
+  if compilation_cache_dir is not None:
+    with user_errors("--compilation_cache_dir: "):
+      pathlib.Path(compilation_cache_dir).mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", compilation_cache_dir)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  flag = "xla_force_host_platform_device_count"
+  chosen = flag in os.environ.get("XLA_FLAGS", "")
+  if jax.config.values["jax_num_cpu_devices"] < 0 and not chosen:
+    # Raises if JAX runs already: then the calling program has chosen.
+    with contextlib.suppress(RuntimeError):
+      jax.config.update("jax_num_cpu_devices", _num_cores())
+    # A device has a core to itself: splitting its small products over further
+    # threads costs a third of the speed of a sweep.
+    flags_now = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags_now:
+      one_thread = "--xla_cpu_multi_thread_eigen=false"
+      os.environ["XLA_FLAGS"] = f"{flags_now} {one_thread}".strip()
+    # The devices share one thread pool and may wait in it: without a spare
+    # thread, as many devices as threads can deadlock. More of them are slower.
+    os.environ.setdefault("NPROC", str(_num_cores() + 1))
+  try:
+    return jax.local_devices()
+  except RuntimeError as error:
+    raise UsageError(f"JAX does not start: {one_line(error)}") from error
+
+
+def describe_devices(devices: Sequence[jax.Device]) -> str:
+  """Returns number and kind, such as `2 x cpu` or `1 x NVIDIA H200`."""
+  return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def peak_memory_mb(devices: Sequence[jax.Device]) -> float | None:
+  """Returns the peak of the devices, or of the process where they tell none."""
+  peaks = [(d.memory_stats() or {}).get("peak_bytes_in_use") for d in devices]
+  known = [peak for peak in peaks if peak is not None]
+  if known:
+    return sum(known) / 1e6
+  try:
+    import resource
+  except ImportError:  # Windows.
+    return None
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def versions(*more: str) -> dict[str, str]:
+  """Returns the versions that a result depends on.
+
+  Args:
+    *more: further libraries that made it.
+  """
+  found = {"python": platform.python_version()}
+  for name in ("nagjax", "jax", "jaxlib", "numpy", *more):
+    try:
+      found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      found[name] = "source tree"
+  return found
+
+
+def _num_cores() -> int:
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1

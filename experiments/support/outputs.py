@@ -1,0 +1,153 @@
+"""What binaries write: claimed at the start, whole or not there at all."""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+import os
+import pathlib
+import tempfile
+
+from .errors import UsageError
+from .errors import user_errors
+
+try:
+  import fcntl
+except ImportError:  # Windows.
+  fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def claimed_output(
+  path: str, *, overwrite: bool, suffix: str = ".npz"
+) -> Iterator[pathlib.Path]:
+  """Keeps other runs from a file while the block runs.
+
+  A claim is a lock on a hidden file that the operating system drops when the
+  process ends, in whatever way.
+
+  Yields:
+    The file.
+
+  Raises:
+    UsageError: if another run holds it, or for the reasons of `check_output`.
+  """
+  output = check_output(path, overwrite=overwrite, suffix=suffix)
+  with _lock(output, output.parent / f".{output.name}.lock"):
+    yield check_output(path, overwrite=overwrite, suffix=suffix)
+
+
+@contextlib.contextmanager
+def claimed_workdir(
+  path: str | os.PathLike[str],
+  results: Sequence[str] = (),
+  *,
+  overwrite: bool = False,
+) -> Iterator[pathlib.Path]:
+  """Creates a directory for results, and keeps other runs from it.
+
+  Args:
+    path: the directory.
+    results: files that say that results are there: those that are written last.
+    overwrite: whether it may hold some of them.
+
+  Yields:
+    The directory.
+
+  Raises:
+    UsageError: if another run holds it, or it has results or takes no file.
+  """
+  workdir = pathlib.Path(path)
+  with user_errors("--workdir: "):
+    _check_workdir(workdir, results, overwrite)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=workdir):
+      pass
+  with _lock(workdir, workdir / ".lock"):
+    # Another run may have ended in between.
+    _check_workdir(workdir, results, overwrite)
+    yield workdir
+
+
+@contextlib.contextmanager
+def _lock(path: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
+  """Holds a lock on `place` on behalf of `path`."""
+  while True:
+    with user_errors(f"{path}: "):
+      handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+      _lock_file(handle)
+      # Its holder may have removed the file since it was opened.
+      if os.path.samestat(os.fstat(handle), os.stat(place)):
+        break
+    except FileNotFoundError:
+      pass
+    except OSError as error:
+      os.close(handle)
+      raise UsageError(
+        f"another run is writing {path}; wait for it, or choose another place."
+      ) from error
+    os.close(handle)
+  try:
+    yield
+  finally:
+    if fcntl is None:
+      os.close(handle)  # Windows removes no open file.
+    with contextlib.suppress(OSError):
+      place.unlink()
+    if fcntl is not None:
+      os.close(handle)
+
+
+def _lock_file(handle: int) -> None:
+  """Raises OSError if another process, or another claim, holds the lock."""
+  if fcntl is not None:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  else:
+    import msvcrt
+
+    msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+
+def check_output(
+  path: str, *, overwrite: bool, suffix: str = ".npz"
+) -> pathlib.Path:
+  """A file that a binary may write; nothing is created.
+
+  Raises:
+    UsageError: if it has another suffix, its directory takes no file, or it
+      exists and may not be replaced.
+  """
+  output = pathlib.Path(path)
+  if output.suffix != suffix:
+    raise UsageError(f"--output must end in {suffix}, got {output}.")
+  if not output.parent.is_dir():
+    raise UsageError(f"{output.parent}: no such directory; create it first.")
+  if not os.access(output.parent, os.W_OK):
+    raise UsageError(f"{output.parent}: not writable; choose another --output.")
+  # A link that leads nowhere, or to itself, is something that exists.
+  if output.is_dir() or (os.path.lexists(output) and not overwrite):
+    raise UsageError(
+      f"{output} exists; choose another --output or pass --overwrite."
+    )
+  return output
+
+
+def make_parent(path: str) -> None:
+  """Creates the directory of an output.
+
+  Raises:
+    UsageError: if that cannot be done.
+  """
+  with user_errors("--output: "):
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _check_workdir(
+  workdir: pathlib.Path, results: Sequence[str], overwrite: bool
+) -> None:
+  held = [name for name in results if os.path.lexists(workdir / name)]
+  if held and not overwrite:
+    raise UsageError(
+      f"{workdir} holds {held[0]}; choose another --workdir or pass "
+      "--overwrite."
+    )

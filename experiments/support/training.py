@@ -1,0 +1,303 @@
+"""The work of `experiments.train_top`: trainings of the best cells, a table."""
+
+from collections.abc import Sequence
+import csv
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import files
+from nagjax import statistics
+from nagjax.candidates import cells
+from nagjax.candidates import images as images_lib
+from nagjax.candidates import store
+from nagjax.candidates import train
+from nagjax.spaces import SearchSpace
+
+from . import images as image_files
+from . import results
+from .errors import UsageError
+from .errors import user_errors
+
+TRAINED = "trained.csv"
+UNFINISHED = "unfinished.json"
+"""Rows of the table so far; not there once it is complete."""
+NETWORK = "network_{}.npz"
+"""A network by its rank, from 1."""
+SEEDS = (777, 888, 999)
+"""Those of NAS-Bench-201."""
+
+
+class Preset(NamedTuple):
+  """A recipe and the size of the network."""
+
+  recipe: train.Recipe
+  num_channels: int
+  num_cells: int
+
+
+PRESETS = {
+  "small": Preset(train.SMALL, 8, 1),
+  "nasbench201": Preset(train.NASBENCH201, 16, 5),
+}
+
+
+class Task(NamedTuple):
+  """What `train_top` needs, checked.
+
+  Attributes:
+    images: normalized and divided.
+    config: the network around the cells.
+    recipe: how they are trained.
+  """
+
+  images: images_lib.Prepared
+  config: cells.Config
+  recipe: train.Recipe
+
+
+def best_distinct(
+  founds: Sequence[results.Found], space: SearchSpace
+) -> np.ndarray:
+  """Feasible architectures of several searches, the best first, `[n, L]`.
+
+  Of isomorphic ones the best stands for all.
+  """
+  feasible = np.concatenate([found.feasible for found in founds])
+  archs = np.concatenate([found.archs for found in founds])[feasible]
+  objective = np.concatenate([found.objective for found in founds])[feasible]
+  archs = archs[np.argsort(-objective, kind="stable")]
+  canonical = np.asarray(space.canonicalize(jnp.asarray(archs)))
+  _, first = np.unique(canonical, axis=0, return_index=True)
+  return archs[np.sort(first)]
+
+
+def make_task(
+  space: SearchSpace,
+  images: str,
+  preset: str,
+  built: dict[str, Any] | None = None,
+) -> Task:
+  """Checks everything before a training begins.
+
+  Args:
+    space: of the search.
+    images: `digits` or a file.
+    preset: one of `PRESETS`.
+    built: settings of the table that was searched, if `experiments.
+      build_benchmark` made it. Of the same images the same part judges here, so
+      that none that the search chose by does.
+
+  Raises:
+    UsageError: if anything is wrong.
+  """
+  if space.name != "nasbench201":
+    raise UsageError(f"--runs: no networks for {space.name}.")
+  recipe, num_channels, num_cells = PRESETS[preset]
+  labeled = image_files.read(images)
+  num_train, num_valid = images_lib.default_sizes(len(labeled.y))
+  if built and built["images_sha256"] == image_files.digest(*labeled):
+    num_train, num_valid = built["num_train"], built["num_valid"]
+  height, width, channels = labeled.x.shape[1:]
+  with user_errors("--images: "):
+    config = cells.Config(
+      image_shape=(height, width, channels),
+      num_classes=labeled.num_classes,
+      num_channels=num_channels,
+      num_cells=num_cells,
+    )
+    prepared = images_lib.split(
+      jax.random.key(image_files.SPLIT_SEED),
+      labeled,
+      num_train=num_train,
+      num_valid=num_valid,
+      recipe=recipe,
+      num_views=0,
+    )
+  return Task(prepared, config, recipe)
+
+
+def written(workdir: pathlib.Path) -> list[str]:
+  """Names of the files there that a training writes."""
+  pattern = re.compile(re.escape(NETWORK).replace(r"\{\}", r"\d+"))
+  names = sorted(path.name for path in workdir.glob("*"))
+  return [
+    n for n in names if n in (TRAINED, UNFINISHED) or pattern.fullmatch(n)
+  ]
+
+
+def begin(
+  workdir: pathlib.Path, digest: str, *, overwrite: bool
+) -> list[dict[str, Any]]:
+  """Rows of the trainings there that this one goes on with.
+
+  Args:
+    workdir: for the results.
+    digest: of what the trainings depend on.
+    overwrite: whether what is there may go, unless it can be gone on with.
+
+  Raises:
+    UsageError: if the directory holds the results of a training, or an
+      unfinished one of something else.
+  """
+  path = workdir / UNFINISHED
+  if path.exists():
+    try:
+      before = files.read_json(path)
+      if before["digest"] == digest:
+        return list(before["rows"])
+    except (ValueError, LookupError, TypeError):
+      pass
+  found = written(workdir)
+  if found and not overwrite:
+    raise UsageError(
+      f"{workdir} holds {found[0]}, of another training; choose another "
+      "--workdir or pass --overwrite."
+    )
+  for name in found:
+    (workdir / name).unlink()
+  return []
+
+
+def digest_of(task: Task, names: Sequence[str]) -> str:
+  """SHA-256 of what trainings depend on.
+
+  Args:
+    task: how.
+    names: official strings of the cells.
+  """
+  settings = [dataclasses.asdict(task.config), dataclasses.asdict(task.recipe)]
+  text = json.dumps([settings, list(names)], sort_keys=True)
+  arrays = map(np.asarray, jax.tree.leaves(task.images.split))
+  return hashlib.sha256(
+    (text + image_files.digest(*arrays)).encode()
+  ).hexdigest()
+
+
+def train_top(
+  task: Task,
+  space: SearchSpace,
+  archs: np.ndarray,
+  workdir: pathlib.Path,
+  *,
+  overwrite: bool = False,
+) -> None:
+  """Trains cells, saves the networks, prints and writes a table.
+
+  The table is written again after each cell, so that an interruption loses one:
+  the same call goes on. Trainings that diverge are counted and left out; a cell
+  of which all do has no accuracy and no network.
+
+  Args:
+    task: how.
+    space: of the search.
+    archs: `int32[n, L]` distinct cells, the best first.
+    workdir: for `network_1.npz` and so on, and `trained.csv`.
+    overwrite: whether other results there may go.
+
+  Raises:
+    UsageError: for the reasons of `begin`.
+  """
+  names = [space.to_string(arch.tolist()) for arch in archs]
+  digest = digest_of(task, names)
+  rows = begin(workdir, digest, overwrite=overwrite)
+  split = task.images.split
+
+  @jax.jit
+  def fit(key, arch, split):
+    model = train.fit(key, arch, split.train, task.config, task.recipe)
+    return model, train.evaluate(model, arch, split.test)
+
+  for rank in range(len(rows) + 1, len(archs) + 1):
+    name, arch = names[rank - 1], archs[rank - 1]
+    print(f"Training {rank} of {len(archs)}: {name}", flush=True)
+    runs = {
+      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), split))
+      for seed in SEEDS
+    }
+    good = {
+      seed: (model, float(metrics.accuracy))
+      for seed, (model, metrics) in runs.items()
+      if np.isfinite(metrics.cross_entropy)
+    }
+    rows.append(
+      {
+        "rank": rank,
+        "architecture": name,
+        **_accuracy([accuracy for _, accuracy in good.values()]),
+        "num_seeds": len(good),
+        "num_failed": len(SEEDS) - len(good),
+        "network": NETWORK.format(rank) if good else "",
+      }
+    )
+    if good:
+      seed, (model, accuracy) = next(iter(good.items()))
+      network = store.Trained(
+        architecture=name,
+        config=task.config,
+        model=model,
+        mean=jnp.asarray(task.images.mean),
+        deviation=jnp.asarray(task.images.deviation),
+        notes={
+          "seed": seed,
+          "test_accuracy": accuracy,
+          "recipe": dataclasses.asdict(task.recipe),
+        },
+      )
+      store.save(workdir / NETWORK.format(rank), network)
+    with files.atomic_path(workdir / UNFINISHED) as path:
+      path.write_text(json.dumps({"digest": digest, "rows": rows}))
+    _write(workdir / TRAINED, rows)
+    print(_line(rows[-1]), flush=True)
+  _write(workdir / TRAINED, rows)
+  (workdir / UNFINISHED).unlink(missing_ok=True)
+
+
+def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
+  """Mean and 95 % interval, within 0 to 100 %; "" for what is not known."""
+  mean: float | str = ""
+  low: float | str = ""
+  high: float | str = ""
+  if accuracies:
+    mean = float(np.mean(accuracies))
+  if len(accuracies) > 1:
+    interval = statistics.mean_interval(np.asarray(accuracies))
+    low, high = max(0.0, interval.low), min(100.0, interval.high)
+  return {
+    "test_accuracy_mean": mean,
+    "test_accuracy_low": low,
+    "test_accuracy_high": high,
+  }
+
+
+def _line(row: dict[str, Any]) -> str:
+  if not row["num_seeds"]:
+    return f"  all {row['num_failed']} trainings diverged"
+  text = f"  test accuracy {row['test_accuracy_mean']:.2f} %"
+  if row["num_seeds"] > 1:
+    text += (
+      f", 95 % interval {row['test_accuracy_low']:.2f} to "
+      f"{row['test_accuracy_high']:.2f}"
+    )
+  text += f", {row['num_seeds']} seeds"
+  if row["num_failed"]:
+    text += f", {row['num_failed']} more diverged"
+  return text
+
+
+def _write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+  with (
+    files.atomic_path(path) as temporary,
+    open(temporary, "w", newline="", encoding="utf-8") as file,
+  ):
+    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

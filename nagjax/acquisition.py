@@ -1,0 +1,146 @@
+"""Acquisition functions: what a candidate is worth to each slot of a batch.
+
+An acquisition is a function `(key, prediction, best, optimism) -> f32[B, C]`;
+all are maximized. As in the program of DiffusionNAG (An et al., ICLR 2024,
+https://arxiv.org/abs/2305.16943, section 3.4 and Bayesian optimization), which
+follows White, Neiswanger and Savani, "BANANAS", AAAI 2021,
+https://arxiv.org/abs/1910.11858, section 3.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy import stats
+from jax.typing import ArrayLike
+
+from nagjax.types import Key
+from nagjax.types import Prediction
+
+_FAR = -6.0
+"""Standard deviations below the best from where the expansion holds."""
+
+Acquisition = Callable[[Key, Prediction, jax.Array, jax.Array], jax.Array]
+"""`(key, Prediction, best f32[], optimism f32[B]) -> f32[B, C]`.
+
+One row of values of the `C` candidates for every slot of a batch. `best` is the
+best evaluation on the prediction's scale; `optimism` is the factor of the
+standard deviation for every slot, where an acquisition has one. The key is
+consumed."""
+
+
+def log_expected_improvement(
+  mean: jax.Array, std: jax.Array, best: ArrayLike
+) -> jax.Array:
+  """`log E[max(y - best, 0)]` of `y ~ N(mean, std^2)`.
+
+  The logarithm, so that far candidates still differ. Where the terms of `pdf(z)
+  + z cdf(z)` cancel, it is that of its expansion `pdf(z) / z^2 (1 - 3 / z^2 +
+  15 / z^4 - 105 / z^6)`.
+  """
+  std = jnp.maximum(std, 1e-9)
+  z = (mean - best) / std
+  far = jnp.minimum(z, _FAR) ** -2
+  log_far = jnp.log(far) + jnp.log1p(far * (far * (15 - 105 * far) - 3))
+  near = jnp.maximum(z, _FAR)
+  log_near = jnp.log(near * stats.norm.cdf(near) + stats.norm.pdf(near))
+  tail = stats.norm.logpdf(z) + log_far
+  return jnp.log(std) + jnp.where(z < _FAR, tail, log_near)
+
+
+def log_probability_of_improvement(
+  mean: jax.Array, std: jax.Array, best: ArrayLike
+) -> jax.Array:
+  """`log P(y > best)`; the logarithm, so that far candidates still differ."""
+  return stats.norm.logcdf((mean - best) / jnp.maximum(std, 1e-9))
+
+
+def upper_confidence_bound(
+  key: Key, prediction: Prediction, best: jax.Array, optimism: jax.Array
+) -> jax.Array:
+  """`mean + optimism std`, each slot with its own optimism."""
+  del key, best
+  return prediction.mean + optimism[:, None] * prediction.std[None]
+
+
+def expected_improvement(
+  key: Key, prediction: Prediction, best: jax.Array, optimism: jax.Array
+) -> jax.Array:
+  """`log_expected_improvement`, the same for every slot."""
+  del key
+  value = log_expected_improvement(prediction.mean, prediction.std, best)
+  return _for_every_slot(value, optimism)
+
+
+def probability_of_improvement(
+  key: Key, prediction: Prediction, best: jax.Array, optimism: jax.Array
+) -> jax.Array:
+  """`log_probability_of_improvement`, the same for every slot."""
+  del key
+  value = log_probability_of_improvement(prediction.mean, prediction.std, best)
+  return _for_every_slot(value, optimism)
+
+
+def thompson(
+  key: Key, prediction: Prediction, best: jax.Array, optimism: jax.Array
+) -> jax.Array:
+  """A random member of the surrogate, which needs some, for every slot."""
+  del best
+  members = prediction.members
+  return members[jax.random.randint(key, optimism.shape, 0, members.shape[0])]
+
+
+def independent_thompson(
+  key: Key, prediction: Prediction, best: jax.Array, optimism: jax.Array
+) -> jax.Array:
+  """A draw from `N(mean, std^2)` of every candidate for every slot."""
+  del best
+  shape = (*optimism.shape, *prediction.mean.shape)
+  draws = jax.random.normal(key, shape)
+  return prediction.mean[None] + prediction.std[None] * draws
+
+
+def mean(
+  key: Key, prediction: Prediction, best: jax.Array, optimism: jax.Array
+) -> jax.Array:
+  """The mean, the same for every slot."""
+  del key, best
+  return _for_every_slot(prediction.mean, optimism)
+
+
+def optimism_of_slots(
+  max_beta: float, batch_size: int, power: float = 2.0
+) -> jax.Array:
+  """Optimism of every slot of a batch, `f32[B]`, from 0 to `max_beta`.
+
+  `max_beta (b / (B - 1))^power`: 0, 1/16, 1/4, 9/16, 1 times `max_beta` for
+  five slots, so that most of a batch exploits; the same for all at the power 0.
+  """
+  slots = jnp.arange(batch_size) / max(batch_size - 1, 1)
+  return jnp.asarray(max_beta * slots**power, jnp.float32)
+
+
+def choose_batch(
+  values: jax.Array, allowed: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Gives every slot its best candidate that no slot before it has.
+
+  Args:
+    values: `f32[B, C]`, from an acquisition.
+    allowed: `bool[C]`.
+
+  Returns:
+    `int32[B]` candidates and `bool[B]` whether a slot found one.
+  """
+
+  def one(free: jax.Array, value: jax.Array):
+    # A value may underflow to -inf, which must not mean taken.
+    value = jnp.maximum(value, jnp.finfo(value.dtype).min)
+    best = jnp.argmax(jnp.where(free, value, -jnp.inf))
+    return free.at[best].set(False), (best, free[best])
+
+  return jax.lax.scan(one, allowed, values)[1]
+
+
+def _for_every_slot(value: jax.Array, optimism: jax.Array) -> jax.Array:
+  return jnp.broadcast_to(value, (*optimism.shape, *value.shape))

@@ -1,0 +1,80 @@
+"""The parts that have a name on the command line."""
+
+from nagjax.algorithms.spec import PartSpec
+from nagjax.proposers import denoising
+from nagjax.proposers import diffusion
+from nagjax.proposers import generator
+from nagjax.proposers import gradient
+from nagjax.proposers import mutation
+from nagjax.proposers import random
+from nagjax.surrogates import boosted
+from nagjax.surrogates import ensemble
+from nagjax.surrogates import gaussian_process
+
+
+def _graph_networks(name: str) -> PartSpec:
+  """An ensemble of one of the networks over graphs."""
+
+  def build(space, config, num_constraints, archive_size):
+    del archive_size
+    return ensemble.graph_networks(name, space, config, num_constraints)
+
+  return PartSpec(build, ensemble.Config(), ensemble.TINY)
+
+
+def _paths(space, config, num_constraints, archive_size):
+  del archive_size
+  return ensemble.path_networks(space, config, num_constraints)
+
+
+def _gaussian_process(space, config, num_constraints, archive_size):
+  return gaussian_process.gaussian_process(
+    space, config, num_constraints, archive_size=archive_size
+  )
+
+
+def _boosted(space, config, num_constraints, archive_size):
+  del archive_size
+  return boosted.boosted_trees(space, config, num_constraints)
+
+
+def _without_files(build):
+  """A proposer that needs no weights."""
+  return lambda space, config, directory: build(space, config)
+
+
+def _with_files(build):
+  return lambda space, config, directory: build(
+    space, config, directory=directory
+  )
+
+
+GAT = _graph_networks("gat")
+GCN = _graph_networks("gcn")
+LSTM = _graph_networks("lstm")
+MLP = _graph_networks("mlp")
+PATHS = PartSpec(_paths, ensemble.Config(hidden_size=64), ensemble.TINY)
+GP = PartSpec(
+  _gaussian_process, gaussian_process.Config(), gaussian_process.TINY
+)
+XGB = PartSpec(_boosted, boosted.SurrogateConfig(), boosted.TINY)
+XGB_RANK = PartSpec(
+  _boosted, boosted.SurrogateConfig(guides=True), boosted.TINY_RANK
+)
+
+DENOISING = PartSpec(
+  _without_files(denoising.denoising), denoising.Config(), denoising.TINY
+)
+DIFFUSION = PartSpec(
+  _with_files(diffusion.diffusion), diffusion.Config(), diffusion.TINY
+)
+GENERATOR = PartSpec(
+  _with_files(generator.generator), generator.Config(), generator.TINY
+)
+GRADIENT = PartSpec(
+  _without_files(gradient.gradient), gradient.Config(), gradient.TINY
+)
+MUTATION = PartSpec(
+  _without_files(mutation.mutation), mutation.Config(), mutation.TINY
+)
+RANDOM = PartSpec(_without_files(random.random), random.Config(), random.TINY)

@@ -1,0 +1,376 @@
+"""The one loop of searches with a surrogate, whose parts are values.
+
+A round of `ask`:
+
+  1. the surrogate is fitted to the archive;
+  2. the proposer makes candidates, and may consult the surrogate;
+  3. of those that are valid and unseen, the acquisition gives each slot of the
+     batch the one that is worth most to it.
+
+`tell` adds what was evaluated to the archive. EDNAG, OptiProxy-NAS, AG-Net,
+DiffusionNAG, BANANAS and NPENAS are assemblies of such parts.
+
+Constraints are learned beside the objective; a predicted violation is
+subtracted from what is predicted of the objective, so that proposers and
+acquisitions see one value.
+"""
+
+import dataclasses
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nagjax import acquisition as acquisition_lib
+from nagjax import archive as archive_lib
+from nagjax import checks
+from nagjax.acquisition import Acquisition
+from nagjax.archive import Archive
+from nagjax.diffusion.samplers import check_finite
+from nagjax.proposers.base import Belief
+from nagjax.proposers.base import Needs
+from nagjax.proposers.base import Proposer
+from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates.base import Surrogate
+from nagjax.surrogates.base import penalize
+from nagjax.types import Algorithm
+from nagjax.types import Archs
+from nagjax.types import Evaluation
+from nagjax.types import Key
+from nagjax.types import Prediction
+from nagjax.types import Proposal
+from nagjax.types import Status
+
+_SHORTLIST_SPARE = 4
+"""Candidates looked at for each place of a shortlist: some are duplicates."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options of the loop; assemblies add those of their parts.
+
+  Attributes:
+    num_initial: uniformly random architectures before the first round.
+    batch_size: architectures of a round, `B`.
+    archive_size: the most evaluations that are remembered, `M`. What comes
+      later is forgotten; with `patience` the search begins anew instead.
+    min_observed: evaluations before the parts are consulted, also after a new
+      beginning; until then proposals are uniformly random.
+    shortlist: candidates of the best means that the acquisition compares; all
+      if 0. It saves the rest of a prediction, such as a deviation.
+    max_beta: largest optimism of a slot, in standard deviations.
+    beta_power: how the slots share out `[0, max_beta]`, see
+      `acquisition.optimism_of_slots`; 0 for the same optimism everywhere.
+    penalty: of a predicted violation.
+    patience: queries without improvement after which the archive is forgotten
+      and the search begins anew (its old queries stay paid for); never if 0.
+    patience_growth: factor of the patience at each new beginning.
+    selects: let the acquisition choose; else take valid unseen candidates in
+      their order (S0, S2 and S3 of OptiProxy-NAS's table 5).
+    fills: whether a slot that finds no unseen candidate is uniformly random;
+      else it is not proposed, and left to a later round.
+    num_constraints: violations that the surrogate learns.
+  """
+
+  num_initial: int = 10
+  batch_size: int = 5
+  archive_size: int = 320
+  min_observed: int = 1
+  shortlist: int = 0
+  max_beta: float = 4.0
+  beta_power: float = 2.0
+  penalty: float = 5.0
+  patience: int = 0
+  patience_growth: float = 2.0
+  selects: bool = True
+  fills: bool = True
+  num_constraints: int = 0
+
+  def __post_init__(self):
+    checks.sizes(
+      self,
+      archive_size=self.num_initial + self.batch_size,
+      min_observed=0,
+      shortlist=0,
+      patience=0,
+      num_constraints=0,
+    )
+    checks.not_negative(
+      self, "max_beta", "beta_power", "penalty", "patience_growth"
+    )
+    if 0 < self.shortlist < self.batch_size:
+      raise ValueError(
+        f"shortlist must be 0 or at least batch_size = {self.batch_size}, got "
+        f"{self.shortlist}."
+      )
+
+
+class Params(NamedTuple):
+  """Arrays that a sweep may vary.
+
+  Attributes:
+    surrogate: `Surrogate.params`.
+    proposer: `Proposer.params`.
+    optimism: `f32[B]`, of every slot of a batch.
+  """
+
+  surrogate: Any
+  proposer: Any
+  optimism: jax.Array
+
+
+class State(NamedTuple):
+  """What the search remembers.
+
+  Attributes:
+    archive: what was evaluated.
+    surrogate: state of the surrogate; None if it is fitted on the host.
+    proposer: state of the proposer.
+    stale: `f32[]` queries since the last improvement.
+    patience: `f32[]` how many are borne.
+  """
+
+  archive: Archive
+  surrogate: Any
+  proposer: Any
+  stale: jax.Array
+  patience: jax.Array
+
+
+class Info(NamedTuple):
+  """What a reader plots.
+
+  Attributes:
+    best_objective: `f32[]` best of the archive.
+    archive_size: `int32[]`.
+    restarts: `bool[]` whether the archive was forgotten.
+  """
+
+  best_objective: jax.Array
+  archive_size: jax.Array
+  restarts: jax.Array
+
+
+def surrogate_search(
+  space: SearchSpace,
+  surrogate: Surrogate,
+  proposer: Proposer,
+  acquisition: Acquisition = acquisition_lib.upper_confidence_bound,
+  config: Config | None = None,
+) -> Algorithm:
+  """Assembles a search from its parts.
+
+  Args:
+    space: the space.
+    surrogate: what is believed; as many violations as `config` has constraints.
+    proposer: where candidates come from.
+    acquisition: what they are worth to each slot.
+    config: options of the loop.
+
+  Raises:
+    ValueError: if the parts cannot work together; says why.
+  """
+  config = config or Config()
+  check_parts(surrogate, proposer, acquisition)
+  size, batch_size = config.archive_size, config.batch_size
+
+  def init(key: Key, params: Params) -> State:
+    surrogate_key, proposer_key = jax.random.split(key)
+    return State(
+      archive=archive_lib.empty(space, size, config.num_constraints),
+      surrogate=None
+      if surrogate.on_host
+      else surrogate.init(surrogate_key, params.surrogate),
+      proposer=proposer.init(proposer_key, params.proposer),
+      stale=jnp.float32(0.0),
+      patience=jnp.float32(config.patience),
+    )
+
+  def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
+    keys = jax.random.split(key, 4)
+    fit_key, propose_key, acquire_key, random_key = keys
+    archive, fitted = state.archive, state.surrogate
+    if surrogate.on_host:
+      fitted = surrogate.init(fit_key, params.surrogate)
+    fitted = surrogate.fit(fit_key, fitted, archive)
+    belief = make_belief(surrogate, fitted, config.penalty)
+    archs, valid, proposer_state = proposer.propose(
+      propose_key, state.proposer, params.proposer, belief, archive
+    )
+    archs, allowed = unseen(archive, space, archs, valid, belief, config)
+    if config.selects:
+      values = acquisition(
+        acquire_key,
+        belief.predict(archs),
+        archive_lib.best_target(archive),
+        params.optimism,
+      )
+    else:
+      # The position of a candidate is as good as random.
+      values = -jnp.arange(archs.shape[0], dtype=jnp.float32)
+      values = jnp.broadcast_to(values, (batch_size, archs.shape[0]))
+    chosen, found = acquisition_lib.choose_batch(values, allowed)
+    random = space.sample(random_key, batch_size)
+    # From failures alone there is nothing to learn.
+    found &= archive.num >= config.min_observed
+    if config.min_observed:
+      found &= jnp.any(jnp.isfinite(archive.objective))
+    archs = jnp.where(found[:, None], archs[chosen], random)
+    valid = space.is_valid(archs) & (found | config.fills)
+    if proposer.failed_step is not None:
+      # Broken weights must not pass for a random search.
+      valid &= proposer.failed_step(proposer_state) < 0
+    return Proposal(archs, valid), state._replace(
+      surrogate=None if surrogate.on_host else fitted, proposer=proposer_state
+    )
+
+  def tell(
+    state: State, proposal: Proposal, evaluation: Evaluation, params: Params
+  ) -> tuple[State, Info]:
+    del params
+    archive = archive_lib.add(state.archive, space, proposal, evaluation)
+    best = jnp.max(archive.objective)
+    restarts = jnp.asarray(False)
+    stale, patience = state.stale, state.patience
+    if config.patience:
+      fresh = proposal.valid & (evaluation.status != Status.DENIED)
+      fresh &= evaluation.status != Status.REPEAT
+      improves = best > jnp.max(state.archive.objective)
+      stale += jnp.sum(fresh, dtype=jnp.float32)
+      stale = jnp.where(improves, 0.0, stale)
+      restarts = (stale >= patience) | (archive.num > size - batch_size)
+    info = Info(best, archive.num, restarts)
+    if config.patience:
+      archive = archive_lib.forget(archive, restarts)
+      stale = jnp.where(restarts, 0.0, stale)
+      patience *= jnp.where(restarts, config.patience_growth, 1.0)
+    fitted = state.surrogate
+    if surrogate.condition is not None:
+      num_new = proposal.archs.shape[0]
+      fitted = surrogate.condition(fitted, archive, num_new)
+    return State(archive, fitted, state.proposer, stale, patience), info
+
+  def check(state: State) -> None:
+    if proposer.failed_step is not None:
+      check_finite(jnp.max(proposer.failed_step(state.proposer)))
+
+  return Algorithm(
+    init,
+    ask,
+    tell,
+    num_initial=config.num_initial,
+    batch_size=batch_size,
+    check=None if proposer.failed_step is None else check,
+    on_host=surrogate.on_host,
+    params=Params(
+      surrogate.params,
+      proposer.params,
+      acquisition_lib.optimism_of_slots(
+        config.max_beta, batch_size, config.beta_power
+      ),
+    ),
+  )
+
+
+def check_parts(
+  surrogate: Surrogate, proposer: Proposer, acquisition: Acquisition
+) -> None:
+  """Checks that a surrogate gives what the other parts need.
+
+  Raises:
+    ValueError: if it does not; says why.
+  """
+  if acquisition is acquisition_lib.thompson and not surrogate.has_members:
+    raise ValueError(
+      "Thompson sampling (ts) draws a member of the surrogate, and this one "
+      "has none; use independent Thompson sampling (its)."
+    )
+  if proposer.needs == Needs.RELAXED and surrogate.relaxed is None:
+    raise ValueError(
+      "This proposer follows the gradient of relaxed architectures, and this "
+      "surrogate reads none; use a surrogate that does (gp, gcn, gat, lstm, "
+      "mlp) or a proposer without gradients."
+    )
+  if proposer.needs >= Needs.TRACED and surrogate.on_host:
+    raise ValueError(
+      "This proposer asks the surrogate inside a compiled loop, and this "
+      "surrogate lives on the host; use a surrogate that can be compiled, or "
+      "one of the proposers mutation, random, generator, diffusion."
+    )
+
+
+def make_belief(surrogate: Surrogate, fitted: Any, penalty: float) -> Belief:
+  """A fitted surrogate as proposers and acquisitions see it."""
+
+  def predict(archs: Archs) -> Prediction:
+    return penalize(surrogate.predict(fitted, archs), penalty)
+
+  def relaxed(options: jax.Array) -> Prediction:
+    return penalize(surrogate.relaxed(fitted, options), penalty)
+
+  return Belief(
+    predict=predict,
+    relaxed=None if surrogate.relaxed is None else relaxed,
+    guides=surrogate.guides,
+    penalty=penalty,
+  )
+
+
+def unseen(
+  archive: Archive,
+  space: SearchSpace,
+  archs: Archs,
+  valid: jax.Array,
+  belief: Belief,
+  config: Config,
+) -> tuple[Archs, jax.Array]:
+  """Which candidates are valid, not in the archive and no duplicates.
+
+  Args:
+    archive: what was evaluated.
+    space: the space.
+    archs: `int32[C, L]`.
+    valid: `bool[C]`.
+    belief: by whose means a shortlist is made.
+    config: options.
+
+  Returns:
+    The candidates, or the shortlist of them, and `bool[...]` which may be
+    proposed.
+  """
+  keys = space.keys(archs)
+  allowed = valid & ~archive_lib.contains(keys, archive.keys, archive.used)
+  if not 0 < config.shortlist < archs.shape[0]:
+    return archs, allowed & ~archive_lib.is_duplicate(keys, allowed)
+  mean = jnp.where(allowed, belief.predict(archs).mean, -jnp.inf)
+  spare = min(_SHORTLIST_SPARE * config.shortlist, archs.shape[0])
+  mean, order = jax.lax.top_k(mean, spare)
+  allowed = allowed[order] & ~archive_lib.is_duplicate(keys[order])
+  mean, best = jax.lax.top_k(
+    jnp.where(allowed, mean, -jnp.inf), config.shortlist
+  )
+  return archs[order[best]], allowed[best]
+
+
+def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
+  """Rounds that a budget needs, and a few for repeats.
+
+  A new beginning may repeat old queries, so with `patience` twice as many.
+  """
+  del algorithm
+  needed = -(-max(budget - config.num_initial, 1) // config.batch_size)
+  return 2 * needed if config.patience else needed + 2 + needed // 10
+
+
+def preset(config: Config, budget: int) -> dict[str, int]:
+  """An archive that need not exceed the budget.
+
+  With `patience` it is no larger than the default either, since a search then
+  begins anew when its archive is full.
+  """
+  least = config.num_initial + config.batch_size
+  most = max(budget + config.batch_size, least)
+  if config.patience:
+    most = min(config.archive_size, most)
+  return {"archive_size": most}

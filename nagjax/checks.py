@@ -1,0 +1,68 @@
+"""Checks of options that the Configs of all rooms share."""
+
+from collections.abc import Sequence
+import dataclasses
+import math
+from typing import Any
+
+
+def sizes(config: Any, **least: int) -> None:
+  """Checks that whole numbers are at least 1, or what `least` says of them.
+
+  Args:
+    config: a dataclass.
+    **least: by name of a field; the others have 1.
+
+  Raises:
+    ValueError: if one is not.
+  """
+  for field in dataclasses.fields(config):
+    value, smallest = getattr(config, field.name), least.get(field.name, 1)
+    if field.type in ("int", int) and value < smallest:
+      raise ValueError(
+        f"{field.name} must be at least {smallest}, got {value}."
+      )
+
+
+def positive(config: Any, *names: str) -> None:
+  """Checks that numbers are positive and finite.
+
+  Raises:
+    ValueError: if one is not.
+  """
+  for name in names:
+    if not 0 < getattr(config, name) < math.inf:
+      raise ValueError(
+        f"{name} must be positive and finite, got {getattr(config, name)}."
+      )
+
+
+def not_negative(config: Any, *names: str) -> None:
+  """Checks that numbers are finite and not below 0.
+
+  Raises:
+    ValueError: if one is not.
+  """
+  for name in names:
+    if not 0 <= getattr(config, name) < math.inf:
+      raise ValueError(
+        f"{name} must be finite and not negative, got {getattr(config, name)}."
+      )
+
+
+def choices(config: Any, **known: Sequence[str]) -> None:
+  """Checks that options are among what is known.
+
+  Args:
+    config: the options.
+    **known: by name of an option.
+
+  Raises:
+    ValueError: if one is not.
+  """
+  for name, values in known.items():
+    if getattr(config, name) not in values:
+      raise ValueError(
+        f"{name} must be one of {', '.join(values)}, got "
+        f"{getattr(config, name)!r}."
+      )

@@ -1,0 +1,81 @@
+"""What a proposer is: where the candidates of a search come from."""
+
+from collections.abc import Callable
+import enum
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nagjax.archive import Archive
+from nagjax.types import Archs
+from nagjax.types import Key
+from nagjax.types import Prediction
+
+State = Any
+
+
+class Needs(enum.IntEnum):
+  """What a proposer asks of the surrogate; each includes those before it.
+
+  `NOTHING`; `PREDICT`: predictions, which may be made on the host; `TRACED`:
+  predictions inside a compiled loop; `RELAXED`: those of relaxed architectures.
+  """
+
+  NOTHING = 0
+  PREDICT = 1
+  TRACED = 2
+  RELAXED = 3
+
+
+class Belief(NamedTuple):
+  """A fitted surrogate, as a proposer sees it; violations are penalized.
+
+  Attributes:
+    predict: `archs int32[C, L] -> Prediction`.
+    relaxed: `options f32[G, L, K] -> Prediction`, differentiable; None if the
+      surrogate has no such form.
+    guides: whether ranks of drawn architectures may be followed instead.
+    penalty: of a violation, in units of `Archive.targets`.
+  """
+
+  predict: Callable[[Archs], Prediction]
+  relaxed: Callable[[jax.Array], Prediction] | None
+  guides: bool
+  penalty: float
+
+  def observed(self, archive: Archive) -> jax.Array:
+    """What was observed, on the scale of the predicted means, `f32[M]`."""
+    excess = jnp.sum(jnp.maximum(archive.targets[:, 1:], 0.0), axis=-1)
+    return archive.targets[:, 0] - self.penalty * excess
+
+
+class Proposer(NamedTuple):
+  """A source of candidates as a value made of pure functions.
+
+  Attributes:
+    init: `(key, params) -> state`.
+    propose: `(key, state, params, Belief, Archive) -> (archs int32[C, L], valid
+      bool[C], state)`. Candidates may repeat each other and what the archive
+      holds: the search leaves these out.
+    params: default hyper-parameters and weights, arrays.
+    needs: see `Needs`.
+    failed_step: `state -> int32[]`, the first step of a sampler that was not
+      finite, or -1; a search with a failed step proposes nothing and ends with
+      an error. None if nothing can fail.
+  """
+
+  init: Callable[[Key, Any], State]
+  propose: Callable[
+    [Key, State, Any, Belief, Archive], tuple[Archs, jax.Array, State]
+  ]
+  params: Any = ()
+  needs: Needs = Needs.NOTHING
+  failed_step: Callable[[State], jax.Array] | None = None
+
+
+def stateless(key: Key, params: Any) -> tuple[()]:
+  """`init` of a proposer that remembers nothing."""
+  del key, params
+  return ()

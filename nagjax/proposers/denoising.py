@@ -1,0 +1,151 @@
+"""EDNAG's candidates: a population of noise that fitness denoises.
+
+Zhou, Yu and Tang, "Evolution Meets Diffusion: Efficient Neural Architecture
+Generation": a population is denoised step by step, and fitness takes the place
+of the score network through the Bayes estimator (equation 8). Here fitness is
+the surrogate's mean, individuals are categorical, and they are drawn towards
+the elites of the archive and towards the population's own fittest members. The
+candidates are all architectures that the steps passed through.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nagjax import checks
+from nagjax.archive import Archive
+from nagjax.diffusion import noise as noise_lib
+from nagjax.evolution import denoising as denoising_lib
+from nagjax.proposers import base
+from nagjax.spaces.base import SearchSpace
+from nagjax.types import Key
+
+_WORST_FITNESS = -1e3
+"""A floor that keeps the estimator defined while the archive is empty."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options, and the values of the default `Params`.
+
+  Attributes:
+    population_size: individuals that are denoised in a round, `P`.
+    num_steps: denoising steps of a round, `T`.
+    num_elites: best of the archive that guide the denoising.
+    temperature, final_alpha: see `Params`.
+  """
+
+  population_size: int = 64
+  num_steps: int = 6
+  num_elites: int = 32
+  temperature: float = 0.3
+  final_alpha: float = 0.85
+
+  def __post_init__(self):
+    checks.sizes(self)
+    checks.positive(self, "temperature")
+    if not 0 < self.final_alpha < 1:
+      raise ValueError(
+        f"final_alpha must be between 0 and 1, got {self.final_alpha}."
+      )
+
+
+TINY = Config(population_size=6, num_steps=2, num_elites=4)
+"""Options for tests of the contract."""
+
+
+class Params(NamedTuple):
+  """Hyper-parameters that a sweep may vary.
+
+  Attributes:
+    temperature: `f32[]` of the Bayes estimator, in normal scores.
+    final_alpha: `f32[]` share of signal after the last denoising step.
+  """
+
+  temperature: jax.Array
+  final_alpha: jax.Array
+
+
+def denoising(
+  space: SearchSpace, config: Config | None = None
+) -> base.Proposer:
+  """Builds the proposer; it remembers nothing."""
+  config = config or Config()
+  shape = (config.population_size, space.num_variables)
+  num_start = math.prod(shape)
+  num_words = num_start * (1 + config.num_steps * space.num_options)
+
+  def propose(
+    key: Key, state, params: Params, belief: base.Belief, archive: Archive
+  ):
+    # One draw for all steps: many small ones would dominate a light round.
+    words = noise_lib.words(key, num_words)
+    start = space.from_uniform(
+      noise_lib.uniform(words[:num_start]).reshape(shape)
+    )
+    gumbel = noise_lib.gumbel(words[num_start:])
+    gumbel = gumbel.reshape(config.num_steps, *shape, space.num_options)
+    archs = denoise(start, gumbel, space, params, belief, archive, config)
+    return archs, space.is_valid(archs), state
+
+  return base.Proposer(
+    base.stateless,
+    propose,
+    params=Params(
+      jnp.float32(config.temperature), jnp.float32(config.final_alpha)
+    ),
+    needs=base.Needs.TRACED,
+  )
+
+
+def denoise(
+  start: jax.Array,
+  gumbel: jax.Array,
+  space: SearchSpace,
+  params: Params,
+  belief: base.Belief,
+  archive: Archive,
+  config: Config,
+) -> jax.Array:
+  """Denoises one population under the surrogate's mean as fitness.
+
+  Args:
+    start: `int32[P, L]` the population of noise.
+    gumbel: `f32[T, P, L, K]` standard Gumbel draws of every step.
+    space: the search space.
+    params: hyper-parameters.
+    belief: gives the fitness.
+    archive: gives the elites.
+    config: options.
+
+  Returns:
+    `int32[T P, L]` every individual of every step.
+  """
+  num_elites = min(config.num_elites, archive.objective.shape[0])
+  observed = jnp.where(archive.used, belief.observed(archive), _WORST_FITNESS)
+  elite_fitness, elites = jax.lax.top_k(observed, num_elites)
+  elite_archs = archive.archs[elites]
+  alphas = params.final_alpha * jnp.linspace(0.0, 1.0, config.num_steps + 1)
+
+  def step(population, inputs):
+    noise, alpha, alpha_next = inputs
+    fitness = belief.predict(population).mean
+    estimate = denoising_lib.categorical_estimate(
+      population,
+      jnp.concatenate([elite_archs, population]),
+      jnp.concatenate([elite_fitness, fitness]),
+      alpha,
+      num_options=space.num_options,
+      temperature=params.temperature,
+    )
+    population = denoising_lib.categorical_step(
+      estimate, noise, alpha_next, space.cardinalities
+    )
+    return population, population
+
+  inputs = (gumbel, alphas[:-1], alphas[1:])
+  _, populations = jax.lax.scan(step, start, inputs)
+  return populations.reshape(-1, space.num_variables)

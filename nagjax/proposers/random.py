@@ -1,0 +1,37 @@
+"""Uniformly random candidates."""
+
+import dataclasses
+
+from nagjax import checks
+from nagjax.proposers import base
+from nagjax.spaces.base import SearchSpace
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options.
+
+  Attributes:
+    num_candidates: of a round, `C`.
+  """
+
+  num_candidates: int = 512
+
+  def __post_init__(self):
+    checks.sizes(self)
+
+
+TINY = Config(num_candidates=20)
+"""Options for tests of the contract."""
+
+
+def random(space: SearchSpace, config: Config | None = None) -> base.Proposer:
+  """Builds the proposer; it remembers nothing and asks nobody."""
+  config = config or Config()
+
+  def propose(key, state, params, belief, archive):
+    del params, belief, archive
+    archs = space.sample(key, config.num_candidates)
+    return archs, space.is_valid(archs), state
+
+  return base.Proposer(base.stateless, propose)

@@ -1,0 +1,17 @@
+"""Surrogates: what a search believes, fitted to what it has paid for."""
+
+from nagjax.surrogates import boosted
+from nagjax.surrogates import ensemble
+from nagjax.surrogates import fitting
+from nagjax.surrogates import gaussian_process
+from nagjax.surrogates import noise_aware
+from nagjax.surrogates.base import Surrogate
+
+__all__ = [
+  "Surrogate",
+  "boosted",
+  "ensemble",
+  "fitting",
+  "gaussian_process",
+  "noise_aware",
+]

@@ -1,0 +1,85 @@
+"""What a surrogate is: what a search believes about the architectures.
+
+A surrogate is fitted to the archive of a search and predicts the objective, on
+the scale of `Archive.targets`, and the violation of every constraint.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from nagjax.archive import Archive
+from nagjax.types import Archs
+from nagjax.types import Key
+from nagjax.types import Prediction
+
+State = Any
+
+
+class Surrogate(NamedTuple):
+  """A surrogate as a value made of pure functions.
+
+  Attributes:
+    init: `(key, params) -> state`.
+    fit: `(key, state, archive) -> state`; goes on from the last fit where that
+      is exact or cheaper. Called before every batch.
+    predict: `(state, archs int32[C, L]) -> Prediction`.
+    relaxed: `(state, options f32[G, L, K]) -> Prediction`, the same for weights
+      of the options of every variable, differentiable in them; None if the
+      surrogate has no such form.
+    condition: `(state, archive, num_new) -> state`: takes in the last rows of
+      the archive, `num_new` (a Python integer) at most, without chance; called
+      after every evaluation. None if `fit` does everything.
+    params: default hyper-parameters, arrays that a sweep may vary.
+    has_members: whether predictions have `members`.
+    on_host: whether `fit` and `predict` are Python that cannot be traced.
+    guides: whether a proposer may follow it where it has no relaxed form, by
+      how it ranks architectures that are drawn.
+  """
+
+  init: Callable[[Key, Any], State]
+  fit: Callable[[Key, State, Archive], State]
+  predict: Callable[[State, Archs], Prediction]
+  relaxed: Callable[[State, jax.Array], Prediction] | None = None
+  condition: Callable[[State, Archive, int], State] | None = None
+  params: Any = ()
+  has_members: bool = True
+  on_host: bool = False
+  guides: bool = True
+
+
+def penalize(prediction: Prediction, penalty: ArrayLike) -> Prediction:
+  """Subtracts `penalty` times the predicted violations from the means."""
+  excess = jnp.sum(jnp.maximum(prediction.violations, 0.0), axis=-1)
+  members = prediction.members
+  if members is not None:
+    members = members - penalty * excess
+  return prediction._replace(
+    mean=prediction.mean - penalty * excess, members=members
+  )
+
+
+def of_members(heads: jax.Array) -> Prediction:
+  """The prediction of an ensemble.
+
+  Args:
+    heads: `f32[M, ..., 1 + K]`, objective and violations by each member.
+
+  Returns:
+    Means, and the standard deviation of the objective over the members (ddof
+    1), whose gradient is 0 where they agree.
+  """
+  members = heads[..., 0]
+  mean = jnp.mean(members, axis=0)
+  squares = jnp.sum((members - mean[None]) ** 2, axis=0)
+  variance = squares / max(members.shape[0] - 1, 1)
+  return Prediction(
+    mean=mean,
+    std=jnp.sqrt(jnp.maximum(variance, 1e-8)),
+    members=members,
+    violations=jnp.mean(heads[..., 1:], axis=0),
+  )

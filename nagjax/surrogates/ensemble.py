@@ -1,0 +1,167 @@
+"""An ensemble of networks as a surrogate: their mean, and how they disagree.
+
+The first head learns the objective, further heads learn the violation of one
+constraint each.
+"""
+
+from collections.abc import Callable
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from nagjax import checks
+from nagjax.archive import Archive
+from nagjax.networks import gat
+from nagjax.networks import gcn
+from nagjax.networks import lstm
+from nagjax.networks import mlp
+from nagjax.networks import path_encoding
+from nagjax.networks.base import Network
+from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import base
+from nagjax.surrogates import fitting
+from nagjax.types import Archs
+from nagjax.types import Graph
+from nagjax.types import Key
+from nagjax.types import Params
+from nagjax.types import Prediction
+
+_GRAPH_NETWORKS = {"gat": gat, "gcn": gcn, "lstm": lstm, "mlp": mlp}
+
+ViewFn = Callable[[Archs], Graph]
+"""What the networks read of `int32[C, L]` architectures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options.
+
+  Attributes:
+    hidden_size: width of a network.
+    num_members: networks side by side, `M`.
+    continues: whether a fit goes on from the last one; else it begins anew.
+    max_features: of the path encoding, which leaves out longer paths; other
+      networks have none.
+    fit: of every fit of a member.
+  """
+
+  hidden_size: int = 32
+  num_members: int = 3
+  continues: bool = True
+  max_features: int = 400
+  fit: fitting.Config = fitting.Config(num_steps=40, batch_size=32)
+
+  def __post_init__(self):
+    checks.sizes(self)
+
+
+TINY = Config(
+  hidden_size=4,
+  num_members=2,
+  fit=fitting.Config(num_steps=3, batch_size=8),
+)
+"""Options for tests of the contract."""
+
+
+def ensemble(
+  network: Network,
+  view: ViewFn,
+  config: Config,
+  relaxed_view: Callable[[jax.Array], Graph] | None = None,
+) -> base.Surrogate:
+  """Builds the surrogate.
+
+  Args:
+    network: one member, with a head for the objective and one for each
+      constraint.
+    view: what it reads.
+    config: options; the width is the network's affair.
+    relaxed_view: the same of weights of the options `f32[G, L, K]`; None if the
+      network cannot read them.
+  """
+
+  def init(key: Key, params: Params) -> fitting.TrainState:
+    del params
+    keys = jax.random.split(key, config.num_members)
+    return jax.vmap(lambda key: fitting.init(key, network, config.fit))(keys)
+
+  def fit(
+    key: Key, state: fitting.TrainState, archive: Archive
+  ) -> fitting.TrainState:
+    init_key, fit_key = jax.random.split(key)
+    start = state if config.continues else init(init_key, ())
+    graphs, targets = view(archive.archs), archive.targets
+    num = jnp.maximum(archive.num, 1)
+
+    def one(key: Key, member: fitting.TrainState) -> fitting.TrainState:
+      return fitting.fit(key, network, member, graphs, targets, num, config.fit)
+
+    return jax.vmap(one)(jax.random.split(fit_key, config.num_members), start)
+
+  def read(state: fitting.TrainState, graphs: Graph) -> Prediction:
+    return base.of_members(
+      jax.vmap(network.apply, (0, None))(state.params, graphs)
+    )
+
+  return base.Surrogate(
+    init=init,
+    fit=fit,
+    predict=lambda state, archs: read(state, view(archs)),
+    relaxed=None
+    if relaxed_view is None
+    else lambda state, options: read(state, relaxed_view(options)),
+  )
+
+
+def graph_networks(
+  name: str, space: SearchSpace, config: Config, num_constraints: int = 0
+) -> base.Surrogate:
+  """An ensemble of one of the library's networks over graphs.
+
+  Args:
+    name: `gat`, `gcn`, `lstm` or `mlp`.
+    space: the space whose graphs are read.
+    config: options.
+    num_constraints: heads besides the objective.
+  """
+  module = _GRAPH_NETWORKS[name]
+  network = getattr(module, name)(
+    space.num_nodes,
+    space.num_labels,
+    module.Config(
+      hidden_size=config.hidden_size, num_heads=1 + num_constraints
+    ),
+  )
+  return ensemble(network, space.to_graph, config, space.to_soft_graph)
+
+
+def path_networks(
+  space: SearchSpace, config: Config, num_constraints: int = 0
+) -> base.Surrogate:
+  """An ensemble of multi-layer perceptrons on path encodings, as in BANANAS.
+
+  It has no relaxed form: whether a path reads so is no smooth function.
+
+  Args:
+    space: the space.
+    config: options.
+    num_constraints: heads besides the objective.
+
+  Raises:
+    ValueError: if the space has no path within `config.max_features`.
+  """
+  everything = jnp.ones((space.num_variables, space.num_options), jnp.float32)
+  paths = path_encoding.possible_paths(
+    space.to_soft_graph(everything), config.max_features
+  )
+  network = path_encoding.path_mlp(
+    paths,
+    mlp.Config(hidden_size=config.hidden_size, num_heads=1 + num_constraints),
+  )
+
+  def view(archs: Archs) -> Graph:
+    encoding = path_encoding.path_encoding(space.to_graph(archs), paths)
+    return path_encoding.as_graph(encoding)
+
+  return ensemble(network, view, config)
