@@ -32,7 +32,7 @@ def warm(archs, **options):
   return dict(warm_start=search_lib.WarmStart(archs, **options))
 
 
-CELL = np.zeros((1, 6), np.int32)
+CELL = np.zeros((1, 6), np.int64)
 CALLS = {
   "run": (search_lib.run, KEY),
   "start": (search_lib.start, KEY),
@@ -89,6 +89,8 @@ class RefusalTest(parameterized.TestCase):
       (warm(CELL[:0]), "at least one"),
       (warm(CELL[:, :4]), r"nasbench201, got shape \[1, 4\]"),
       (warm(CELL * 0.5), "must be whole numbers, got float64"),
+      (warm(CELL - 1), r"architectures of nasbench201, row 0 is \[-1, -1"),
+      (warm(CELL + 2**32), r"row 0 is \[4294967296"),
       (dict(warm_start=CELL), "must be a WarmStart.*got ndarray"),
       (dict(warm(CELL), budget=0), "at least 1 for a search: 0"),
     ),
