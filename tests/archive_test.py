@@ -186,7 +186,9 @@ class KeysTest(parameterized.TestCase):
       SPACE.keys(jnp.asarray(architectures(known))),
       jnp.arange(10) < num_used,
     )
-    self.assertEqual(found.tolist(), np.isin(numbers, known[:num_used]).tolist())
+    self.assertEqual(
+      found.tolist(), np.isin(numbers, known[:num_used]).tolist()
+    )
     self.assertEqual(any(found), num_used > 0)
 
   def test_isomorphic_cells_are_duplicates(self):
