@@ -79,11 +79,16 @@ def add(
   violations = evaluation.violations[:, :num_constraints]
   value = evaluation.objectives[:, 0] if num_constraints else objective
   known = proposal.valid & (evaluation.status != Status.DENIED)
-  if archs.shape[0] > size:
-    best = jax.lax.top_k(jnp.where(known, objective, -jnp.inf), size // 2)[1]
-    archs, objective, known = archs[best], objective[best], known[best]
-    value, violations = value[best], violations[best]
   keys = space.keys(archs)
+  if archs.shape[0] > size:
+    # A duplicate would take the place of another one of the best.
+    known &= ~is_duplicate(keys, known)
+    order = jnp.where(known, objective, -jnp.inf)
+    best = jax.lax.top_k(order, size // 2)[1]
+    archs, keys, known = archs[best], keys[best], known[best]
+    objective, value, violations = (
+      leaf[best] for leaf in (objective, value, violations)
+    )
   place, num = new_places(keys, known, archive.keys, archive.num)
   value = archive.value.at[place].set(value, mode="drop")
   violations = archive.violations.at[place].set(violations, mode="drop")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from nagjax import checks
 from nagjax.archive import Archive
@@ -115,7 +116,7 @@ def gaussian_process(
     process = forget(state.process, archive.num < state.process.num)
     rows = process.num + jnp.arange(min(num_new, archive_size))
     inside = jnp.minimum(rows, archive_size - 1)
-    process, _ = append(process, archive.archs[inside], rows < archive.num)
+    process = append(process, archive.archs[inside], archive.num - process.num)
     return state._replace(process=process)
 
   def fit(key: Key, state: State, archive: Archive) -> State:
@@ -195,23 +196,16 @@ def used(process: GaussianProcess) -> jax.Array:
 
 
 def append(
-  process: GaussianProcess, archs: jax.Array, keep: jax.Array
-) -> tuple[GaussianProcess, jax.Array]:
-  """Observes new inputs.
+  process: GaussianProcess, archs: Archs, num: ArrayLike
+) -> GaussianProcess:
+  """Observes the first `num` of `int32[B, L]` inputs.
 
-  Args:
-    process: the process.
-    archs: `int32[B, L]`.
-    keep: `bool[B]` which rows to observe; the others are ignored, and so is
-      what exceeds the capacity.
-
-  Returns:
-    The process and `int32[B]` the place of every row, `M` for ignored ones.
+  Others are ignored, and so is what exceeds the capacity.
   """
   capacity, size = process.archs.shape[0], archs.shape[0]
-  place = process.num + jnp.cumsum(keep) - 1
-  keep = keep & (place < capacity)
-  place = jnp.where(keep, place, capacity).astype(jnp.int32)
+  place = process.num + jnp.arange(size)
+  keep = (jnp.arange(size) < num) & (place < capacity)
+  place = jnp.where(keep, place, capacity)
   cross = kernel(process, archs)
   cross = jnp.matmul(cross, process.whiten.T, precision=_PRECISION)
   cross = jnp.where(keep[:, None], cross, 0.0)
@@ -228,12 +222,11 @@ def append(
   )
   # Scattering to place M drops a row, and a column.
   rows = rows.at[:, place].set(inverse, mode="drop")
-  process = process._replace(
+  return process._replace(
     archs=process.archs.at[place].set(archs, mode="drop"),
     whiten=process.whiten.at[place].set(rows, mode="drop"),
     num=process.num + jnp.sum(keep, dtype=jnp.int32),
   )
-  return process, place
 
 
 def forget(process: GaussianProcess, forgets: jax.Array) -> GaussianProcess:

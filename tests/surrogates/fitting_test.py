@@ -1,4 +1,4 @@
-"""Tests of nagjax.predictors.fitting."""
+"""Tests of nagjax.surrogates.fitting."""
 
 import functools
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from nagjax import networks
-from nagjax.predictors import fitting
+from nagjax.surrogates import fitting
 from nagjax.types import Graph
 
 CAPACITY, NUM, N, K = 24, 16, 4, 3
@@ -106,8 +106,8 @@ class FitTest(parameterized.TestCase):
       key = jax.random.key(seed)
       fitted = fit()(key, fitted, graphs, targets, NUM)
     before, after = (
-      NETWORK.apply(weights, graphs)[:NUM]
-      for weights in (first().weights, fitted.weights)
+      NETWORK.apply(params, graphs)[:NUM]
+      for params in (first().params, fitted.params)
     )
     self.assertLess(
       float(fitting.proxy_loss(after, targets[:NUM])),
@@ -140,7 +140,7 @@ class FitTest(parameterized.TestCase):
       for value in (0.0, 3.0)
     )
     gaps = jax.tree.map(
-      lambda a, b: np.abs(a - b).max(), one.weights, other.weights
+      lambda a, b: np.abs(a - b).max(), one.params, other.params
     )
     self.assertGreater(max(jax.tree.leaves(gaps)), 1e-3)
 
@@ -151,7 +151,7 @@ class FitTest(parameterized.TestCase):
         [
           np.ravel(leaf)
           for leaf in jax.tree.leaves(
-            fit()(jax.random.key(seed), first(), *data(), NUM).weights
+            fit()(jax.random.key(seed), first(), *data(), NUM).params
           )
         ]
       )
@@ -184,7 +184,7 @@ class FitTest(parameterized.TestCase):
     )
     targets = jnp.full((4, 1), jnp.nan).at[0].set(target)
     fitted = fitting.init(jax.random.key(0), network, config)
-    w = np.asarray(fitted.weights, np.float64)
+    w = np.asarray(fitted.params, np.float64)
     run = jax.jit(
       lambda fitted: fitting.fit(
         jax.random.key(1), network, fitted, graphs, targets, 1, config
@@ -201,8 +201,8 @@ class FitTest(parameterized.TestCase):
       v_hat = v / (1 - 0.999 ** (step + 1))
       cosine = 0.5 * (1 + np.cos(np.pi * (step % num_steps) / num_steps))
       w = w - cosine * rate * (m_hat / (np.sqrt(v_hat) + 1e-8) + decay * w)
-    np.testing.assert_allclose(fitted.weights, w, rtol=1e-4)
-    self.assertEqual(int(fitted.optimizer[0].count), 2 * num_steps)
+    np.testing.assert_allclose(fitted.params, w, rtol=1e-4)
+    self.assertEqual(int(fitted.opt_state[0].count), 2 * num_steps)
 
   @parameterized.parameters(True, False)
   def test_the_network_has_a_key_only_if_dropout_is_on(self, dropout):

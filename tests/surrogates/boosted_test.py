@@ -1,14 +1,19 @@
-"""Tests of nagjax.predictors.boosted."""
+"""Tests of nagjax.surrogates.boosted."""
 
 import json
 from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nagjax.predictors import boosted
+from nagjax import archive as archive_lib
+from nagjax.networks.layers import flatten
+from nagjax.spaces import nasbench201
+from nagjax.surrogates import boosted
 
 SHORT = dict(num_rounds=20)
 
@@ -98,6 +103,78 @@ class FitTest(parameterized.TestCase):
       boosted.predict(found, np.zeros((2, 5)))
 
 
+SPACE = nasbench201.nasbench201()
+NUM = 9
+
+
+def archive(num=NUM):
+  """Rows of an objective and a constraint; NaN where nobody may look."""
+  rng = np.random.default_rng(0)
+  targets = rng.normal(size=(12, 2))
+  targets[num:] = np.nan
+  return archive_lib.empty(SPACE, 12, 1)._replace(
+    archs=jnp.asarray(rng.integers(0, 5, (12, 6)), jnp.int32),
+    targets=jnp.asarray(targets, jnp.float32),
+    num=jnp.int32(num),
+  )
+
+
+def surrogate(**options):
+  config = boosted.SurrogateConfig(fit=boosted.Config(**SHORT), **options)
+  return boosted.boosted_trees(SPACE, config, num_constraints=1)
+
+
+class SurrogateTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    pytest.importorskip("xgboost")
+
+  def test_one_member(self):
+    """Oracle: a fit of every column to the flat graphs by hand; one member
+    reads all rows."""
+    told = archive()
+    trees = surrogate(num_members=1, row_share=0.5)
+    found = trees.predict(trees.fit(jax.random.key(0), [], told), told.archs)
+    x = np.asarray(flatten(SPACE.to_graph(told.archs)))
+    for column, head in enumerate((found.mean, found.violations[:, 0])):
+      expected = fit(x[:NUM], np.asarray(told.targets)[:NUM, column])
+      np.testing.assert_allclose(head, boosted.predict(expected, x), rtol=1e-5)
+
+  def test_members_are_fitted_to_shares_of_the_rows(self):
+    """Oracle: moments of the members, which differ; the key is a fit."""
+    told, trees = archive(), surrogate(guides=True)
+    found, again, other = (
+      trees.predict(trees.fit(jax.random.key(seed), [], told), told.archs)
+      for seed in (0, 0, 1)
+    )
+    self.assertEqual(found.members.shape, (3, 12))
+    self.assertEqual(found.violations.shape, (12, 1))
+    np.testing.assert_allclose(found.mean, found.members.mean(0), atol=1e-6)
+    np.testing.assert_allclose(
+      found.std, np.std(found.members, 0, ddof=1), atol=1e-3
+    )
+    self.assertGreater(found.std.max(), 0.05)
+    np.testing.assert_array_equal(found.members, again.members)
+    self.assertFalse(np.array_equal(found.members, other.members))
+    self.assertTrue(trees.on_host and trees.guides)
+    self.assertIsNone(trees.relaxed)
+
+  def test_without_rows(self):
+    """Oracle: zeros."""
+    trees = surrogate()
+    state = trees.fit(jax.random.key(0), trees.init(None, ()), archive(0))
+    found = trees.predict(state, archive().archs)
+    np.testing.assert_array_equal(found.mean, np.zeros(12))
+    np.testing.assert_array_equal(found.violations, np.zeros((12, 1)))
+
+  def test_a_fit_cannot_be_compiled(self):
+    """Oracle: the documented error, which says what to do."""
+    with self.assertRaisesRegex(ValueError, "use run_on_host"):
+      jax.eval_shape(
+        lambda key: surrogate().fit(key, [], archive()), jax.random.key(0)
+      )
+
+
 class ConfigTest(parameterized.TestCase):
   @parameterized.parameters(
     ("max_depth", 0),
@@ -112,6 +189,12 @@ class ConfigTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, name):
       boosted.Config(**{name: value})
 
+  @parameterized.parameters(("num_members", 0), ("row_share", 0.0))
+  def test_bad_values_of_a_surrogate(self, name, value):
+    """Oracle: the documented error, which names the option."""
+    with self.assertRaisesRegex(ValueError, name):
+      boosted.SurrogateConfig(**{name: value})
+
   def test_missing_library(self):
     """Oracle: the documented error, which names the extra."""
     with mock.patch.object(
@@ -119,6 +202,8 @@ class ConfigTest(parameterized.TestCase):
     ):
       with self.assertRaisesRegex(ValueError, r"pip install nagjax\[boosted\]"):
         boosted.fit(*rows(), seed=0)
+      with self.assertRaisesRegex(ValueError, r"pip install nagjax\[boosted\]"):
+        boosted.boosted_trees(SPACE)
 
 
 if __name__ == "__main__":

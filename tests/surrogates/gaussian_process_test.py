@@ -1,0 +1,181 @@
+"""Tests of nagjax.surrogates.gaussian_process against dense NumPy."""
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax import archive as archive_lib
+from nagjax.spaces import nasbench201
+from nagjax.surrogates import gaussian_process
+
+THETA, NOISE, SIZE, BLOCK = 3.0, 0.1, 24, 8
+SPACE = nasbench201.nasbench201()
+SURROGATE = gaussian_process.gaussian_process(
+  SPACE, gaussian_process.Config(THETA, NOISE), 1, archive_size=SIZE
+)
+PARAMS = gaussian_process.Params(jnp.float32(1.5), jnp.float32(0.3))
+QUERIES = np.random.default_rng(9).integers(0, 5, (20, 6))
+
+condition = jax.jit(SURROGATE.condition, static_argnums=2)
+
+
+@jax.jit
+def believed(state, archive, archs):
+  return SURROGATE.predict(SURROGATE.fit(None, state, archive), archs)
+
+
+@jax.jit
+def relaxed(state, archive, options):
+  """Relaxed prediction, and the gradient of the sum of its parts."""
+
+  def total(options):
+    fitted = SURROGATE.fit(None, state, archive)
+    found = SURROGATE.relaxed(fitted, options)
+    return (found.mean + found.std).sum() + found.violations.sum(), found
+
+  gradient, found = jax.grad(total, has_aux=True)(options)
+  return found, gradient
+
+
+def archive(num, seed=0):
+  """Random rows; those behind `num` hold what must not be read."""
+  rng = np.random.default_rng(seed)
+  targets = rng.normal(size=(SIZE, 2))
+  targets[num:] = np.nan
+  return archive_lib.empty(SPACE, SIZE, 1)._replace(
+    archs=jnp.asarray(rng.integers(0, 5, (SIZE, 6)), jnp.int32),
+    targets=jnp.asarray(targets, jnp.float32),
+    num=jnp.int32(num),
+  )
+
+
+def grown(*nums, block=BLOCK, params=SURROGATE.params):
+  """The state after archives of these sizes, one after another."""
+  state = SURROGATE.init(None, params)
+  for num in nums:
+    state = condition(state, archive(num), block)
+  return state
+
+
+def options_of(archs):
+  return np.eye(5)[archs]
+
+
+def dense(archive, options, theta=THETA, noise=NOISE):
+  """Heads and deviation in float64, by solving the whole system."""
+  num = int(archive.num)
+  archs, targets = np.asarray(archive.archs)[:num], archive.targets[:num]
+  ratio = np.exp(-theta / 6)
+
+  def kernel(x, y):
+    return np.prod(ratio + (1 - ratio) * np.einsum("plk,qlk->pql", x, y), -1)
+
+  rows = options_of(archs)
+  covariance = np.exp(-theta * (archs[:, None] != archs[None]).mean(-1))
+  covariance += noise * np.eye(num)
+  cross = kernel(options, rows)
+  solved = np.linalg.solve(covariance, cross.T)
+  heads = solved.T @ np.asarray(targets, np.float64)
+  variance = np.diag(kernel(options, options)) - np.sum(cross * solved.T, 1)
+  return heads, np.sqrt(variance)
+
+
+class GaussianProcessTest(parameterized.TestCase):
+  def assert_posterior(self, state, archive, **params):
+    """Compares with the dense solution, at queries and observed rows."""
+    archs = np.concatenate([QUERIES, archive.archs[:3]])
+    found = believed(state, archive, archs)
+    heads, std = dense(archive, options_of(archs), **params)
+    np.testing.assert_allclose(found.mean, heads[:, 0], atol=2e-4)
+    np.testing.assert_allclose(found.violations, heads[:, 1:], atol=2e-4)
+    np.testing.assert_allclose(found.std, std, atol=2e-4)
+    self.assertIsNone(found.members)
+    self.assertEqual(int(state.process.num), int(archive.num))
+
+  @parameterized.parameters([(8,)], [(3, 11, 11, 19, SIZE)], [(5, 6, 12)])
+  def test_growing_by_blocks(self, nums):
+    """Oracle: the dense solution for all rows at once."""
+    self.assert_posterior(grown(*nums), archive(nums[-1]))
+
+  def test_one_block_of_more_than_the_archive_holds(self):
+    """Oracle: the dense solution; another block changes nothing."""
+    state = grown(SIZE, block=SIZE + 6)
+    self.assert_posterior(state, archive(SIZE))
+    again = condition(state, archive(SIZE), BLOCK)
+    jax.tree.map(np.testing.assert_array_equal, again, state)
+
+  def test_params_of_a_sweep(self):
+    """Oracle: the dense solution with other hyper-parameters."""
+    state = grown(8, params=PARAMS)
+    self.assert_posterior(state, archive(8), theta=1.5, noise=0.3)
+
+  def test_the_factor_whitens_the_covariance(self):
+    """Oracle: W (K + noise I) W' = I, and W is lower triangular."""
+    whiten = np.asarray(grown(4, 12).process.whiten, np.float64)
+    np.testing.assert_array_equal(whiten, np.tril(whiten))
+    self.assertFalse(np.any(whiten[12:]))
+    archs = np.asarray(archive(12).archs[:12])
+    covariance = np.exp(-THETA * (archs[:, None] != archs[None]).mean(-1))
+    covariance += NOISE * np.eye(12)
+    used = whiten[:12, :12]
+    np.testing.assert_allclose(
+      used @ covariance @ used.T, np.eye(12), atol=1e-5
+    )
+
+  def test_without_observations_it_is_the_prior(self):
+    """Oracle: mean 0 and deviation 1."""
+    found = believed(grown(), archive(0), QUERIES)
+    np.testing.assert_array_equal(found.mean, 0)
+    np.testing.assert_array_equal(found.violations, 0)
+    np.testing.assert_array_equal(found.std, 1)
+
+  @parameterized.parameters(0, 6)
+  def test_an_archive_that_has_shrunk_was_forgotten(self, num):
+    """Oracle: the dense solution of what came later alone."""
+    state = condition(grown(8, 11), archive(num, seed=1), BLOCK)
+    state = condition(state, archive(7, seed=1), BLOCK)
+    self.assert_posterior(state, archive(7, seed=1))
+
+  def test_relaxed_architectures(self):
+    """Oracle: the dense solution, whose product of every variable's weights is
+    linear in each, and its central differences."""
+    told, step = archive(11), 1e-5
+    options = np.random.default_rng(1).dirichlet(np.ones(5), (3, 6))
+    found, gradient = relaxed(grown(8, 11), told, jnp.float32(options))
+    heads, std = dense(told, options)
+    np.testing.assert_allclose(found.mean, heads[:, 0], atol=2e-4)
+    np.testing.assert_allclose(found.violations, heads[:, 1:], atol=2e-4)
+    np.testing.assert_allclose(found.std, std, atol=2e-4)
+
+    def total(options):
+      heads, std = dense(told, options)
+      return heads.sum() + std.sum()
+
+    expected = np.zeros(options.shape)
+    for at in np.ndindex(options.shape):
+      shift = np.zeros(options.shape)
+      shift[at] = step
+      rise = total(options + shift) - total(options - shift)
+      expected[at] = rise / (2 * step)
+    np.testing.assert_allclose(gradient, expected, atol=2e-3)
+
+  def test_relaxed_at_one_hot_options(self):
+    """Oracle: the prediction of the architectures."""
+    state, told = grown(8), archive(8)
+    found, _ = relaxed(state, told, jnp.float32(options_of(QUERIES[:3])))
+    expected = believed(state, told, QUERIES[:3])
+    for ours, theirs in zip(found, expected, strict=True):
+      if ours is not None:
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+  @parameterized.parameters(("inverse_lengthscale", 0.0), ("noise", -1.0))
+  def test_bad_options(self, option, value):
+    """Oracle: the ValueError names the option."""
+    with self.assertRaisesRegex(ValueError, option):
+      gaussian_process.Config(**{option: value})
+
+
+if __name__ == "__main__":
+  absltest.main()
