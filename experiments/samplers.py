@@ -70,7 +70,9 @@ def _run(values: flags.Values) -> None:
     archs = generated.archs[np.asarray(generated.valid)]
     if values.model == "shipped" and len(archs):
       distinct = len(np.unique(archs, axis=0))
-      line += f", {distinct} distinct{uniformity(space, np.asarray(archs))}"
+      line += (
+        f", {distinct} distinct{describe_uniformity(space, np.asarray(archs))}"
+      )
     if problem is not None and len(archs):
       objective = np.asarray(jax.jit(Problem.evaluate)(problem, archs)[0])
       line += f", mean objective {objective.mean():.2f}"
@@ -121,7 +123,7 @@ def measure(
   )
 
 
-def uniformity(space: SearchSpace, archs: np.ndarray) -> str:
+def describe_uniformity(space: SearchSpace, archs: np.ndarray) -> str:
   """Whether options are as frequent as in uniform architectures; "" elsewhere.
 
   Args:

@@ -22,168 +22,93 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
-from collections.abc import Sequence
-import functools
 import hashlib
-import json
 import pathlib
+import sys
 from typing import Any
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import building
-from experiments import common
-from experiments import pretraining
+from nagjax import arrays
+from nagjax import files
 from nagjax import registry
 from nagjax.convert import ConversionError
 from nagjax.convert import agnet
 from nagjax.generation import pretrained
-from nagjax.generation import retraining
+from nagjax.generation import pretraining
 from nagjax.spaces import SearchSpace
 from nagjax.spaces import nasbench_nlp
 from nagjax.spaces.base import require_layout
-from nagjax.types import Archs
-from nagjax.types import Key
 from nagjax.types import Params
 
-NUM_INSTANCES = {"darts": 96_000, "nasbench201": 200_000}
-"""Targets unless --num_instances says otherwise."""
-OTHERWISE = 400_000
+from .support import flags
+from .support import machine
+from .support import outputs
+from .support import progress
+from .support.errors import UsageError
+from .support.errors import user_errors
+from .support.program import binary
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs the binary.
-
-  Args:
-    argv: the command line, program name first.
-
-  Returns:
-    The exit code.
-  """
-  return common.run_main(
-    lambda: _run(argv),
-    ConversionError,
-    written="no file, but the state after the last chunk",
-  )
-
-
-def _run(argv: Sequence[str]) -> None:
-  values = _define_flags()
-  if common.read_flags(values, argv, __doc__):
-    return
-  common.require_extra("rich")
-  common.start_jax(values.compilation_cache_dir)
-  with common.user_errors("--space: "):
+def _run(values: flags.Values) -> None:
+  with user_errors("--space: "):
     space = registry.make_space(values.space)
     require_layout(space)
-  output = _check_output(values, space)
-  sample_fn, archs = _targets(values, space)
-  train_key, report_key = jax.random.split(jax.random.key(values.seed))
-  if values.from_checkpoint is None:
-    job = make_job(values, space, sample_fn, archs, train_key)
-    params, notes = pretraining.train(job)
-    names = functools.partial(pretraining.target_names, job)
-  else:
-    params, notes = from_checkpoint(values.from_checkpoint, space)
-    names = None
-  notes |= pretraining.measure(
-    report_key, space, sample_fn, params, values.num_reported, names
-  )
-  notes["versions"] = common.versions()
-  pretrained.save(output, space, pretrained.Pretrained(params, notes))
+  with user_errors():
+    config = _config(values, space)
+  name = values.output or pretrained.file_name(space)
+  outputs.check_output(name, overwrite=values.overwrite)
+  targets = _targets(values, space)
+  machine.start_jax(values.compilation_cache_dir)
+  with outputs.claimed_output(name, overwrite=values.overwrite) as output:
+    if values.from_checkpoint is None:
+      params, notes = _train(values, space, config, targets)
+    else:
+      params, notes = from_checkpoint(values.from_checkpoint, space)
+      _, report_key = jax.random.split(jax.random.key(values.seed))
+      notes |= pretraining.measure(
+        report_key, space, params, config.num_reported
+      )
+    notes["versions"] = machine.versions()
+    pretrained.save(output, space, pretrained.Pretrained(params, notes))
   print(f"Wrote {output}.")
   print(describe(notes))
 
 
-def _define_flags() -> flags.FlagValues:
-  """This binary's flags, apart from those of other binaries in the process."""
-  values = flags.FlagValues()
-  strings = [
-    ("space", "nasbench201", "Name of the space."),
-    ("output", None, "The file to write; agnet_<space>.npz unless given."),
-    ("workdir", None, "For the state; results/agnet_<space> unless given."),
-    ("recipes", None, "nasbench_nlp: a log whose cells are the targets."),
-    ("from_checkpoint", None, "Convert this best.model instead of training."),
-    ("compilation_cache_dir", None, "Where compiled programs are kept."),
-  ]
-  for name, default, text in strings:
-    flags.DEFINE_string(name, default, text, flag_values=values)
-  integers: list[tuple[str, int, int | None, str]] = [
-    ("num_instances", 1, None, "Targets, with repeats; up to whole chunks."),
-    ("batch_size", 1, 32, "Targets of a step."),
-    ("checkpoint_every", 1, 250, "Steps of a chunk."),
-    ("num_reported", 1, 10_000, "Latent vectors that are decoded at the end."),
-    ("seed", 0, 0, "Of everything random."),
-  ]
-  for name, lowest, number, text in integers:
-    flags.DEFINE_integer(name, number, text, lowest, flag_values=values)
-  flags.DEFINE_float(
-    "learning_rate",
-    1e-3,
-    "At the start; it falls to 0 along a cosine.",
-    0.0,
-    flag_values=values,
-  )
-  booleans = [
-    ("overwrite", False, "Replace an existing file."),
-    ("help", False, "Print this text."),
-  ]
-  for name, value, text in booleans:
-    flags.DEFINE_boolean(name, value, text, flag_values=values)
-  return values
-
-
-def make_job(
-  values: flags.FlagValues,
-  space: SearchSpace,
-  sample_fn: pretraining.SampleFn,
-  targets: np.ndarray | None,
-  key: Key,
-) -> pretraining.Job:
-  """Checks all values before any computing starts, and claims the workdir.
-
-  Raises:
-    UsageError: if any is wrong.
-  """
-  num_instances = values.num_instances or NUM_INSTANCES.get(
-    space.name, OTHERWISE
-  )
-  num_chunks = -(
-    -num_instances // (values.batch_size * values.checkpoint_every)
-  )
-  with common.user_errors():
-    config = retraining.Config(
-      learning_rate=values.learning_rate,
-      decay_steps=num_chunks * values.checkpoint_every,
-    )
-  settings = {
-    "space": space.name,
-    "instances": num_chunks * values.checkpoint_every * values.batch_size,
-    "batch_size": values.batch_size,
-    "checkpoint_every": values.checkpoint_every,
-    "learning_rate": values.learning_rate,
-    "seed": values.seed,
-    "targets": "uniform" if targets is None else _digest(targets),
-  }
-  workdir = pathlib.Path(values.workdir or f"results/agnet_{space.name}")
-  with common.user_errors("--workdir: "):
-    workdir.mkdir(parents=True, exist_ok=True)
-    building.claim(workdir, settings)
-  return pretraining.Job(
-    space=space,
-    sample_fn=sample_fn,
-    targets=targets,
-    config=config,
-    key=key,
+def _config(values: flags.Values, space: SearchSpace) -> pretraining.Config:
+  default = pretraining.default_config(space)
+  return pretraining.Config(
+    num_instances=values.num_instances or default.num_instances,
     batch_size=values.batch_size,
     chunk_size=values.checkpoint_every,
-    num_chunks=num_chunks,
-    workdir=workdir,
-    settings=settings,
+    learning_rate=values.learning_rate,
+    num_reported=values.num_reported,
+    num_trials=min(default.num_trials, values.num_reported),
   )
+
+
+def _train(
+  values: flags.Values,
+  space: SearchSpace,
+  config: pretraining.Config,
+  targets: np.ndarray | None,
+) -> pretrained.Pretrained:
+  workdir = values.workdir or f"results/agnet_{space.name}"
+  with (
+    outputs.claimed_workdir(workdir) as directory,
+    progress.of_training() as on_progress,
+    user_errors("--workdir: "),
+  ):
+    return pretraining.pretrain(
+      space,
+      config,
+      seed=values.seed,
+      targets=targets,
+      directory=directory,
+      on_progress=on_progress,
+    )
 
 
 def from_checkpoint(
@@ -198,7 +123,7 @@ def from_checkpoint(
   params = agnet.generator_file(path)
   num_graphs = require_layout(space).num_graphs
   params = jax.tree.map(lambda leaf: jnp.stack([leaf] * num_graphs), params)
-  with common.user_errors("--from_checkpoint: "):
+  with user_errors("--from_checkpoint: "):
     pretrained.check_params(params, space)
   content = pathlib.Path(path).read_bytes()
   notes = {
@@ -233,8 +158,8 @@ def read_recipes(path: str) -> np.ndarray:
     UsageError: if there are none.
   """
   space = nasbench_nlp.nasbench_nlp()
-  with common.user_errors("--recipes: "):
-    content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+  with user_errors("--recipes: "):
+    content = files.read_json(path, allow_nan=True)
     if not isinstance(content, list):
       raise ValueError(f"{path} must be a list of records.")
   cells = []
@@ -244,10 +169,10 @@ def read_recipes(path: str) -> np.ndarray:
     except (KeyError, TypeError, ValueError):
       continue
   if not cells:
-    raise common.UsageError(f"--recipes: {path} holds no recipe of the space.")
+    raise UsageError(f"--recipes: {path} holds no recipe of the space.")
   archs = np.asarray(cells, np.int32)
   _, first = np.unique(
-    common.key_numbers(space.keys(jnp.asarray(archs))), return_index=True
+    arrays.key_numbers(space.keys(jnp.asarray(archs))), return_index=True
   )
   print(
     f"{len(content):,} records, {len(cells):,} of them cells of the space, "
@@ -256,34 +181,33 @@ def read_recipes(path: str) -> np.ndarray:
   return archs[np.sort(first)]
 
 
-def _targets(
-  values: flags.FlagValues, space: SearchSpace
-) -> tuple[pretraining.SampleFn, np.ndarray | None]:
-  """What draws targets, and all of them where they are few."""
+def _targets(values: flags.Values, space: SearchSpace) -> np.ndarray | None:
+  """All targets, where they are few."""
   if values.recipes is None:
-    return space.sample, None
+    return None
   if space.name != "nasbench_nlp":
-    raise common.UsageError("--recipes is for --space=nasbench_nlp.")
-  archs = read_recipes(values.recipes)
-
-  def sample(key: Key, num: int) -> Archs:
-    return jnp.asarray(archs)[jax.random.randint(key, (num,), 0, len(archs))]
-
-  return sample, archs
+    raise UsageError("--recipes is for --space=nasbench_nlp.")
+  return read_recipes(values.recipes)
 
 
-def _check_output(values: flags.FlagValues, space: SearchSpace) -> pathlib.Path:
-  output = common.check_table_path(
-    values.output or pretrained.file_name(space), values.overwrite
-  )
-  with common.user_errors("--output: "):
-    output.parent.mkdir(parents=True, exist_ok=True)
-  return output
-
-
-def _digest(archs: np.ndarray) -> str:
-  return hashlib.sha256(archs.tobytes()).hexdigest()
-
+main = binary(
+  _run,
+  [
+    *flags.common(
+      *("space", "output", "workdir", "seed", "overwrite", "checkpoint_every"),
+      batch_size=(32, "Targets of a step."),
+      learning_rate=(1e-3, "At the start; it falls to 0 along a cosine."),
+    ),
+    flags.path("recipes", None, "nasbench_nlp: a log whose cells are targets."),
+    flags.path("from_checkpoint", None, "A best.model to convert instead."),
+    flags.whole("num_instances", None, "Targets, with repeats."),
+    flags.whole("num_reported", 10_000, "Latent vectors decoded at the end."),
+  ],
+  __doc__,
+  ConversionError,
+  FloatingPointError,
+  written="no file, but the state after the last chunk",
+)
 
 if __name__ == "__main__":
-  common.run_program(main)
+  sys.exit(main())

@@ -114,10 +114,7 @@ def forget(archive: Archive, forgets: jax.Array) -> Archive:
 
 def contains(keys: jax.Array, known: jax.Array, used: jax.Array) -> jax.Array:
   """Whether each of `uint32[C, 2]` is among the used rows of `uint32[M, 2]`."""
-  # By words: a reduction over a last axis of two would not vectorize.
-  equal = keys[:, None, 0] == known[None, :, 0]
-  equal &= keys[:, None, 1] == known[None, :, 1]
-  return jnp.any(equal & used[None], axis=-1)
+  return jnp.any(_equal(keys, known) & used[None], axis=-1)
 
 
 def is_duplicate(keys: jax.Array, counts: jax.Array | None = None) -> jax.Array:
@@ -128,11 +125,9 @@ def is_duplicate(keys: jax.Array, counts: jax.Array | None = None) -> jax.Array:
     counts: `bool[C]` rows that others can duplicate; all by default.
   """
   counts = jnp.ones(keys.shape[0], bool) if counts is None else counts
-  order = jnp.lexsort((~counts, keys[:, 1], keys[:, 0]))
-  # The sort is stable, so the first of equal rows that count is the earliest.
-  same = jnp.all(keys[order][1:] == keys[order][:-1], axis=-1)
-  same &= counts[order][:-1]
-  return jnp.zeros(keys.shape[0], bool).at[order[1:]].set(same)
+  position = jnp.arange(keys.shape[0])
+  earlier = _equal(keys, keys) & (position[None] < position[:, None])
+  return jnp.any(earlier & counts[None], axis=-1)
 
 
 def new_places(
@@ -209,3 +204,10 @@ def mutate_top(
   turn = parents[jnp.arange(uniform.shape[0]) % num_alive]
   mutated = space.mutate(archive.archs[turn], uniform)
   return jnp.where(jnp.isfinite(best[0]), mutated, random)
+
+
+def _equal(x: jax.Array, y: jax.Array) -> jax.Array:
+  """Which pairs of keys are equal, `uint32[P, 2], uint32[Q, 2] -> [P, Q]`."""
+  # By words: a reduction over a last axis of two would not vectorize.
+  equal = x[:, None, 0] == y[None, :, 0]
+  return equal & (x[:, None, 1] == y[None, :, 1])

@@ -248,6 +248,8 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
   """
   if name.startswith(TEST_ACCURACY_PREFIX):
     inner = make_benchmark(name.removeprefix(TEST_ACCURACY_PREFIX), data_dir)
+    if not isinstance(inner, tabular.Tabular):
+      raise ValueError(f"{inner.name} is computed and has no test column.")
     return tabular.search_on_test_accuracy(inner)
   table = _TABLES.get(name) or _TABLES.get(name.partition("/")[0])
   found = None if table is None else _loaded(table).load(name, data_dir)

@@ -17,16 +17,20 @@ MATHEMATICS = {"diffusion", "evolution", "relaxation", "networks"}
 
 ALLOWED = {
   "types": set(),
+  "arrays": {"types"},
   "files": set(),
   "sharding": set(),
   "statistics": set(),
   "spaces": {"types"},
   "benchmarks": {"types", "spaces", "files"},
   "problem": {"types", "spaces", "benchmarks"},
-  **{room: {"types"} for room in MATHEMATICS},
-  "predictors": {"types", "spaces", *MATHEMATICS},
-  "generation": {"types", "spaces", "networks", "diffusion", "files"},
-  "algorithms": {"types", "spaces", "predictors", "generation", *MATHEMATICS},
+  **{room: {"types", "arrays"} for room in MATHEMATICS},
+  "predictors": {"types", "arrays", "spaces", *MATHEMATICS},
+  "generation": {"types", "arrays", "spaces", "networks", "diffusion", "files"},
+  "algorithms": {
+    *("types", "arrays", "spaces", "predictors", "generation"),
+    *MATHEMATICS,
+  },
   "candidates": {"types", "spaces", "files", "networks"},
   "search": {
     *("types", "spaces", "files", "benchmarks", "problem", "sharding"),
@@ -148,6 +152,66 @@ class ImportTest(parameterized.TestCase):
     )
     self.assertEqual(
       sorted(imported(at_module_level(tree))), ["..x", "jax", "torch.nn"]
+    )
+
+
+DOORS = {
+  "files",
+  "convert/pickles.py",
+  "convert/tfrecords.py",
+  "convert/torch_files.py",
+}
+"""Where outside data may enter; the docstring of `nagjax.files` lists them."""
+
+OPENING = {
+  *("open", "numpy.load", "numpy.fromfile", "numpy.loadtxt", "numpy.memmap"),
+  *("numpy.genfromtxt", "json.load", "csv.reader", "csv.DictReader"),
+  *("pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load"),
+  *("bz2.open", "gzip.open", "lzma.open", "io.open", "zipfile.ZipFile"),
+}
+METHODS = {"open", "read_text", "read_bytes"}
+"""Of paths; `zipfile` and `io` have them too."""
+
+
+def openings(tree):
+  """Calls of a module that read outside data, by their full names."""
+  aliases = {}
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      aliases |= {a.asname or a.name: a.name for a in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      aliases |= {
+        a.asname or a.name: f"{node.module}.{a.name}" for a in node.names
+      }
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Call):
+      name = ast.unparse(node.func)
+      first, dot, rest = name.partition(".")
+      full = aliases.get(first, first) + dot + rest
+      is_ours = full.startswith("nagjax.")
+      if full in OPENING or (full.split(".")[-1] in METHODS and not is_ours):
+        yield full
+
+
+class DoorsTest(parameterized.TestCase):
+  def test_outside_data_enters_by_few_doors(self):
+    """Oracle: calls that open or unpickle, in every file of the package."""
+    for path in sources(PACKAGE):
+      place = path.relative_to(PACKAGE).as_posix()
+      if place.split("/")[0] not in DOORS and place not in DOORS:
+        self.assertEmpty(list(openings(tree_of(path))), path)
+
+  def test_an_opening_would_be_seen(self):
+    """Oracle: a file that opens in many ways, parsed by the same function."""
+    tree = ast.parse(
+      "import numpy as np\nfrom pickle import loads as l\nimport csv, json\n"
+      "from nagjax.files import read_text\n"
+      "np.load(x)\nl(x)\nopen(x)\ncsv.reader(x)\njson.loads(x)\n"
+      "p.read_text()\nread_text(x)\nsome.path.open()\n"
+    )
+    expected = ["numpy.load", "pickle.loads", "open", "csv.reader"]
+    self.assertEqual(
+      list(openings(tree)), [*expected, "p.read_text", "some.path.open"]
     )
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 import contextlib
 import importlib.util
 import sys
 import time
 
+from nagjax.generation import resumable
 from nagjax.search import Progress
 
 ReportFn = Callable[[str, float | None, str], None]
@@ -28,6 +30,23 @@ def of_sweep(report: ReportFn, name: str) -> Callable[[Progress], None]:
     report(name, now.share, detail)
 
   return on_progress
+
+
+@contextlib.contextmanager
+def of_training() -> Iterator[resumable.ProgressFn]:
+  """Yields what a resumable training calls as `on_progress`."""
+  with progress() as report:
+
+    def on_progress(
+      done: int, num_chunks: int, measures: Mapping[str, float]
+    ) -> None:
+      if not measures:
+        report("training", None, "compiling")
+        return
+      found = ", ".join(f"{name} {x:.3g}" for name, x in measures.items())
+      report("training", done / num_chunks, f"chunk {done:,}, {found}")
+
+    yield on_progress
 
 
 @contextlib.contextmanager

@@ -40,10 +40,10 @@ from nagjax.algorithms.spec import Spec
 from nagjax.arrays import average_ranks
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 from nagjax.types import Algorithm
 from nagjax.types import Archs
 from nagjax.types import Evaluation
@@ -116,7 +116,7 @@ class State(NamedTuple):
   num: jax.Array
   best: jax.Array
   graph: jax.Array
-  trained: retraining.Trained
+  trained: retraining.TrainState
 
 
 class Info(NamedTuple):
@@ -148,7 +148,7 @@ def agnet_training_free(
   size = config.num_evaluations
 
   def init(key: Key, params: Params) -> State:
-    def start(params: Params) -> retraining.Trained:
+    def start(params: Params) -> retraining.TrainState:
       return retraining.start(params, _train_config(config))
 
     return State(
@@ -244,8 +244,7 @@ def find_best(state: State, layout: GraphLayout) -> Archs:
   far, if all have failed.
   """
   used = peers(state, layout)
-  worst_last = jnp.where(used[:, None], -state.objectives, jnp.inf)
-  ranks = jax.vmap(average_ranks, 1, 1)(worst_last)
+  ranks = jax.vmap(average_ranks, (1, None), 1)(-state.objectives, used)
   total = jnp.where(used, jnp.sum(ranks, axis=1), 1.0 * ranks.size)
   best = state.archs[jnp.argmin(total)]
   return jnp.where(jnp.any(used), best, state.best)
@@ -253,7 +252,7 @@ def find_best(state: State, layout: GraphLayout) -> Archs:
 
 def retrain(
   key: Key, state: State, config: Config, layout: GraphLayout
-) -> retraining.Trained:
+) -> retraining.TrainState:
   """Step 1: the generator of one graph goes on training, leading axis 1.
 
   Args:

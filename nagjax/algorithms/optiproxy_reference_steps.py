@@ -26,6 +26,7 @@ from nagjax.surrogates import fitting
 from nagjax.types import Archs
 from nagjax.types import Graph
 from nagjax.types import Key
+from nagjax.types import Params
 
 LABEL_ORDER = (0, 1, 3, 2, 4, 5)
 """Variable whose operation each node of the proxy's graph carries.
@@ -141,7 +142,7 @@ def fit_epoch(
     batch = jax.tree.map(lambda leaf: leaf[rows], graphs)
     drop = jax.random.fold_in(key, number) if config.dropout else None
 
-    def loss(weights: base.Weights) -> jax.Array:
+    def loss(weights: Params) -> jax.Array:
       predictions = network.apply(weights, batch, dropout_key=drop)[:, 0]
       return batch_loss(predictions, targets[rows], position < count, config)
 

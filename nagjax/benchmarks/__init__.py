@@ -1,5 +1,7 @@
 """Benchmarks: pytrees of arrays that evaluate architectures."""
 
+from nagjax.benchmarks import beside
+from nagjax.benchmarks import columns
 from nagjax.benchmarks import encodings
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import nasbench101
@@ -21,6 +23,8 @@ __all__ = [
   "Benchmark",
   "HostBenchmark",
   "Tabular",
+  "beside",
+  "columns",
   "data_directory",
   "encodings",
   "hardware",

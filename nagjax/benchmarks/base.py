@@ -25,6 +25,7 @@ class Benchmark(Protocol):
     name: name in the registry, `<table>/<data set>`.
     space: the search space.
     objective: the default objective, a column of `query`, maximized.
+    objectives: those of a search that names none; `(objective,)` by default.
     test: the column of `report` that judges the result, or None.
     units: pairs `(column, unit)`.
     num_rows: number of distinct rows, or None if it has no rows.
@@ -36,6 +37,10 @@ class Benchmark(Protocol):
   def space(self) -> SearchSpace: ...
   @property
   def objective(self) -> str: ...
+  @property
+  def objectives(self) -> tuple[str, ...]:
+    return (self.objective,)
+
   @property
   def test(self) -> str | None: ...
   @property

@@ -16,7 +16,6 @@ read: the objective is then called `mean_test_accuracy`, wherever it is shown.
 
 import os
 
-from flax import struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +25,6 @@ from nagjax.benchmarks import base
 from nagjax.benchmarks import tabular
 from nagjax.spaces import graphs
 from nagjax.spaces import nasbench101 as space_lib
-from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 
 FILE = "nb101.npz"
@@ -35,70 +33,9 @@ MEAN_TEST_ACCURACY = "mean_test_accuracy"
 PARAMS = "params_m"
 
 
-@struct.dataclass
-class GraphTable:
-  """A `Benchmark` whose rows are found by the canonical code of a graph.
-
-  Attributes:
-    codes: `int32[num_rows]` codes of the rows, ascending.
-    queried: columns that a search may read, each `f32[num_rows]`.
-    reported: columns for the reader, each `f32[num_rows]`.
-    name, space, objective, test, units: see `Benchmark`.
-  """
-
-  codes: jax.Array
-  queried: dict[str, jax.Array]
-  reported: dict[str, jax.Array]
-  name: str = struct.field(pytree_node=False)
-  space: SearchSpace = struct.field(pytree_node=False)
-  objective: str = struct.field(pytree_node=False)
-  test: str | None = struct.field(pytree_node=False)
-  units: tuple[tuple[str, str], ...] = struct.field(pytree_node=False)
-
-  @property
-  def num_rows(self) -> int:
-    """Number of rows, one for each graph of the table."""
-    return self.codes.shape[-1]
-
-  def identities(self, archs: Archs) -> jax.Array:
-    """Row of each graph, `int32[..., 26] -> int32[...]`.
-
-    Of a graph that the table lacks, it is the row of some other.
-    """
-    return self._find(archs)[0]
-
-  def query(self, archs: Archs) -> dict[str, jax.Array]:
-    """Columns that a search may read, each `f32[...]`; NaN if unknown."""
-    return self._gather(self.queried, archs)
-
-  def report(self, archs: Archs) -> dict[str, jax.Array]:
-    """Columns for the reader, each `f32[...]`; NaN if unknown."""
-    return self._gather(self.reported, archs)
-
-  def architectures(self) -> np.ndarray:
-    """The canonical vector of each row, `int32[num_rows, 26]`."""
-    return np.asarray(jax.jit(space_lib.from_codes)(self.codes))
-
-  def _find(self, archs: Archs) -> tuple[jax.Array, jax.Array]:
-    """Row of each graph and whether it is there."""
-    code = space_lib.codes(archs)
-    row = jnp.searchsorted(self.codes, code).astype(jnp.int32)
-    row = jnp.minimum(row, self.num_rows - 1)
-    return row, self.codes[row] == code
-
-  def _gather(
-    self, columns: dict[str, jax.Array], archs: Archs
-  ) -> dict[str, jax.Array]:
-    row, known = self._find(archs)
-    return {
-      name: jnp.where(known, column[row], jnp.nan)
-      for name, column in columns.items()
-    }
-
-
 def load_nasbench101(
   *, directory: str | os.PathLike[str] | None = None
-) -> GraphTable:
+) -> tabular.Tabular:
   """Loads `nb101.npz` as a benchmark.
 
   Args:
@@ -122,16 +59,22 @@ def load_nasbench101(
       f"{path} is not there: convert your copy of NAS-Bench-101, or name "
       f"another directory with --data_dir or {base.DATA_DIRECTORY_VARIABLE}."
     )
-  arrays = files.read_arrays(path)
+  num = space_lib.NUM_ARCHITECTURES
+  declared = {
+    "n_vertices": files.Declared("iu", (num,)),
+    "adj_bits": files.Declared("iu", (num,)),
+    "ops": files.Declared("iu", (num, 5)),
+    "test_acc": files.Declared("f", (num,)),
+    "val_acc": files.Declared("f", (num,), optional=True),
+    "params": files.Declared("fiu", (num,)),
+  }
   try:
-    return _table(arrays)
-  except KeyError as error:
-    raise ValueError(
-      f"{path} has no array {error}; convert your copy of NAS-Bench-101 again."
-    ) from error
-  except ValueError as error:
-    raise ValueError(
-      f"{path}: {error} Convert your copy of NAS-Bench-101 again."
+    arrays = files.read_arrays(path, declared)
+    with files.reading(path, "table of NAS-Bench-101"):
+      return _table(arrays)
+  except files.FileError as error:
+    raise files.FileError(
+      f"{error} Convert your copy of NAS-Bench-101 again."
     ) from error
 
 
@@ -176,18 +119,9 @@ def vectors(
   )
 
 
-def _table(arrays: dict[str, np.ndarray]) -> GraphTable:
+def _table(arrays: dict[str, np.ndarray]) -> tabular.Tabular:
   """Makes the benchmark of a file's arrays, with checks."""
   num_rows = space_lib.NUM_ARCHITECTURES
-  shapes = {"n_vertices": (), "adj_bits": (), "ops": (5,), "test_acc": ()}
-  shapes["params"] = ()
-  if "val_acc" in arrays:
-    shapes["val_acc"] = ()
-  for name, rest in shapes.items():
-    if arrays[name].shape != (num_rows, *rest):
-      raise ValueError(
-        f"{name} must have shape {(num_rows, *rest)}, got {arrays[name].shape}."
-      )
   archs = vectors(arrays["n_vertices"], arrays["adj_bits"], arrays["ops"])
   codes, valid = map(np.asarray, _codes(jnp.asarray(archs)))
   order = np.argsort(codes)
@@ -206,11 +140,10 @@ def _table(arrays: dict[str, np.ndarray]) -> GraphTable:
     searched = _percent("val_acc", arrays["val_acc"][order])
   else:
     objective, searched = MEAN_TEST_ACCURACY, test
-  queried = {objective: searched, PARAMS: params.astype(np.float32)}
-  return GraphTable(
-    codes=jnp.asarray(codes),
-    queried=jax.tree.map(jnp.asarray, queried),
-    reported={tabular.TEST_ACCURACY: jnp.asarray(test)},
+  queried = {objective: searched, PARAMS: params}
+  return tabular.Tabular(
+    queried=queried,
+    reported={tabular.TEST_ACCURACY: test},
     name=NAME,
     space=space_lib.nasbench101(),
     objective=objective,
@@ -220,7 +153,15 @@ def _table(arrays: dict[str, np.ndarray]) -> GraphTable:
       (tabular.TEST_ACCURACY, "%"),
       (PARAMS, "million"),
     ),
+    archs=jax.jit(space_lib.from_codes)(codes).astype(jnp.int8),
+    key_fn=_key,
+    keys=jnp.asarray(codes)[:, None],
   )
+
+
+def _key(archs: Archs) -> jax.Array:
+  """A graph's code as the only word of its key."""
+  return space_lib.codes(archs)[..., None]
 
 
 @jax.jit

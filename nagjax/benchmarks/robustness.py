@@ -21,6 +21,7 @@ Dataset", ICLR 2023, https://openreview.net/forum?id=p8coElqiSDw
 
 import os
 
+from nagjax.benchmarks import beside
 from nagjax.benchmarks import tabular
 
 PATTERNS = ("nb201_robustness*.npz",)
@@ -46,16 +47,16 @@ def with_robustness(
     ValueError: if a file is damaged, or is none of these cells.
   """
   start = prefix(benchmark.name.partition("/")[2])
-  columns = tabular.columns_beside(
+  columns = beside.columns_beside(
     PATTERNS,
     benchmark.space,
-    lambda name: name.startswith(start),
+    [f"{start}*"],
     maximum=100.0,
     directory=directory,
   )
-  return tabular.join(
+  return beside.join(
     benchmark,
-    {name.removeprefix(start): column for name, column in columns.items()},
+    {name.removeprefix(start): c.values for name, c in columns.items()},
     lambda _: UNIT,
     reported=(CLEAN,),
   )

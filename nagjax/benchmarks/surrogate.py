@@ -103,6 +103,11 @@ class TreeBenchmark:
     return self.card.objective
 
   @property
+  def objectives(self) -> tuple[str, ...]:
+    """The objective alone."""
+    return (self.objective,)
+
+  @property
   def test(self) -> None:
     """There is no test metric."""
     return None

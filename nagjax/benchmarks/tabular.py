@@ -1,7 +1,8 @@
 """Tabular benchmarks: one row of recorded metrics for every architecture.
 
-A table is a dictionary of `f32[num_rows]` columns in the order of the space's
-`index`; a query is a gather. The file of NAS-Bench-201 is `nb201.npz`:
+A table is a dictionary of `f32[num_rows]` columns. Its rows are those of the
+space's `index`, or of the architectures that come with it, which are found by
+their keys. The file of NAS-Bench-201 is `nb201.npz`:
 
   arch_str                        `[15625]` bytes, official strings, any order
   <prefix>_val, <prefix>_test     accuracy after 200 epochs, percent, seed mean
@@ -14,28 +15,22 @@ NaN and count as failed evaluations.
 """
 
 from collections.abc import Callable
-from collections.abc import Container
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
-import io
-import math
 import os
 import pathlib
 from typing import Any
-from typing import TypeVar
-import zipfile
-import zlib
 
-from flax import struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax.benchmarks import base
-from nagjax.files import read_arrays
+from nagjax.benchmarks import columns as columns_lib
 from nagjax.spaces import nasbench201 as nasbench201_space
 from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.checks import checked_archs
 from nagjax.types import Archs
 
 VALID_ACCURACY = "valid_accuracy"
@@ -44,61 +39,191 @@ TRAIN_SECONDS = "train_seconds"
 NASBENCH201_FILE = "nb201.npz"
 NASBENCH201_EPOCHS = 200
 
-_Table = TypeVar("_Table", bound=Any)
-
 _COST_COLUMNS = {"params_m": "million", "flops_m": "million"}
+_ARRAYS = ("queried", "reported", "keys", "archs")
 
 
-@struct.dataclass
+@jax.tree_util.register_pytree_with_keys_class
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Tabular:
   """A `Benchmark` whose answers are columns of a table.
 
+  Columns are numbers of any kind, one for each row; they become float32. NaN is
+  a failed evaluation.
+
   Attributes:
     queried: columns that a search may read, each `f32[num_rows]`.
+    space: the search space.
     reported: columns for the reader, each `f32[num_rows]`.
-    name, space, objective, test, units: see `Benchmark`.
+    name: of the benchmark.
+    objective: the column that is maximized by default; `valid_accuracy` if
+      there is one, else the first.
+    test: the reported column that judges the result, or None.
+    units: pairs `(column, unit)`, or a dictionary.
+    archs: `int[num_rows, L]`, the architecture of every row; None if the rows
+      are those of `space.index`. Others are failed evaluations.
+    key_fn: `int32[..., L] -> [..., W]`, what rows are found by; `space.keys` if
+      None.
+    keys: `[num_rows, W]` those of the rows, ascending; made from `archs`.
+
+  Raises:
+    ValueError: if a column has another length or is no numbers, a name is
+      unknown, or a row is no architecture or another row's.
+
+  Example:
+    >>> from nagjax.spaces.base import SearchSpace
+    >>> space = SearchSpace("mine", (2, 3))
+    >>> table = Tabular(queried={"acc": [1, 2, 3, 4, 5, 6]}, space=space)
+    >>> float(table.query(jnp.asarray([1, 2]))["acc"])
+    6.0
   """
 
-  queried: dict[str, jax.Array]
-  reported: dict[str, jax.Array]
-  name: str = struct.field(pytree_node=False)
-  space: SearchSpace = struct.field(pytree_node=False)
-  objective: str = struct.field(pytree_node=False, default=VALID_ACCURACY)
-  test: str | None = struct.field(pytree_node=False, default=None)
-  units: tuple[tuple[str, str], ...] = struct.field(
-    pytree_node=False, default=()
-  )
+  queried: dict[str, Any]
+  space: SearchSpace
+  reported: dict[str, Any] = dataclasses.field(default_factory=dict)
+  name: str = "table"
+  objective: str = ""
+  test: str | None = None
+  units: tuple[tuple[str, str], ...] = ()
+  archs: Any = None
+  key_fn: Callable[[Archs], jax.Array] | None = None
+  keys: jax.Array | None = None
+
+  def __post_init__(self) -> None:
+    columns_lib.check_names(self)
+    order = None
+    if self.keys is None and self.archs is not None:
+      order = self._sort_rows()
+    elif self.archs is None and not self.space.enumerable:
+      raise ValueError(
+        f"{self.name}: {self.space.name} has no index to order rows by; give "
+        "the architecture of every row as archs."
+      )
+    for group in ("queried", "reported"):
+      converted = {
+        name: columns_lib.as_column(name, column, self.num_rows)
+        for name, column in getattr(self, group).items()
+      }
+      if order is not None:
+        converted = {name: c[order] for name, c in converted.items()}
+      object.__setattr__(self, group, converted)
+
+  def _sort_rows(self) -> np.ndarray:
+    """Orders the rows by their keys, and returns the order."""
+    archs = checked_archs(self.space.name, self.space.cardinalities, self.archs)
+    if archs.ndim != 2 or len(archs) == 0:
+      raise ValueError(
+        f"{self.name}: archs must have the shape [num_rows, "
+        f"{self.space.num_variables}], got {list(archs.shape)}."
+      )
+    on_device = jnp.asarray(archs)
+    if not (valid := np.asarray(self.space.is_valid(on_device))).all():
+      raise ValueError(
+        f"{self.name}: archs[{int(np.argmin(valid))}] is no architecture of "
+        f"{self.space.name}."
+      )
+    keys = np.asarray(self._keys_of(on_device))
+    order = np.lexsort(keys.T[::-1])
+    keys = keys[order]
+    same = np.all(keys[1:] == keys[:-1], axis=1)
+    if same.any():
+      first = int(np.argmax(same))
+      raise ValueError(
+        f"{self.name}: archs[{order[first]}] and archs[{order[first + 1]}] are "
+        "the same architecture."
+      )
+    object.__setattr__(self, "keys", jnp.asarray(keys))
+    object.__setattr__(self, "archs", on_device[order])
+    return order
+
+  def tree_flatten_with_keys(self):
+    """The columns and keys; everything else is static."""
+    children = [
+      (jax.tree_util.GetAttrKey(n), getattr(self, n)) for n in _ARRAYS
+    ]
+    return children, tuple(
+      (field.name, getattr(self, field.name))
+      for field in dataclasses.fields(self)
+      if field.name not in _ARRAYS
+    )
+
+  @classmethod
+  def tree_unflatten(cls, static, arrays):
+    """The inverse; arrays may be anything that stands for them."""
+    table = object.__new__(cls)
+    for name, value in (*static, *zip(_ARRAYS, arrays, strict=True)):
+      object.__setattr__(table, name, value)
+    return table
+
+  def replace(self, **changes: Any) -> "Tabular":
+    """The table with other fields."""
+    return dataclasses.replace(self, **changes)
+
+  @property
+  def objectives(self) -> tuple[str, ...]:
+    """The objective alone."""
+    return (self.objective,)
 
   @property
   def num_rows(self) -> int:
-    """Number of rows, one for each architecture of the space."""
-    return self.space.num_architectures
+    """Number of rows."""
+    if self.keys is None:
+      return self.space.num_architectures
+    return self.keys.shape[-2]
 
   def identities(self, archs: Archs) -> jax.Array:
-    """Row of each architecture, `int32[..., L] -> int32[...]`."""
-    return self.space.index(archs)
+    """Row of each architecture, `int32[..., L] -> int32[...]`.
+
+    Of an architecture that the table lacks, it is the row of some other.
+    """
+    return self._find(archs)[0]
 
   def query(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns that a search may read at `archs`, each `f32[...]`."""
-    return _gather(self.queried, self.identities(archs))
+    return self._gather(self.queried, archs)
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns for the reader at `archs`, each `f32[...]`."""
-    return _gather(self.reported, self.identities(archs))
+    return self._gather(self.reported, archs)
 
   def architectures(self) -> np.ndarray:
-    """All architectures by row, `int32[num_rows, L]`."""
-    return self.space.all_architectures()
+    """The architecture of every row, `int32[num_rows, L]`."""
+    if self.archs is None:
+      return self.space.all_architectures()
+    return np.asarray(self.archs, np.int32)
+
+  def _keys_of(self, archs: Archs) -> jax.Array:
+    return (self.key_fn or self.space.keys)(archs)
+
+  def _find(self, archs: Archs) -> tuple[jax.Array, jax.Array | None]:
+    """Row of each architecture and whether it is there; None if all are."""
+    if self.keys is None:
+      return self.space.index(archs), None
+    wanted = self._keys_of(archs)
+    row = columns_lib.lower_bound(self.keys, wanted)
+    row = jnp.minimum(row, self.num_rows - 1)
+    return row, jnp.all(self.keys[row] == wanted, axis=-1)
+
+  def _gather(
+    self, columns: dict[str, jax.Array], archs: Archs
+  ) -> dict[str, jax.Array]:
+    row, known = self._find(archs)
+    if known is None:
+      return {name: column[row] for name, column in columns.items()}
+    return {
+      name: jnp.where(known, column[row], jnp.nan)
+      for name, column in columns.items()
+    }
 
 
-def search_on_test_accuracy(benchmark: _Table) -> _Table:
+def search_on_test_accuracy(benchmark: Tabular) -> Tabular:
   """Lets the search read the test accuracy, as some published programs do.
 
   The result of such a search says nothing about generalization; it exists to
   reproduce published numbers (EDNAG on NAS-Bench-201, for one).
 
   Args:
-    benchmark: a `Tabular`, or another record of columns with its attributes.
+    benchmark: a table.
 
   Raises:
     ValueError: if the benchmark has no test column.
@@ -133,31 +258,68 @@ def load_nasbench201(
     FileNotFoundError: if there is no such file.
     ValueError: if it is damaged, or has no such data set.
   """
-  root = base.data_directory(directory)
-  path = root / NASBENCH201_FILE
-  with _open(path, origin="NAS-Bench-201 or NATS-Bench") as file:
-    prefix = _prefix(path, file.files, data_set)
-    stem = prefix.removesuffix("_valid")
-    order = _nasbench201_order(path, file)
-    column = _ColumnReader(path, file, order)
-    queried = {VALID_ACCURACY: column.percent(f"{prefix}_val")}
-    units = [(VALID_ACCURACY, "%"), (TEST_ACCURACY, "%")]
-    for name, unit in _COST_COLUMNS.items():
-      if f"{stem}_{name}" in file.files:
-        queried[name] = column.read(f"{stem}_{name}")
-        units.append((name, unit))
-    reported = {}
-    if f"{prefix}_test" in file.files:
-      reported[TEST_ACCURACY] = column.percent(f"{prefix}_test")
-    if f"{stem}_train_time_per_epoch_s" in file.files:
-      per_epoch = column.read(f"{stem}_train_time_per_epoch_s")
-      reported[TRAIN_SECONDS] = per_epoch * NASBENCH201_EPOCHS
-      units.append((TRAIN_SECONDS, "s"))
+  path = base.data_directory(directory) / NASBENCH201_FILE
+  advice = (
+    "Convert your copy of NAS-Bench-201 or NATS-Bench with `python -m "
+    "experiments.convert --format=FORMAT --source=COPY "
+    f"--output={path}`, or name another directory with --data_dir or "
+    f"{base.DATA_DIRECTORY_VARIABLE}."
+  )
+  if not path.is_file():
+    raise FileNotFoundError(f"{path} is not there. {advice}")
+  known = _data_sets(path)
+  if data_set not in known:
+    raise ValueError(
+      f"{path} holds the data sets {', '.join(sorted(known)) or '(none)'}, got "
+      f"{data_set!r}."
+    )
+  prefix = known[data_set]
+  stem = prefix.removesuffix("_valid")
+  per_epoch = f"{stem}_train_time_per_epoch_s"
+  space = nasbench201_space.nasbench201()
+  num = space.num_architectures
+  column = files.Declared(columns_lib.NUMBERS, (num,))
+  optional = [f"{prefix}_test", per_epoch]
+  optional += [f"{stem}_{cost}" for cost in _COST_COLUMNS]
+  try:
+    arrays = files.read_arrays(
+      path,
+      {
+        "ops": files.Declared("iu", (num, space.num_variables), optional=True),
+        "arch_str": files.Declared("SU", (num,), optional=True),
+        f"{prefix}_val": column,
+        **dict.fromkeys(optional, column._replace(optional=True)),
+      },
+    )
+    with files.reading(path, "table of NAS-Bench-201"):
+      order = columns_lib.order_by_index(space, _operations(arrays))
+      columns = {
+        name: columns_lib.as_column(name, arrays[name][order], num)
+        for name in arrays
+        if name not in ("ops", "arch_str")
+      }
+      for name in columns:
+        if name.endswith(("_val", "_test")):
+          columns_lib.check_percent(name, columns[name])
+  except files.FileError as error:
+    raise files.FileError(f"{error} {advice}") from error
+  units = [(VALID_ACCURACY, "%"), (TEST_ACCURACY, "%")]
+  queried = {VALID_ACCURACY: columns[f"{prefix}_val"]}
+  for name, unit in _COST_COLUMNS.items():
+    if f"{stem}_{name}" in columns:
+      queried[name] = columns[f"{stem}_{name}"]
+      units.append((name, unit))
+  reported = {}
+  if f"{prefix}_test" in columns:
+    reported[TEST_ACCURACY] = columns[f"{prefix}_test"]
+  if per_epoch in columns:
+    reported[TRAIN_SECONDS] = columns[per_epoch] * NASBENCH201_EPOCHS
+    units.append((TRAIN_SECONDS, "s"))
   return Tabular(
-    queried=jax.tree.map(jnp.asarray, queried),
-    reported=jax.tree.map(jnp.asarray, reported),
+    queried=queried,
+    reported=reported,
     name=f"nasbench201/{data_set}",
-    space=nasbench201_space.nasbench201(),
+    space=space,
     test=TEST_ACCURACY if TEST_ACCURACY in reported else None,
     units=tuple(units),
   )
@@ -167,219 +329,35 @@ def nasbench201_data_sets(
   directory: str | os.PathLike[str] | None = None,
 ) -> list[str]:
   """Names of the data sets of `nb201.npz`, or none if the file is absent."""
-  root = base.data_directory(directory)
-  path = root / NASBENCH201_FILE
-  if not path.is_file():
-    return []
-  with _open(path, origin="NAS-Bench-201 or NATS-Bench") as file:
-    return sorted(_data_sets(file.files))
+  path = base.data_directory(directory) / NASBENCH201_FILE
+  return sorted(_data_sets(path)) if path.is_file() else []
 
 
-def order_by_index(space: SearchSpace, ops: np.ndarray) -> np.ndarray:
-  """Row of a table for every index of its space, `int[num_architectures]`.
-
-  Args:
-    space: an enumerable space.
-    ops: integers `[num_architectures, L]`, each architecture once.
-
-  Raises:
-    ValueError: if it is not; the sentence lacks the file, its subject.
-  """
-  shape = (space.num_architectures, space.num_variables)
-  strides = np.cumprod((1, *space.cardinalities[:-1]))
-  if ops.shape == shape and ops.min() >= 0:
-    index = ops.astype(np.int64) @ strides
-    if np.array_equal(np.sort(index), np.arange(len(index))):
-      return np.argsort(index)
-  raise ValueError(
-    f"must hold each of the {shape[0]} cells once; its ops of shape "
-    f"{ops.shape} do not."
-  )
-
-
-def columns_beside(
-  patterns: Sequence[str],
-  space: SearchSpace,
-  wanted_fn: Callable[[str], bool],
-  *,
-  maximum: float = math.inf,
-  directory: str | os.PathLike[str] | None = None,
-) -> dict[str, np.ndarray]:
-  """Columns of the files that lie beside a table, in the order of the index.
-
-  Args:
-    patterns: of the files' names. Each is a `.npz` whose `ops` names the cells,
-      in any order. Where two files have a column, that of the file which comes
-      first in the order of names wins.
-    space: the space of the table.
-    wanted_fn: tells by its name whether an array is such a column.
-    maximum: the largest value; the smallest is 0, and NaN is not known.
-    directory: where the files are; see `data_directory`.
-
-  Returns:
-    For each name, in their order, `f32[num_architectures]`.
-
-  Raises:
-    ValueError: if a file is damaged, or is none of these cells.
-  """
-  root = base.data_directory(directory)
-  columns: dict[str, np.ndarray] = {}
-  for path in sorted(path for p in patterns for path in root.glob(p)):
-    columns = {**_columns_of(path, space, wanted_fn, maximum), **columns}
-  return {name: columns[name] for name in sorted(columns)}
-
-
-def join(
-  benchmark: Tabular,
-  columns: Mapping[str, np.ndarray],
-  unit_fn: Callable[[str], str],
-  *,
-  reported: Container[str] = (),
-) -> Tabular:
-  """Adds columns to a table.
-
-  Args:
-    benchmark: the table.
-    columns: for each name `[num_rows]`, in the order of the index.
-    unit_fn: gives the unit of a name.
-    reported: names that only the reader sees; a search may read the others.
-  """
-  arrays = {name: jnp.asarray(column) for name, column in columns.items()}
-  shown = {name: array for name, array in arrays.items() if name in reported}
-  return benchmark.replace(  # type: ignore[attr-defined]
-    queried={
-      **benchmark.queried,
-      **{name: array for name, array in arrays.items() if name not in shown},
-    },
-    reported={**benchmark.reported, **shown},
-    units=(*benchmark.units, *((name, unit_fn(name)) for name in arrays)),
-  )
-
-
-def _columns_of(
-  path: pathlib.Path,
-  space: SearchSpace,
-  wanted_fn: Callable[[str], bool],
-  maximum: float,
-) -> dict[str, np.ndarray]:
-  """The wanted columns of one file."""
-  arrays = read_arrays(path)
-  if "ops" not in arrays:
-    raise ValueError(f"{path} names its cells by no ops; convert it again.")
-  try:
-    order = order_by_index(space, arrays["ops"])
-  except ValueError as error:
-    raise ValueError(f"{path} {error}") from error
-  limits = "of 0 or more" if maximum == math.inf else f"in [0, {maximum:g}]"
-  columns = {}
-  for name, column in arrays.items():
-    if wanted_fn(name):
-      is_number = column.dtype.kind in "fiu"
-      if (
-        column.shape != order.shape
-        or not is_number
-        or np.any((column < 0) | (column > maximum))
-      ):
-        raise ValueError(
-          f"{path}: column {name} must hold {len(order)} numbers {limits}, got"
-          f" others, or {column.dtype}{list(column.shape)}."
-        )
-      columns[name] = column[order].astype(np.float32)
-  return columns
-
-
-def _gather(
-  columns: dict[str, jax.Array], rows: jax.Array
-) -> dict[str, jax.Array]:
-  return {name: column[rows] for name, column in columns.items()}
-
-
-def _open(path: pathlib.Path, *, origin: str) -> np.lib.npyio.NpzFile:
-  advice = (
-    f"convert your copy of {origin} with `python -m experiments.convert "
-    f"--format=FORMAT --source=COPY --output={path}`, or name "
-    f"another directory with --data_dir or {base.DATA_DIRECTORY_VARIABLE}"
-  )
-  if not path.is_file():
-    raise FileNotFoundError(f"{path} is not there: {advice}.")
-  try:
-    # From memory: a damaged archive would leave an open file behind.
-    return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-  except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-    raise ValueError(
-      f"{path} is not a readable .npz file ({error}): {advice}."
-    ) from error
-
-
-def _data_sets(names: list[str]) -> dict[str, str]:
+def _data_sets(path: pathlib.Path) -> dict[str, str]:
   """Maps data-set names to the column prefixes of a file."""
-  prefixes = [n.removesuffix("_val") for n in names if n.endswith("_val")]
-  return {p.replace("_", "-").removesuffix("-valid"): p for p in prefixes}
+  found: dict[str, str] = {}
+  for name in files.array_names(path):
+    if name.endswith("_val") and columns_lib.NAME.fullmatch(name):
+      prefix = name.removesuffix("_val")
+      data_set = prefix.replace("_", "-").removesuffix("-valid")
+      if data_set in found:
+        raise files.FileError(
+          f"{path} has two columns of {data_set}: {found[data_set]}_val and "
+          f"{name}. Remove one."
+        )
+      found[data_set] = prefix
+  return found
 
 
-def _prefix(path: pathlib.Path, names: list[str], data_set: str) -> str:
-  known = _data_sets(names)
-  if data_set not in known:
-    raise ValueError(
-      f"{path} holds the data sets {', '.join(sorted(known)) or '(none)'}, got "
-      f"{data_set!r}."
-    )
-  return known[data_set]
-
-
-def _nasbench201_order(
-  path: pathlib.Path, file: np.lib.npyio.NpzFile
-) -> np.ndarray:
-  """Row of the file for every index of the space, `int[15625]`."""
-  space = nasbench201_space.nasbench201()
-  if "ops" in file.files:
-    ops = _read(path, file, "ops")
-  elif "arch_str" in file.files:
-    strings = [bytes(s).decode("ascii") for s in _read(path, file, "arch_str")]
-    ops = np.stack([nasbench201_space.from_string(s) for s in strings])
-  else:
-    raise ValueError(
-      f"{path} names its architectures neither by ops nor by arch_str."
-    )
-  try:
-    return order_by_index(space, ops)
-  except ValueError as error:
-    raise ValueError(f"{path} {error}") from error
-
-
-@dataclasses.dataclass(frozen=True)
-class _ColumnReader:
-  """Reads columns in the order of the space's index, with checks."""
-
-  path: pathlib.Path
-  file: np.lib.npyio.NpzFile
-  order: np.ndarray
-
-  def read(self, name: str) -> np.ndarray:
-    column = _read(self.path, self.file, name)
-    if column.shape != self.order.shape:
-      raise ValueError(
-        f"{self.path}: column {name} must have shape {self.order.shape}, got "
-        f"{column.shape}."
-      )
-    return column[self.order].astype(np.float32)
-
-  def percent(self, name: str) -> np.ndarray:
-    column = self.read(name)
-    finite = column[np.isfinite(column)]
-    if finite.size == 0 or finite.min() < 0 or finite.max() > 100:
-      raise ValueError(
-        f"{self.path}: column {name} must hold accuracies in percent."
-      )
-    return column
-
-
-def _read(
-  path: pathlib.Path, file: np.lib.npyio.NpzFile, name: str
-) -> np.ndarray:
-  try:
-    return file[name]
-  except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-    raise ValueError(
-      f"{path}: array {name} cannot be read ({e}); convert the file again."
-    ) from e
+def _operations(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+  """The cells of the rows, by their operations or else by their strings."""
+  if "ops" in arrays:
+    return arrays["ops"]
+  if "arch_str" not in arrays:
+    raise ValueError("it names its cells neither by ops nor by arch_str")
+  strings = (
+    np.char.decode(arrays["arch_str"], "ascii")
+    if (arrays["arch_str"].dtype.kind == "S")
+    else arrays["arch_str"]
+  )
+  return np.stack([nasbench201_space.from_string(s) for s in strings.tolist()])

@@ -32,6 +32,7 @@ import numpy as np
 
 from nagjax import files
 from nagjax.benchmarks import base
+from nagjax.benchmarks import columns as columns_lib
 from nagjax.benchmarks import tabular
 from nagjax.spaces import nasbench201
 
@@ -146,7 +147,7 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
     if trial := settings.get("num_representatives"):
       raise ValueError(f"a trial of {trial} representatives lacks cells")
     arrays = files.read_arrays(path, declared)
-    order = tabular.order_by_index(space, arrays["ops"])
+    order = columns_lib.order_by_index(space, arrays["ops"])
   arrays = {key: arrays[key][order] for key in arrays if key != "ops"}
   works = ~arrays.pop("failed")
   columns = {key: mean_over_seeds(arrays[key], works) for key in METRICS}

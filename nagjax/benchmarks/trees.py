@@ -176,9 +176,12 @@ def from_arrays(
     and not np.isnan(arrays["threshold"]).any()
   ):
     raise ValueError("its trees have values that are no numbers, or no roots")
-  return TreeEnsemble(
-    **{k: jnp.asarray(v) for k, v in arrays.items()}, **static
-  )
+  types = {"f": jnp.float32, "i": jnp.int32, "b": jnp.bool}
+  fields: dict[str, Any] = {
+    name: jnp.asarray(array, types[array.dtype.kind])
+    for name, array in arrays.items()
+  }
+  return TreeEnsemble(**fields, **static)
 
 
 def predict(ensemble: TreeEnsemble, features: jax.Array) -> jax.Array:

@@ -1,7 +1,6 @@
 """Images for candidate networks: checks, and the split into three parts."""
 
 import os
-import pathlib
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,10 @@ from nagjax.types import Key
 
 HELD_OUT_SHARE = 0.2
 """Of all images, to choose by, and again to judge by."""
+
+
+CHANNELS = (1, 3, 4)
+"""Of gray, colored and transparent images."""
 
 
 class Labeled(NamedTuple):
@@ -47,16 +50,14 @@ def load(path: str | os.PathLike[str]) -> Labeled:
   Raises:
     ValueError: if the file is missing or damaged, or `check` refuses it.
   """
-  if not pathlib.Path(path).is_file():
+  path = files.expand(path)
+  if not path.is_file():
     raise ValueError(
       f"{path}: expected a .npz file with the arrays x and y, got no file."
     )
-  arrays = files.read_arrays(path)
+  any_numbers = files.Declared("biufcSU", None)
+  arrays = files.read_arrays(path, {"x": any_numbers, "y": any_numbers})
   try:
-    if not {"x", "y"} <= set(arrays):
-      raise ValueError(
-        f"expected the arrays x and y, got {', '.join(arrays) or 'none'}."
-      )
     return check(arrays["x"], arrays["y"])
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
@@ -76,6 +77,14 @@ def check(x: np.ndarray, y: np.ndarray) -> Labeled:
     raise ValueError(
       f"x must have the shape [n, height, width, channels], got {x.shape}; a "
       "gray image has one channel."
+    )
+  if x.shape[-1] not in CHANNELS:
+    hint = ""
+    if x.shape[1] in CHANNELS:
+      hint = "; move the channels to the end by x.transpose(0, 2, 3, 1)"
+    raise ValueError(
+      "x must have the shape [n, height, width, channels] with 1, 3 or 4 "
+      f"channels, got {x.shape}{hint}."
     )
   if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
     raise ValueError(f"x must be uint8 or float, got {x.dtype}.")

@@ -16,6 +16,7 @@ from nagjax.convert.checks import require
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.torch_files import load_torch
 from nagjax.networks import generator
+from nagjax.networks.layers import Affine
 
 _HALF = generator.LATENT_SIZE // 2
 _WIDE = generator.LATENT_SIZE
@@ -84,10 +85,10 @@ def generator_params(
 
   def affine(
     name: str, inputs: int | None, outputs: int | None, suffix: str = ""
-  ) -> generator.Affine:
+  ) -> Affine:
     weight = array(f"{name}.weight{suffix}", (outputs, inputs))
     bias = array(f"{name}.bias{suffix}", weight.shape[:1])
-    return generator.Affine(jnp.asarray(weight.T), jnp.asarray(bias))
+    return Affine(jnp.asarray(weight.T), jnp.asarray(bias))
 
   def rounds(direction: str) -> tuple[generator.Round, ...]:
     names = f"prop.NodeEmb.GNNLayers_{direction}."

@@ -15,15 +15,14 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
-import json
 import os
-import pathlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax.benchmarks import trees
 from nagjax.convert.pickles import ConversionError
 
@@ -66,7 +65,7 @@ def from_xgboost_json(
   """
   text, where = _read(text_or_path, starts="{")
   with _reading(where, "a model of XGBoost, saved as .json"):
-    return _xgboost(json.loads(text)["learner"], where)
+    return _xgboost(files.parse_json(text)["learner"], where)
 
 
 def from_lightgbm_text(
@@ -148,9 +147,9 @@ def _read(
   """The text and a name for it in messages."""
   if isinstance(text_or_path, str) and text_or_path.startswith(starts):
     return text_or_path, "The text"
-  path = pathlib.Path(text_or_path)
+  path = files.expand(text_or_path)
   with _reading(path, "a text file"):
-    return path.read_text(encoding="utf-8"), str(path)
+    return files.read_text(path), str(path)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import reprlib
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from nagjax.convert.pickles import ConversionError
 
+_COLUMN = re.compile(r"[a-z0-9_]{1,60}")
 # Not numbers.Real: its test is ten times slower and a file has 30 million.
 _REAL = (int, float, np.floating, np.integer)
 
@@ -65,6 +67,22 @@ def require_key(
       "Check that --format fits the file, or download it again.",
     )
   return mapping[key]
+
+
+def column_of(name: str, file: str | os.PathLike[str]) -> str:
+  """Returns a name of the file that becomes one of a column.
+
+  Raises:
+    ConversionError: if it is anything but some lower-case letters, digits, `_`.
+  """
+  if not _COLUMN.fullmatch(name):
+    raise ConversionError(
+      file,
+      "names of lower-case letters, digits and _",
+      shown(name),
+      "Check that --format fits the file, or download it again.",
+    )
+  return name
 
 
 def accuracy(value: Any, file: str | os.PathLike[str], what: str) -> float:

@@ -23,7 +23,8 @@ from nagjax.networks import noisy
 from nagjax.networks import score
 from nagjax.networks import set_encoder
 from nagjax.networks import transformer
-from nagjax.networks.generator import Affine
+from nagjax.networks.layers import Affine
+from nagjax.networks.layers import Norm
 
 _SCORE_MARK = "opEmb.fc.weight"
 _GCN_MARK = "gcn.0.weight1"
@@ -209,8 +210,8 @@ class _Weights:
       size = layers[-1].bias.shape[0]
     return tuple(layers)
 
-  def norm(self, name: str, width: int) -> transformer.Norm:
-    return transformer.Norm(
+  def norm(self, name: str, width: int) -> Norm:
+    return Norm(
       self.array(f"{name}.weight", width), self.array(f"{name}.bias", width)
     )
 

@@ -22,6 +22,7 @@ class Source:
     files: name, size or checksum of each file, see `fingerprint`.
     row_order: `ROW_ORDER_OFFICIAL` or `ROW_ORDER_SPACE`.
     notes: sentences a user of the table should know.
+    data_set: for which costs were measured; None if that is not known.
   """
 
   path: str
@@ -29,6 +30,7 @@ class Source:
   files: Sequence[Mapping[str, str]]
   row_order: str = ROW_ORDER_OFFICIAL
   notes: Sequence[str] = ()
+  data_set: str | None = None
 
 
 def make_header(
@@ -60,4 +62,5 @@ def make_header(
     "row_order": source.row_order,
     "arrays": {name: dict(about) for name, about in arrays.items()},
     "notes": list(source.notes),
+    **({"data_set": source.data_set} if source.data_set else {}),
   }

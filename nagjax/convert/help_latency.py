@@ -20,12 +20,8 @@ Write them as `nb201_latency.npz`, or any name that begins so.
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
-import io
 import os
-from typing import Any
-import zipfile
 
-from nagjax.convert import pickles
 from nagjax.convert.checks import number
 from nagjax.convert.checks import require
 from nagjax.convert.checks import shown
@@ -39,8 +35,8 @@ from nagjax.convert.nasbench201_strings import space_order
 from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.pickles import ConversionError
-from nagjax.convert.pickles import guarded
 from nagjax.convert.pickles import load_pickle
+from nagjax.convert.pickles import load_zip_pickle
 from nagjax.spaces.nasbench201 import from_string
 
 KIND_HELP = "HELP latencies of NAS-Bench-201"
@@ -74,7 +70,7 @@ def help_latencies(
   strings = read_order(order)
 
   def latencies(path: Path) -> Iterable[tuple[int, float]]:
-    values = require(_load_zip_pickle(path), (list, tuple), path, "the content")
+    values = require(load_zip_pickle(path), (list, tuple), path, "the content")
     if len(values) != len(strings):
       raise ConversionError(
         path,
@@ -177,18 +173,3 @@ def _convert(
     row_order=row_order,
   )
   return build_costs(strings, columns, source, allow_missing=allow_missing)
-
-
-def _load_zip_pickle(path: Path) -> Any:
-  """Reads what PyTorch saved of an object without tensors."""
-
-  def read() -> Any:
-    with zipfile.ZipFile(path) as archive:
-      infos = archive.infolist()
-      info = next(i for i in infos if i.filename.endswith("/data.pkl"))
-      if info.file_size > pickles.MAX_BYTES:
-        raise ValueError(f"more than {pickles.MAX_BYTES} bytes of content")
-      stream = io.BytesIO(archive.read(info))
-    return pickles._RestrictedUnpickler(stream, os.fspath(path)).load()
-
-  return guarded(read, path, "a list of numbers saved by PyTorch")

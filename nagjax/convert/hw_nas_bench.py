@@ -14,6 +14,7 @@ out. Write it as `nb201_hw_nas_bench.npz`.
 from collections.abc import Callable
 import os
 
+from nagjax.convert.checks import column_of
 from nagjax.convert.checks import number
 from nagjax.convert.checks import require
 from nagjax.convert.checks import require_key
@@ -87,7 +88,8 @@ def hw_nas_bench_pickle(
           f"{len(values):,}",
           "The file may be damaged; download it again.",
         )
-      columns[device + _SUFFIXES[f"_{metric}"]] = {
+      column = column_of(device, path) + _SUFFIXES[f"_{metric}"]
+      columns[column] = {
         row_of[string]: number(value, path, name)
         for string, value in zip(strings, values, strict=True)
       }
@@ -99,5 +101,6 @@ def hw_nas_bench_pickle(
     files=[fingerprint(path)],
     row_order=ROW_ORDER_OFFICIAL if is_complete else ROW_ORDER_SPACE,
     notes=[f"Costs of {data_set}."],
+    data_set=data_set.lower(),
   )
   return build_costs(order, columns, source, allow_missing=allow_missing)

@@ -37,7 +37,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import functools
-import json
 import os
 import pathlib
 from typing import Any
@@ -55,6 +54,7 @@ from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import guarded
 from nagjax.convert.pickles import load_pickle
+from nagjax.files import parse_json
 
 KIND_TFRECORD = "NAS-Bench-101 TFRecord file"
 KIND_NASLIB = "NASLib pickle of NAS-Bench-101"
@@ -158,7 +158,7 @@ def naslib_nasbench101_pickle(
 
 def _of_record(payload: bytes) -> _Training | None:
   """Reads a record; None if it is of another epoch budget."""
-  digest, epochs, matrix, operations, encoded = json.loads(payload)
+  digest, epochs, matrix, operations, encoded = parse_json(payload.decode())
   if epochs != EPOCHS:
     return None
   evaluations: list[Any] = []

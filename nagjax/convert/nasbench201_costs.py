@@ -81,4 +81,4 @@ def column_name(path: str | os.PathLike[str]) -> str:
     >>> column_name("latency/desktop-cpu-core-i7.pkl")
     'desktop_cpu_core_i7_ms'
   """
-  return re.sub(r"\W", "_", pathlib.Path(path).stem.lower()) + "_ms"
+  return re.sub(r"[^a-z0-9_]", "_", pathlib.Path(path).stem.lower()) + "_ms"

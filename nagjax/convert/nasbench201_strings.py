@@ -6,8 +6,7 @@ import pathlib
 import re
 from typing import Any
 
-import numpy as np
-
+from nagjax import files
 from nagjax.convert.checks import require
 from nagjax.convert.checks import require_key
 from nagjax.convert.pickles import ConversionError
@@ -106,12 +105,8 @@ def read_order(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _npz_strings(path: str | os.PathLike[str]) -> list[str]:
-  # NumPy leaves the file open if it is none of its own.
-  with (
-    open(path, "rb") as stream,
-    np.load(stream, allow_pickle=False) as arrays,
-  ):
-    return np.asarray(arrays["arch_str"]).astype(str).tolist()
+  declared = {"arch_str": files.Declared("SU", (None,))}
+  return files.read_arrays(path, declared)["arch_str"].astype(str).tolist()
 
 
 @functools.cache

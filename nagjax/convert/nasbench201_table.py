@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import pathlib
@@ -32,10 +31,10 @@ from typing import Any
 
 import numpy as np
 
+from nagjax import files
 from nagjax.convert.headers import Source
 from nagjax.convert.headers import make_header
 from nagjax.convert.pickles import ConversionError
-from nagjax.files import atomic_path
 from nagjax.spaces.nasbench201 import from_string
 
 _UNITS = {
@@ -141,10 +140,7 @@ def write_table(table: Table, path: str | os.PathLike[str]) -> None:
   """
   if pathlib.Path(path).suffix != ".npz":
     raise ValueError(f"A table's name ends in .npz, got {os.fspath(path)}.")
-  header = np.asarray(json.dumps(table.header, indent=1, sort_keys=True))
-  arrays: dict[str, Any] = {**table.arrays, "header": header}
-  with atomic_path(path) as temporary:
-    np.savez_compressed(temporary, **arrays)
+  files.write_record(path, table.arrays, table.header, compress=True)
 
 
 def fingerprint(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -153,15 +149,13 @@ def fingerprint(path: str | os.PathLike[str]) -> dict[str, str]:
   For a directory the checksum is that of the sorted lines `name size` of its
   files: reading 1.3 GB a second time would tell little more.
   """
-  path = pathlib.Path(path)
+  path = files.expand(path)
   if path.is_dir():
     entries = sorted(p for p in path.iterdir() if p.is_file())
     listing = "".join(f"{p.name} {p.stat().st_size}\n" for p in entries)
     digest = hashlib.sha256(listing.encode())
     return {"name": path.resolve().name, "listing_sha256": digest.hexdigest()}
-  with path.open("rb") as stream:
-    digest = hashlib.file_digest(stream, "sha256")
-  return {"name": path.name, "sha256": digest.hexdigest()}
+  return {"name": path.name, "sha256": files.sha256(path)}
 
 
 def _header(

@@ -94,7 +94,7 @@ def naslib_pickles(
   strings = space_order() if order is None else read_order(order)
   row_of = {string: row for row, string in enumerate(strings)}
   rows: dict[int, dict[str, float]] = {}
-  first_file: dict[str, str] = {}
+  first_use: dict[str, tuple[str, str]] = {}
   notes: set[str] = set()
   for done, path in enumerate(paths, start=1):
     content = load_pickle(path)
@@ -104,7 +104,7 @@ def naslib_pickles(
       row = row_of[canonical_string(key, path)]
       require(data_sets, dict, path, f"the entry of {key}")
       for data_set, entry in data_sets.items():
-        _check_data_set(data_set, path, first_file)
+        _check_data_set(data_set, path, first_use)
         values, is_curve = _entry_values(data_set, entry, path)
         rows.setdefault(row, {}).update(values)
         if is_curve:
@@ -132,8 +132,11 @@ def column_prefix(data_set: str) -> str:
 
 
 def _check_data_set(
-  data_set: Any, path: str | os.PathLike[str], first_file: dict[str, str]
+  data_set: Any,
+  path: str | os.PathLike[str],
+  first_use: dict[str, tuple[str, str]],
 ) -> None:
+  """Checks a name; for each prefix, `first_use` has its spelling and file."""
   require(data_set, str, path, "a data set name")
   if not _DATA_SET.fullmatch(data_set):
     raise ConversionError(
@@ -142,7 +145,15 @@ def _check_data_set(
       shown(data_set),
       "Check that --format fits the file.",
     )
-  first = first_file.setdefault(column_prefix(data_set), os.fspath(path))
+  use = (data_set, os.fspath(path))
+  spelling, first = first_use.setdefault(column_prefix(data_set), use)
+  if spelling != data_set:
+    raise ConversionError(
+      path,
+      "one spelling of each data set",
+      f"{data_set} beside {spelling} of {first}",
+      "Convert them one by one.",
+    )
   if first != os.fspath(path):
     raise ConversionError(
       path,

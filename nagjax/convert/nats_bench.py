@@ -11,7 +11,6 @@ with `meta.pickle.pbz2` (the list of architectures) and, for each official index
 
 from collections.abc import Callable
 import os
-import pathlib
 
 from nagjax.convert.checks import require_key
 from nagjax.convert.headers import Source
@@ -24,6 +23,7 @@ from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.nasbench201_table import missing_error
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import load_bz2_pickle
+from nagjax.files import expand
 
 KIND = "NATS-Bench topology space, simple directory"
 
@@ -57,7 +57,7 @@ def nats_bench_directory(
     ...
     nagjax.convert.pickles.ConversionError: no/such/directory: expected ...
   """
-  directory = pathlib.Path(directory)
+  directory = expand(directory)
   if not (directory / META_FILE).is_file():
     raise ConversionError(
       directory,

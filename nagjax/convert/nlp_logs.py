@@ -34,6 +34,9 @@ from nagjax.convert.checks import shown
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import guarded
 from nagjax.files import atomic_path
+from nagjax.files import expand
+from nagjax.files import parse_json
+from nagjax.files import read_json
 
 _CURVES = ("val_losses", "train_losses", "test_losses", "wall_times")
 
@@ -56,7 +59,7 @@ def nlp_log_files(
     ConversionError: if a file is missing, damaged, no log, or of another data
       set than the first.
   """
-  files = [file for path in paths for file in _files(pathlib.Path(path))]
+  files = [file for path in paths for file in _files(expand(path))]
   if not files:
     raise ConversionError(
       ", ".join(os.fspath(path) for path in paths),
@@ -67,7 +70,8 @@ def nlp_log_files(
   records = []
   first = None
   for done, file in enumerate(files, start=1):
-    log = guarded(functools.partial(_read, file), file, "a JSON object")
+    read = functools.partial(read_json, file, allow_nan=True)
+    log = guarded(read, file, "a JSON object")
     data_set = require_key(log, "data", file, "the content")
     first = first or data_set
     if data_set != first:
@@ -88,16 +92,12 @@ def write_records(
 ) -> None:
   """Writes records as JSON; `path` exists only when it is complete."""
   with atomic_path(path) as temporary:
-    with temporary.open("w", encoding="utf-8") as stream:
-      json.dump(list(records), stream, separators=(",", ":"))
+    text = json.dumps(list(records), separators=(",", ":"))
+    temporary.write_text(text, encoding="utf-8")
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
   return sorted(path.rglob("*.json")) if path.is_dir() else [path]
-
-
-def _read(file: pathlib.Path) -> Any:
-  return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _record(log: dict[str, Any], file: pathlib.Path) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _record(log: dict[str, Any], file: pathlib.Path) -> dict[str, Any]:
 
   text = get("recepie", str)
   recepie = guarded(
-    functools.partial(json.loads, text), file, "JSON in recepie"
+    functools.partial(parse_json, text), file, "JSON in recepie"
   )
   record = {
     "recepie_id": get("recepie_id", int),

@@ -30,7 +30,6 @@ Write a table as `nb201_robustness_<data set>.npz`, or any name that begins with
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import json
 import math
 import os
 import pathlib
@@ -57,6 +56,8 @@ from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.nasbench201_table import missing_error
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import guarded
+from nagjax.files import expand
+from nagjax.files import read_json
 from nagjax.spaces.nasbench201 import from_string
 
 KIND = "robustness data set of NAS-Bench-201"
@@ -123,7 +124,7 @@ def robustness_directory(
     ConversionError: if a file is missing, damaged, incomplete or of another
       form, or there is no such data set.
   """
-  directory = pathlib.Path(directory)
+  directory = expand(directory)
   if not (directory / META_FILE).is_file():
     raise ConversionError(
       directory,
@@ -364,6 +365,4 @@ def _columns(
 
 
 def _load_json(path: pathlib.Path) -> Any:
-  return guarded(
-    lambda: json.loads(path.read_text(encoding="utf-8")), path, "a JSON object"
-  )
+  return guarded(lambda: read_json(path, allow_nan=True), path, "a JSON object")

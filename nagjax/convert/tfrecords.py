@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nagjax import files
 from nagjax.convert.pickles import ConversionError
 
 MAX_BYTES = 1 << 16
@@ -56,7 +57,7 @@ def read_batches(path: str | os.PathLike[str]) -> Iterator[Batch]:
       wrong; it names the record.
   """
   try:
-    with open(path, "rb") as stream:
+    with open(files.expand(path), "rb") as stream:
       first = 0
       while batch := _read_batch(stream, path, first):
         yield Batch(first, batch, stream.tell())

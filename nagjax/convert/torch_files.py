@@ -11,6 +11,7 @@ import re
 from typing import Any
 import warnings
 
+from nagjax import files
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import guarded
 
@@ -47,7 +48,9 @@ def load_torch(
       known = torch.serialization.get_safe_globals()
       added = [entry for entry in allowed if entry not in known]
       stack.enter_context(torch.serialization.safe_globals(added))
-      return torch.load(path, map_location="cpu", weights_only=True)
+      return torch.load(
+        files.expand(path), map_location="cpu", weights_only=True
+      )
 
   try:
     return guarded(read, path, expected)

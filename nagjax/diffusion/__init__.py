@@ -1,6 +1,7 @@
 """Diffusion mathematics on arrays: equations, schedules, samplers, guidance."""
 
 from nagjax.diffusion import guidance
+from nagjax.diffusion import noise
 from nagjax.diffusion import samplers
 from nagjax.diffusion import schedules
 from nagjax.diffusion import score_matching
@@ -10,6 +11,7 @@ from nagjax.diffusion.samplers import ddim_step
 __all__ = [
   "ddim_step",
   "guidance",
+  "noise",
   "samplers",
   "schedules",
   "score_matching",

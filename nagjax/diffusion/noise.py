@@ -5,6 +5,9 @@ draws cost a tenth of `jax.random.normal` on a CPU: one threefry block gives two
 words instead of one, and a normal is looked up by 16 bits.
 """
 
+from collections.abc import Callable
+import math
+
 import jax
 from jax.extend import random as extended_random
 import jax.numpy as jnp
@@ -12,6 +15,9 @@ import numpy as np
 from scipy import special
 
 from nagjax.types import Key
+
+DrawFn = Callable[[jax.Array], jax.Array]
+"""`uniform`, `gumbel` or `coarse_normal`: draws of random words."""
 
 _NUM_QUANTILES = 2**16
 _QUANTILES = special.ndtri(
@@ -33,6 +39,42 @@ def words(key: Key, num: int) -> jax.Array:
   even = num + num % 2
   counts = jnp.arange(even, dtype=jnp.uint32)
   return extended_random.threefry_2x32(jax.random.key_data(key), counts)[:num]
+
+
+def draws(
+  key: Key, **wanted: tuple[DrawFn, tuple[int, ...]]
+) -> dict[str, jax.Array]:
+  """All draws of a step at once, by name.
+
+  They are made of the `words` of the key in the order in which they are asked
+  for, each beginning with a word of its own.
+
+  Args:
+    key: random key, consumed.
+    **wanted: by name, kind and shape.
+
+  Returns:
+    `f32` arrays of these shapes.
+
+  Example:
+    >>> found = draws(
+    ...   jax.random.key(0), start=(uniform, (5, 3)), noise=(gumbel, (4, 5, 3))
+    ... )
+    >>> found["noise"].shape
+    (4, 5, 3)
+  """
+  # A word has two normal draws.
+  nums = {
+    name: -(-math.prod(shape) // (2 if kind is coarse_normal else 1))
+    for name, (kind, shape) in wanted.items()
+  }
+  bits = words(key, sum(nums.values()))
+  found, start = {}, 0
+  for name, (kind, shape) in wanted.items():
+    values = kind(bits[start : start + nums[name]])
+    found[name] = values[: math.prod(shape)].reshape(shape)
+    start += nums[name]
+  return found
 
 
 def coarse_normal(bits: jax.Array) -> jax.Array:

@@ -109,7 +109,7 @@ def predictor_corrector(
     start: `f32[B, n, F]` samples at time 1.
     randomness: random key, consumed; or the draws `f32[T, 2, B, n, F]`, those
       of the corrector before those of the predictor.
-    config: options.
+    config: predictor, corrector and steps; the published ones if not given.
 
   Returns:
     The samples at the equation's end.

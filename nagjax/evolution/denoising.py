@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
+from nagjax.arrays import hamming
+
 FLOOR = 1e-9
 """Added to density, kernel and normalizer by the published program."""
 
@@ -134,9 +136,8 @@ def categorical_estimate(
 
   The same attention as `bayes_estimate` with `log g = f / temperature` and the
   Hamming distance `h`, which for one-hot vectors is half the squared Euclidean
-  one: the logits are `f_j / temperature - h_ij / (1 - alpha)`, the values
-    one-hot
-  matrices. The estimate is a distribution over the options of every variable.
+  one: the logits are `f_j / temperature - h_ij / (1 - alpha)`, the values are
+  one-hot. The estimate is a distribution over the options of every variable.
 
   Args:
     archs: `int32[P, L]` noisy population, the queries.
@@ -184,13 +185,3 @@ def categorical_step(
   mixed = alpha_next * estimate + (1 - alpha_next) / np.float32(num)
   logits = jnp.where(possible, jnp.log(mixed) + gumbel, -jnp.inf)
   return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-
-
-def hamming(x: jax.Array, y: jax.Array) -> jax.Array:
-  """Number of differing variables, `int32[P, L], int32[Q, L] -> f32[P, Q]`."""
-  # One fused pass over pairs; a reduction over the last axis would not
-  # vectorize.
-  differs = jnp.zeros((x.shape[0], y.shape[0]), jnp.float32)
-  for v in range(x.shape[-1]):
-    differs += x[:, None, v] != y[None, :, v]
-  return differs

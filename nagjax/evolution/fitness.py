@@ -78,23 +78,3 @@ def energy(
   """
   scaled = fitness / temperature
   return jnp.exp(scaled - jnp.max(scaled) + ceiling)
-
-
-def normal_scores(objective: jax.Array, used: jax.Array) -> jax.Array:
-  """Replaces values by the normal quantiles of their ranks.
-
-  The result depends on the order alone, so it suits accuracies, losses and
-  scores of any scale and with any outliers.
-
-  Args:
-    objective: `f32[M]`; `-inf` ranks lowest. Ties go by position.
-    used: `bool[M]` which entries count.
-
-  Returns:
-    `f32[M]` with mean near 0 and variance near 1 over the used entries, else 0.
-  """
-  order = jnp.argsort(jnp.where(used, objective, jnp.inf), stable=True)
-  rank = jnp.zeros_like(order).at[order].set(jnp.arange(order.shape[0]))
-  share = (rank + 0.5) / jnp.maximum(jnp.sum(used), 1)
-  share = jnp.where(used, share, 0.5)
-  return jax.scipy.special.ndtri(share)

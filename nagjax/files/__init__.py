@@ -23,6 +23,7 @@ The doors, all others stand on them:
 from nagjax.files.arrays import MAX_BYTES
 from nagjax.files.arrays import Declared
 from nagjax.files.arrays import Record
+from nagjax.files.arrays import array_names
 from nagjax.files.arrays import read_arrays
 from nagjax.files.arrays import read_header
 from nagjax.files.arrays import read_record
@@ -34,6 +35,7 @@ from nagjax.files.base import PathLike
 from nagjax.files.base import expand
 from nagjax.files.base import one_line
 from nagjax.files.base import reading
+from nagjax.files.base import sha256
 from nagjax.files.text import parse_json
 from nagjax.files.text import read_csv
 from nagjax.files.text import read_json
@@ -50,6 +52,7 @@ __all__ = [
   "MAX_BYTES",
   "PathLike",
   "Record",
+  "array_names",
   "atomic_path",
   "expand",
   "is_key",
@@ -67,5 +70,6 @@ __all__ = [
   "remove_stale",
   "restore_leaf",
   "save_tree",
+  "sha256",
   "write_record",
 ]

@@ -147,6 +147,17 @@ def read_arrays(
   return read_record(path, declared, max_bytes=max_bytes).arrays
 
 
+def array_names(path: PathLike) -> list[str]:
+  """Names of the arrays of a file, in its order; nothing is unpacked.
+
+  Raises:
+    FileError: if the file is missing or damaged.
+  """
+  path = expand(path)
+  with reading(path, ".npz file"), open(path, "rb") as stream:
+    return list(_Archive(path, stream).choose(None, False))
+
+
 def read_header(path: PathLike, kind: str) -> dict[str, Any]:
   """The header of `read_record`; nothing else is unpacked.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import hashlib
 import os
 import pathlib
 
@@ -47,3 +48,14 @@ def reading(path: PathLike, what: str) -> Iterator[None]:
     raise FileError(
       f"{os.fspath(path)}: not a readable {what} ({reason})."
     ) from error
+
+
+def sha256(path: PathLike) -> str:
+  """The SHA-256 of a file, in hexadecimal.
+
+  Raises:
+    FileError: if it cannot be read.
+  """
+  path = expand(path)
+  with reading(path, "file"), open(path, "rb") as stream:
+    return hashlib.file_digest(stream, "sha256").hexdigest()

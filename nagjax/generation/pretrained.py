@@ -13,9 +13,9 @@ import jax
 from nagjax.generation import retraining
 from nagjax.generation import weights
 from nagjax.networks.generator import Params
-from nagjax.spaces.base import GraphLayout
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
+from nagjax.spaces.layouts import GraphLayout
 
 KIND = "nagjax graph generator"
 

@@ -120,7 +120,7 @@ def _identity(space: SearchSpace) -> dict[str, Any]:
 def _config(header: dict[str, Any]) -> Config:
   """The options in a header, of a size that can be built."""
   options = dict(header["config"])
-  # Files from before the American spelling hold the other one.
+  # Files of before the American spelling, two of which ship.
   if options.get("mask") == "neighbours":
     options["mask"] = "neighbors"
   config = Config(**options)

@@ -7,7 +7,8 @@ in the Latent Space of Deep Generative Models via Weighted Retraining", NeurIPS
 2020, https://arxiv.org/abs/2006.09191.
 
 A generator has no encoder: every graph is a target for latent vectors that have
-nothing to do with it, so scores become the distribution of the targets.
+nothing to do with it, so what it gives becomes the distribution of the
+targets.
 """
 
 from collections.abc import Callable
@@ -19,15 +20,16 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import optax
 
+from nagjax.arrays import average_ranks
 from nagjax.networks import generator as generator_lib
-from nagjax.networks.generator import Generator
+from nagjax.networks.generator import GeneratorNetwork
+from nagjax.networks.generator import GraphLogits
 from nagjax.networks.generator import Params
-from nagjax.networks.generator import Scores
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 
-ValueFn = Callable[[Scores], jax.Array]
-"""Maps scores of generated graphs, `[B, C, ...]`, to values, `[B]`."""
+ValueFn = Callable[[GraphLogits], jax.Array]
+"""Maps logits of generated graphs, `[B, C, ...]`, to values, `[B]`."""
 
 RANK_OFFSET = 0.01
 """`k` of the rank weights; the paper writes 10e-3."""
@@ -60,19 +62,19 @@ class Config:
       )
 
 
-class Trained(NamedTuple):
+class TrainState(NamedTuple):
   """Generators in the state of their training.
 
   Attributes:
     params: leading axis `C`, one generator for each graph of an architecture.
-    optimizer: moments.
+    opt_state: of the optimizer.
   """
 
   params: Params
-  optimizer: optax.OptState
+  opt_state: optax.OptState
 
 
-def make_generator(layout: GraphLayout) -> Generator:
+def make_generator(layout: GraphLayout) -> GeneratorNetwork:
   """The generator that writes one graph of a layout."""
   config = generator_lib.Config(
     num_rounds=4 if layout.num_inputs == 2 else 2,
@@ -81,13 +83,15 @@ def make_generator(layout: GraphLayout) -> Generator:
   return generator_lib.generator(layout.num_nodes, len(layout.labels), config)
 
 
-def start(params: Params, config: Config) -> Trained:
+def start(params: Params, config: Config) -> TrainState:
   """Begins a training at given weights, leading axis `C`."""
-  return Trained(params, _optimizer(config).init(params))
+  return TrainState(params, _optimizer(config).init(params))
 
 
-def generate(network: Generator, params: Params, z: jax.Array) -> Scores:
-  """Scores of the graphs of architectures.
+def generate(
+  network: GeneratorNetwork, params: Params, z: jax.Array
+) -> GraphLogits:
+  """Logits of the graphs of architectures.
 
   Args:
     network: the generator.
@@ -95,7 +99,7 @@ def generate(network: Generator, params: Params, z: jax.Array) -> Scores:
     z: `f32[..., C, 32]` latent vectors.
 
   Returns:
-    Scores with the leading axes of `z`.
+    Logits with the leading axes of `z`.
   """
   apply = jax.vmap(network.apply)
   for _ in range(z.ndim - 2):
@@ -109,16 +113,15 @@ def rank_weights(
   """Weights `1 / (k N + rank)` of equation 3, not normalized.
 
   Args:
-    objective: `f32[M]`, maximized; the best has rank 0. Ties go by position.
+    objective: `f32[M]`, maximized; the best has rank 0, ties their mean rank.
     used: `bool[M]` which entries count, `N` of them.
     k: how flat the weights are.
 
   Returns:
     `f32[M]`; 0 where unused.
   """
-  order = jnp.argsort(jnp.where(used, -objective, jnp.inf), stable=True)
-  rank = jnp.zeros_like(order).at[order].set(jnp.arange(order.shape[0]))
-  weights = 1 / (k * jnp.sum(used) + rank)
+  rank = average_ranks(-objective, used)
+  weights = 1 / (k * jnp.sum(used, dtype=jnp.float32) + rank)
   return jnp.where(used, weights, 0.0)
 
 
@@ -130,62 +133,61 @@ def advantages(values: jax.Array) -> jax.Array:
   Args:
     values: `f32[N]`.
   """
-  above = values[:, None] > values[None]
-  balance = jnp.sum(above, axis=1) - jnp.sum(above, axis=0)
-  return balance / max(values.shape[0] - 1, 1)
+  num_others = values.shape[0] - 1
+  return (2 * average_ranks(values) - num_others) / max(num_others, 1)
 
 
-def log_likelihood(scores: Scores, written: LabeledGraphs) -> jax.Array:
+def log_likelihood(logits: GraphLogits, graphs: LabeledGraphs) -> jax.Array:
   """Log-probability with which `generation.choose` draws graphs, `f32[...]`.
 
   Args:
-    scores: leading axes `[..., C]`; summed over the graphs of an architecture.
-    written: likewise.
+    logits: leading axes `[..., C]`; summed over the graphs of an architecture.
+    graphs: likewise.
   """
-  # The last node is the output, whatever its scores.
+  # The last node is the output, whatever its logits.
   nodes = -optax.softmax_cross_entropy_with_integer_labels(
-    scores.nodes[..., :-1, :], written.labels[..., :-1]
+    logits.nodes[..., :-1, :], graphs.labels[..., :-1]
   )
   edges = -optax.sigmoid_binary_cross_entropy(
-    scores.edges, written.edges.astype(jnp.float32)
+    logits.edges, graphs.edges.astype(jnp.float32)
   )
   return jnp.sum(nodes, axis=(-2, -1)) + jnp.sum(edges, axis=(-2, -1))
 
 
-def score_function(
-  scores: Scores, written: LabeledGraphs, advantage: jax.Array
+def policy_gradient(
+  logits: GraphLogits, graphs: LabeledGraphs, advantage: jax.Array
 ) -> jax.Array:
   """A `ValueFn` whose gradient is that of an expected advantage, `f32[B]`.
 
-  `mean_d a_d log p(g_d)` for graphs drawn from the scores themselves. Where
+  `mean_d a_d log p(g_d)` for graphs drawn from the logits themselves. Where
   they were drawn, `E[a grad log p] = grad E[a]`: an unbiased gradient of
   something that itself has none, such as ranks by boosted trees. The advantage
   needs no differentiable predictor; it must not depend on a graph but by what
   the graph is.
 
   Args:
-    scores: `[B, C, ...]`.
-    written: `[B, D, C, ...]` graphs that `generation.choose` drew from them.
+    logits: `[B, C, ...]`.
+    graphs: `[B, D, C, ...]` graphs that `generation.choose` drew from them.
     advantage: `f32[B, D]`, constants.
 
   References:
     Williams, "Simple Statistical Gradient-Following Algorithms for
     Connectionist Reinforcement Learning", Machine Learning 8, 1992, section 4.
   """
-  likelihood = jax.vmap(log_likelihood, (None, 1), 1)(scores, written)
+  likelihood = jax.vmap(log_likelihood, (None, 1), 1)(logits, graphs)
   return jnp.mean(jax.lax.stop_gradient(advantage) * likelihood, axis=1)
 
 
 def train(
-  network: Generator,
-  trained: Trained,
+  network: GeneratorNetwork,
+  state: TrainState,
   targets: LabeledGraphs,
   z: jax.Array,
   config: Config,
   *,
   value_fn: ValueFn | None = None,
   guidance: float = 0.0,
-) -> Trained:
+) -> TrainState:
   """One step of Adam for every leading entry of the targets, as a scan.
 
   The loss is the mean of `reconstruction_loss`, summed over the graphs of an
@@ -193,34 +195,35 @@ def train(
 
   Args:
     network: the generator.
-    trained: where to start.
+    state: where to start.
     targets: labels `int32[S, B, C, n]`, edges `bool[S, B, C, n (n - 1) / 2]`.
     z: `f32[S, B, C, 32]` standard normal draws.
-    config: options.
+    config: of the optimizer.
     value_fn: what generated graphs are worth; its gradient flows into the
       generator.
     guidance: see above.
   """
   optimizer = _optimizer(config)
 
-  def step(trained: Trained, inputs) -> tuple[Trained, None]:
+  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
     batch, latents = inputs
 
     def loss(params: Params) -> jax.Array:
-      scores = generate(network, params, latents)
+      logits = generate(network, params, latents)
       losses = generator_lib.reconstruction_loss(
-        scores, batch.labels, batch.edges
+        logits, batch.labels, batch.edges
       )
       total = jnp.mean(jnp.sum(losses, axis=-1))
       if value_fn is not None:
-        total -= guidance * jnp.mean(value_fn(scores))
+        total -= guidance * jnp.mean(value_fn(logits))
       return total
 
-    gradient = jax.grad(loss)(trained.params)
-    update, state = optimizer.update(gradient, trained.optimizer)
-    return Trained(optax.apply_updates(trained.params, update), state), None
+    gradient = jax.grad(loss)(state.params)
+    update, opt_state = optimizer.update(gradient, state.opt_state)
+    params = optax.apply_updates(state.params, update)
+    return TrainState(params, opt_state), None
 
-  return jax.lax.scan(step, trained, (targets, z))[0]
+  return jax.lax.scan(step, state, (targets, z))[0]
 
 
 def _optimizer(config: Config) -> optax.GradientTransformation:

@@ -102,7 +102,7 @@ def generate(
     model: the score model.
     params: its weights.
     num: how many; the last batch is cut.
-    config: options.
+    config: sampler, and how many at a time.
     steer: what becomes of the score, such as `diffusion.guidance.guided`.
   """
   config = config or Config()

@@ -25,6 +25,7 @@ from nagjax.diffusion import sde as sde_lib
 from nagjax.diffusion.guidance import ScoreFn
 from nagjax.diffusion.sde import Sde
 from nagjax.networks import score as score_lib
+from nagjax.networks.base import ScoreNetwork
 from nagjax.spaces import graphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
@@ -58,8 +59,9 @@ class Config:
       published.
     mask: what a row attends to: itself and its `neighbors` both ways, `all`,
       its successors by the `adjacency`, itself and everything behind it
-      (`closure`), or these two as `published` and `published_closure`: the
-      program trains with the one and transfers to data sets with the other.
+      (`closure`), or as published: the successors (`published`), with which the
+      program trains, or everything behind a row but not itself
+      (`published_closure`), with which it transfers to data sets.
     position_code: whether rows know their place, that in their stage for
       MobileNetV3.
     row_support: whether the probabilities of `rows` are zero where no random
@@ -143,7 +145,11 @@ class ScoreModel(NamedTuple):
     return lambda x, t: self.score(params, x, t)
 
 
-def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
+def score_model(
+  space: SearchSpace,
+  config: Config | None = None,
+  network: ScoreNetwork | None = None,
+) -> ScoreModel:
   """Builds the model of a space.
 
   A space whose rows of features nobody has connected is seen as its variables,
@@ -151,7 +157,11 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
 
   Args:
     space: the space.
-    config: options.
+    config: see `Config`; nagjax's own if not given.
+    network: `Network(init, apply)` with `apply` as in `networks.ScoreApply`, of
+      samples of the model's `shape`; `networks.score` if not given. What the
+      config says of the network then has no meaning. Its output is added to the
+      log-odds of rows, or is the score, as `Config.output` says.
 
   Raises:
     ValueError: if the mask needs connections that the space lacks.
@@ -163,9 +173,12 @@ def score_model(space: SearchSpace, config: Config | None = None) -> ScoreModel:
   if not config.row_support:
     occurs = jnp.broadcast_to(jnp.any(occurs, axis=0), occurs.shape)
   equation = sde_lib.make(config.sde, config.sde_low, config.sde_high)
-  network = score_lib.score(
-    *shape, positions if config.position_code else None, _network_config(config)
-  )
+  if network is None:
+    network = score_lib.score(
+      *shape,
+      _network_config(config),
+      positions=positions if config.position_code else None,
+    )
 
   def logits(
     params: Params, x: jax.Array, t: jax.Array, dropout_key: Key | None
@@ -280,14 +293,17 @@ def _mask(space: SearchSpace, name: str) -> np.ndarray:
       f"The mask {name!r} needs to know how the rows of {space.name} are "
       "connected, which nobody has said; use 'all'."
     )
+  published = name.startswith("published")
   adjacency = space.feature_graph.adjacency
-  if name.startswith("published"):
+  if published:
     adjacency = space.feature_graph.published_adjacency
   if name in ("adjacency", "published"):
     return adjacency
   if name == "neighbors":
     return adjacency + adjacency.T + np.eye(num_nodes)
-  return np.asarray(graphs.closure(jnp.asarray(adjacency > 0)))  # And itself.
+  reached = np.asarray(graphs.closure(jnp.asarray(adjacency > 0)))
+  # The program's closure never holds a node itself.
+  return reached & ~np.eye(num_nodes, dtype=bool) if published else reached
 
 
 def _network_config(config: Config) -> score_lib.Config:

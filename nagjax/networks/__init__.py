@@ -4,6 +4,7 @@ from nagjax.networks import gat
 from nagjax.networks import gcn
 from nagjax.networks import generator
 from nagjax.networks import guides
+from nagjax.networks import layers
 from nagjax.networks import lstm
 from nagjax.networks import mlp
 from nagjax.networks import noisy
@@ -11,16 +12,29 @@ from nagjax.networks import path_encoding
 from nagjax.networks import score
 from nagjax.networks import set_encoder
 from nagjax.networks import transformer
+from nagjax.networks.base import GraphApply
+from nagjax.networks.base import GraphNetwork
+from nagjax.networks.base import GuideApply
+from nagjax.networks.base import GuideNetwork
 from nagjax.networks.base import Network
-from nagjax.networks.wrapping import flatten
+from nagjax.networks.base import ScoreApply
+from nagjax.networks.base import ScoreNetwork
+from nagjax.networks.layers import flatten
 
 __all__ = [
+  "GraphApply",
+  "GraphNetwork",
+  "GuideApply",
+  "GuideNetwork",
   "Network",
+  "ScoreApply",
+  "ScoreNetwork",
   "flatten",
   "gat",
   "gcn",
   "generator",
   "guides",
+  "layers",
   "lstm",
   "mlp",
   "noisy",

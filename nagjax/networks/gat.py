@@ -6,9 +6,9 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from nagjax.networks.base import Network
-from nagjax.networks.wrapping import as_network
-from nagjax.networks.wrapping import check_config
+from nagjax.networks.base import GraphNetwork
+from nagjax.networks.layers import as_network
+from nagjax.networks.layers import check_config
 from nagjax.types import Graph
 
 
@@ -35,7 +35,7 @@ class Config:
 
 def gat(
   num_nodes: int, num_labels: int, config: Config | None = None
-) -> Network:
+) -> GraphNetwork:
   """Builds the network.
 
   Attention of node i to j is `a_ij exp(leaky_relu(l_i + r_j))`, scaled to sum 1
@@ -72,11 +72,10 @@ class _Gat(nn.Module):
     values = nn.Dense(self.config.hidden_size)(x)
     left = nn.Dense(1, use_bias=False)(values)
     right = jnp.swapaxes(nn.Dense(1, use_bias=False)(values), -1, -2)
-    score = nn.leaky_relu(left + right, 0.2)
+    logits = nn.leaky_relu(left + right, 0.2)
     # Any constant cancels; the largest over the edges keeps one weight at 1.
-    largest = jnp.max(jnp.where(edges > 0, score, -jnp.inf), -1, keepdims=True)
-    score = score - jax.lax.stop_gradient(largest)
-    score = jnp.where(edges > 0, score, 0.0)
-    weight = edges * jnp.exp(score)
-    weight = weight / jnp.sum(weight, axis=-1, keepdims=True)
-    return weight @ values
+    largest = jnp.max(jnp.where(edges > 0, logits, -jnp.inf), -1, keepdims=True)
+    logits = logits - jax.lax.stop_gradient(largest)
+    share = edges * jnp.exp(jnp.where(edges > 0, logits, 0.0))
+    share = share / jnp.sum(share, axis=-1, keepdims=True)
+    return share @ values

@@ -12,9 +12,10 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from nagjax.networks.base import Network
-from nagjax.networks.wrapping import as_network
-from nagjax.networks.wrapping import check_config
+from nagjax.networks.base import GraphNetwork
+from nagjax.networks.layers import as_network
+from nagjax.networks.layers import check_config
+from nagjax.networks.layers import row_normalize
 from nagjax.types import Graph
 
 
@@ -44,7 +45,7 @@ class Config:
 
 def gcn(
   num_nodes: int, num_labels: int, config: Config | None = None
-) -> Network:
+) -> GraphNetwork:
   """Builds the network.
 
   A layer is `LayerNorm(W [act(A' X U) ; act(A'' X V)])`, where `A'` is the
@@ -57,15 +58,9 @@ def gcn(
   Args:
     num_nodes: `N`.
     num_labels: size of the label rows.
-    config: options.
+    config: see `Config`.
   """
   return as_network(_Gcn(config or Config()), num_nodes, num_labels)
-
-
-def row_normalize(matrix: jax.Array) -> jax.Array:
-  """Scales rows to sum 1, `f32[..., N, N]`; rows of zeros stay."""
-  total = jnp.sum(matrix, axis=-1, keepdims=True)
-  return matrix / jnp.where(total == 0, 1.0, total)
 
 
 class _Gcn(nn.Module):

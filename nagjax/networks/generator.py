@@ -5,9 +5,9 @@ Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734, section 3,
 after the decoder of Lukasik et al., "Smooth Variational Graph Embeddings for
 Efficient Neural Architecture Search", IJCNN 2021.
 
-Nodes are added one after another. Scores of a node's type and of its edges from
+Nodes are added one after another. Logits of a node's type and of its edges from
 the nodes before it come from a readout of a graph network over what is there,
-and from the latent vector; the scores as they are, not sampled types, make the
+and from the latent vector; the logits as they are, not sampled types, make the
 embedding of the new node, so everything is differentiable.
 
 Differs from the program: a graph depends on its own latent vector only, while
@@ -25,14 +25,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from nagjax.networks import layers
+from nagjax.networks.base import Network
+from nagjax.networks.layers import Affine
 from nagjax.types import Key
 
 LATENT_SIZE = 32
 """Size of the latent vector, of a graph's readout and of a node's embedding."""
 CERTAIN = 20.0
-"""Score of what is fixed: the type of the first node and its edge."""
+"""Logit of what is fixed: the type of the first node and its edge."""
 IS_EDGE = 0.5
-"""Scores above it are edges for the graph network, though not yet chosen."""
+"""Logits above it are edges for the graph network, though not yet chosen."""
 
 _HALF = LATENT_SIZE // 2
 _HIDDEN = 2 * LATENT_SIZE
@@ -61,13 +64,6 @@ class Config:
       )
 
 
-class Affine(NamedTuple):
-  """`x @ weight + bias`, `f32[in, out]` and `f32[out]`."""
-
-  weight: jax.Array
-  bias: jax.Array
-
-
 class Round(NamedTuple):
   """One round of messages in one direction.
 
@@ -90,7 +86,7 @@ class Readout(NamedTuple):
 
 
 class Params(NamedTuple):
-  """Weights; `T` node types.
+  """Of the generator; `T` node types.
 
   Attributes:
     forward, backward: rounds along and against the edges.
@@ -113,8 +109,8 @@ class Params(NamedTuple):
   edge_scores: tuple[Affine, Affine]
 
 
-class Scores(NamedTuple):
-  """A graph as its generator scores it.
+class GraphLogits(NamedTuple):
+  """A graph as its generator sees it, before any choice.
 
   Attributes:
     nodes: `f32[n, T]` logits of the node types.
@@ -126,28 +122,20 @@ class Scores(NamedTuple):
   edges: jax.Array
 
 
-class Generator(NamedTuple):
-  """A pure pair of functions.
-
-  Attributes:
-    init: `key -> Params`; the key is consumed.
-    apply: `(params, z f32[32]) -> Scores`, for one latent vector; batches by
-      `vmap`.
-  """
-
-  init: Callable[[Key], Params]
-  apply: Callable[[Params, jax.Array], Scores]
+LatentApply = Callable[[Params, jax.Array], GraphLogits]
+"""`(params, z f32[32]) -> GraphLogits`, of one vector; batches by `vmap`."""
+GeneratorNetwork = Network[LatentApply]
 
 
 def generator(
   num_nodes: int, num_labels: int, config: Config | None = None
-) -> Generator:
+) -> GeneratorNetwork:
   """Builds the generator.
 
   Args:
     num_nodes: `n`.
     num_labels: `T`; type 0 is the output, type 1 the input.
-    config: options.
+    config: see `Config`; that of one input if not given.
 
   Raises:
     ValueError: if there is no room for inputs and output.
@@ -158,9 +146,9 @@ def generator(
       f"A graph needs {config.num_inputs} inputs, an operation and an output, "
       f"got {num_nodes} nodes of {num_labels} types."
     )
-  return Generator(
+  return Network(
     functools.partial(_init, num_labels=num_labels, config=config),
-    # Scores are compared with published ones: no shortened floats on a GPU.
+    # Logits are compared with published ones: no shortened floats on a GPU.
     jax.default_matmul_precision("highest")(
       functools.partial(_apply, num_nodes=num_nodes, config=config)
     ),
@@ -168,21 +156,21 @@ def generator(
 
 
 def reconstruction_loss(
-  scores: Scores, labels: jax.Array, edges: jax.Array
+  logits: GraphLogits, labels: jax.Array, edges: jax.Array
 ) -> jax.Array:
-  """How far scores are from a graph, `f32[...]` in nats; section 3.
+  """How far logits are from a graph, `f32[...]` in nats; section 3.
 
   Mean cross entropy of all nodes plus mean binary cross entropy of all edges,
   padding and what is fixed included, as published.
 
   Args:
-    scores: of a graph, any leading axes.
+    logits: of a graph, any leading axes.
     labels: `int32[..., n]`.
     edges: `bool[..., n (n - 1) / 2]`.
   """
-  nodes = optax.softmax_cross_entropy_with_integer_labels(scores.nodes, labels)
+  nodes = optax.softmax_cross_entropy_with_integer_labels(logits.nodes, labels)
   links = optax.sigmoid_binary_cross_entropy(
-    scores.edges, edges.astype(jnp.float32)
+    logits.edges, edges.astype(jnp.float32)
   )
   return jnp.mean(nodes, axis=-1) + jnp.mean(links, axis=-1)
 
@@ -234,7 +222,7 @@ class _Partial(NamedTuple):
 
 def _apply(
   params: Params, z: jax.Array, *, num_nodes: int, config: Config
-) -> Scores:
+) -> GraphLogits:
   num_labels = params.types[0].weight.shape[0]
   first = jax.nn.one_hot(_INPUT, num_labels)
   state = _two_layers(
@@ -281,7 +269,7 @@ def _apply(
   # A graph of one node, or of a second input, has no messages and no gates.
   for last in range(config.num_inputs):
     readouts = [
-      _affine(readout.values, graph.states[last])
+      layers.affine(readout.values, graph.states[last])
       for readout in (params.readout, params.start_readout)
     ]
     graph, row = add(graph, last, readouts, _fixed(last, num_nodes, config))
@@ -293,7 +281,7 @@ def _apply(
   nodes = jnp.concatenate([CERTAIN * first[None], starts[0], nodes])
   edges = jnp.concatenate([starts[1], edges])
   target, source = np.tril_indices(num_nodes, -1)
-  return Scores(nodes, edges[target - 1, source])
+  return GraphLogits(nodes, edges[target - 1, source])
 
 
 def _fixed(last: int, num_nodes: int, config: Config) -> np.ndarray:
@@ -336,23 +324,14 @@ def _one_round(weights: Round, state: jax.Array, into: jax.Array) -> jax.Array:
   degree = jnp.sum(into, axis=-1, keepdims=True)
   own = state @ target + weights.message.bias[None]
   messages = into @ (state @ source) + degree * own
-  reset_in, update_in, new_in = jnp.split(
-    _affine(weights.inputs, messages), 3, axis=-1
-  )
-  reset_state, update_state, new_state = jnp.split(
-    _affine(weights.states, state), 3, axis=-1
-  )
-  reset = jax.nn.sigmoid(reset_in + reset_state)
-  update = jax.nn.sigmoid(update_in + update_state)
-  new = jnp.tanh(new_in + reset * new_state)
-  return (1 - update) * new + update * state
+  return layers.gru(weights.inputs, weights.states, messages, state)
 
 
 def _gated_sum(
   readout: Readout, states: jax.Array, exists: jax.Array
 ) -> jax.Array:
-  gate = jax.nn.sigmoid(_affine(readout.gate, states)) * exists[:, None]
-  return jnp.sum(gate * _affine(readout.values, states), axis=0)
+  gate = jax.nn.sigmoid(layers.affine(readout.gate, states)) * exists[:, None]
+  return jnp.sum(gate * layers.affine(readout.values, states), axis=0)
 
 
 def _edge_scores(
@@ -362,7 +341,7 @@ def _edge_scores(
   summary: jax.Array,
   z: jax.Array,
 ) -> jax.Array:
-  """Scores of edges from every node to the new one, `f32[n]`."""
+  """GraphLogits of edges from every node to the new one, `f32[n]`."""
   hidden, last = params.edge_scores
   # What all sources share is multiplied once.
   shared = jnp.concatenate([state, summary, z])
@@ -371,13 +350,8 @@ def _edge_scores(
     hidden.weight[LATENT_SIZE:],
   )
   inner = states @ of_source + (shared @ of_rest + hidden.bias)[None]
-  return _affine(last, jax.nn.relu(inner))[:, 0]
+  return layers.affine(last, jax.nn.relu(inner))[:, 0]
 
 
-def _two_layers(layers: tuple[Affine, Affine], x: jax.Array) -> jax.Array:
-  return _affine(layers[1], jax.nn.relu(_affine(layers[0], x)))
-
-
-def _affine(layer: Affine, x: jax.Array) -> jax.Array:
-  bias = layer.bias.reshape((1,) * (x.ndim - 1) + (-1,))
-  return x @ layer.weight + bias
+def _two_layers(stack: tuple[Affine, Affine], x: jax.Array) -> jax.Array:
+  return layers.mlp(stack, x, jax.nn.relu)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from nagjax.networks import gcn
 from nagjax.networks import score
-from nagjax.networks.noisy import NoisyPredictor
+from nagjax.networks.base import GuideNetwork
+from nagjax.networks.base import Network
 from nagjax.types import Graph
 from nagjax.types import Key
 
@@ -21,7 +22,7 @@ _LONGEST = 1000.0
 
 def gcn_guide(
   num_nodes: int, num_labels: int, *, hidden_size: int, num_layers: int = 3
-) -> NoisyPredictor:
+) -> GuideNetwork:
   """Graph convolutions, with the noise level as a further column of each row.
 
   Args:
@@ -55,12 +56,12 @@ def gcn_guide(
     )
     return network.apply(params, graph, dropout_key=dropout_key)[..., 0]
 
-  return NoisyPredictor(network.init, apply)
+  return Network(network.init, apply)
 
 
 def transformer_guide(
   num_nodes: int, num_labels: int, *, hidden_size: int, num_layers: int = 2
-) -> NoisyPredictor:
+) -> GuideNetwork:
   """The score network's transformer; what it says of all entries is added up.
 
   Args:
@@ -72,7 +73,6 @@ def transformer_guide(
   network = score.score(
     num_nodes,
     num_labels,
-    tuple(range(num_nodes)),
     score.Config(
       num_layers=num_layers,
       width=hidden_size,
@@ -81,6 +81,7 @@ def transformer_guide(
       head_width=2 * hidden_size,
       dropout=0.0,
     ),
+    positions=tuple(range(num_nodes)),
   )
 
   def apply(
@@ -98,4 +99,4 @@ def transformer_guide(
     )
     return jnp.sum(output, axis=(-2, -1)) / num_labels
 
-  return NoisyPredictor(network.init, apply)
+  return Network(network.init, apply)

@@ -6,9 +6,9 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from nagjax.networks.base import Network
-from nagjax.networks.wrapping import as_network
-from nagjax.networks.wrapping import check_config
+from nagjax.networks.base import GraphNetwork
+from nagjax.networks.layers import as_network
+from nagjax.networks.layers import check_config
 from nagjax.types import Graph
 
 
@@ -32,7 +32,7 @@ class Config:
 
 def lstm(
   num_nodes: int, num_labels: int, config: Config | None = None
-) -> Network:
+) -> GraphNetwork:
   """Builds the network.
 
   The input of a step is the label of a node and the column of the adjacency

@@ -5,10 +5,10 @@ import dataclasses
 from flax import linen as nn
 import jax
 
-from nagjax.networks.base import Network
-from nagjax.networks.wrapping import as_network
-from nagjax.networks.wrapping import check_config
-from nagjax.networks.wrapping import flatten
+from nagjax.networks.base import GraphNetwork
+from nagjax.networks.layers import as_network
+from nagjax.networks.layers import check_config
+from nagjax.networks.layers import flatten
 from nagjax.types import Graph
 
 
@@ -34,7 +34,7 @@ class Config:
 
 def mlp(
   num_nodes: int, num_labels: int, config: Config | None = None
-) -> Network:
+) -> GraphNetwork:
   """Builds the network; it knows nodes by their position only."""
   return as_network(_Mlp(config or Config()), num_nodes, num_labels)
 

@@ -7,20 +7,18 @@ network's transformer for MobileNetV3. Both may read the code of a data set as
 well, see `set_encoder`.
 """
 
-from collections.abc import Callable
 import dataclasses
 import functools
-from typing import Any
 from typing import NamedTuple
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
+from nagjax.networks import layers
 from nagjax.networks import score
-from nagjax.networks import transformer
-from nagjax.networks.gcn import row_normalize
-from nagjax.networks.generator import Affine
+from nagjax.networks.base import GuideNetwork
+from nagjax.networks.base import Network
+from nagjax.networks.layers import Affine
 from nagjax.networks.set_encoder import CODE_SIZE
 from nagjax.types import Key
 
@@ -82,7 +80,7 @@ class TransformerConfig:
 
 
 class GcnParams(NamedTuple):
-  """Weights of `noisy_gcn`.
+  """Of `noisy_gcn`.
 
   Attributes:
     layers: of every convolution, two matrices `f32[in, H]`, along and against
@@ -99,7 +97,7 @@ class GcnParams(NamedTuple):
 
 
 class TransformerParams(NamedTuple):
-  """Weights of `noisy_transformer`.
+  """Of `noisy_transformer`.
 
   Attributes:
     encoder: of the score network.
@@ -112,55 +110,9 @@ class TransformerParams(NamedTuple):
   head: tuple[Affine, ...]
 
 
-class ApplyFn(Protocol):
-  """Predictions for noisy architectures."""
-
-  def __call__(
-    self,
-    params: Any,
-    x: jax.Array,
-    condition: jax.Array,
-    adjacency: jax.Array,
-    *,
-    code: jax.Array | None = None,
-    dropout_key: Key | None = None,
-  ) -> jax.Array:
-    """Applies the network.
-
-    Args:
-      params: weights.
-      x: `f32[..., n, F]` noisy node rows, any leading axes.
-      condition: `f32[...]` noise level, see `score.ApplyFn`.
-      adjacency: `f32[n, n]` of all architectures, or its transitive closure.
-      code: `f32[..., set_size]` of the data set, None if there is only one.
-        Fewer leading axes are broadcast, as those of `condition`.
-      dropout_key: random key, consumed; without one nothing is dropped.
-
-    Returns:
-      `f32[...]`, the larger the better, in units of the training's labels.
-
-    Raises:
-      ValueError: if an array is of another space, or `code` is missing or not
-        asked for.
-    """
-    ...
-
-
-class NoisyPredictor(NamedTuple):
-  """A pure pair of functions.
-
-  Attributes:
-    init: `key -> weights`; the key is consumed.
-    apply: see `ApplyFn`.
-  """
-
-  init: Callable[[Key], Any]
-  apply: ApplyFn
-
-
 def noisy_gcn(
   num_nodes: int, num_labels: int, config: GcnConfig | None = None
-) -> NoisyPredictor:
+) -> GuideNetwork:
   """Builds the predictor of NAS-Bench-201, by graph convolutions.
 
   A layer is the mean of `relu(A' X U)` and `relu(A'' X V)`, where `A'` is the
@@ -170,10 +122,10 @@ def noisy_gcn(
   Args:
     num_nodes: `n`.
     num_labels: `F`, columns of a node's row.
-    config: options.
+    config: see `GcnConfig`.
   """
   config = config or GcnConfig()
-  return NoisyPredictor(
+  return Network(
     functools.partial(_init_gcn, num_labels=num_labels, config=config),
     functools.partial(_apply_gcn, shape=(num_nodes, num_labels), config=config),
   )
@@ -182,30 +134,33 @@ def noisy_gcn(
 def noisy_transformer(
   num_nodes: int,
   num_labels: int,
-  positions: tuple[int, ...] | None = None,
   config: TransformerConfig | None = None,
-) -> NoisyPredictor:
-  """Builds the predictor of MobileNetV3, by the score network's transformer.
+  *,
+  positions: tuple[int, ...] | None = None,
+) -> GuideNetwork:
+  """Builds the predictor of MobileNetV3, by the score network's layers.
 
   Args:
     num_nodes: `n`.
     num_labels: `F`, columns of a node's row.
+    config: see `TransformerConfig`.
     positions: see `score.score`; the published predictor has none.
-    config: options.
 
   Raises:
     ValueError: if there is not one position for each node.
   """
   config = config or TransformerConfig()
-  encoder = score.score(num_nodes, num_labels, positions, config.encoder)
+  encoder = score.score(
+    num_nodes, num_labels, config.encoder, positions=positions
+  )
   size = num_nodes * num_labels
 
   def init(key: Key) -> TransformerParams:
     encoder_key, graph_key, head_key = jax.random.split(key, 3)
     return TransformerParams(
       encoder.init(encoder_key),
-      transformer.init_layers(graph_key, size, 2 * size, 2 * size),
-      transformer.init_layers(
+      layers.init_mlp(graph_key, size, 2 * size, 2 * size),
+      layers.init_mlp(
         head_key, config.set_size + 2 * size, config.head_width, 1
       ),
     )
@@ -222,12 +177,12 @@ def noisy_transformer(
     rows = encoder.apply(
       params.encoder, x, condition, adjacency, dropout_key=dropout_key
     )
-    graph = transformer.layers(
+    graph = layers.mlp(
       params.graph, rows.reshape(*x.shape[:-2], size), jax.nn.elu
     )
     return _predict(params.head, graph, code, config.set_size)
 
-  return NoisyPredictor(init, apply)
+  return Network(init, apply)
 
 
 def _init_gcn(key: Key, *, num_labels: int, config: GcnConfig) -> GcnParams:
@@ -241,9 +196,9 @@ def _init_gcn(key: Key, *, num_labels: int, config: GcnConfig) -> GcnParams:
       (draw(pair[0], (size, width)), draw(pair[1], (size, width)))
       for pair, size in zip(keys, inputs, strict=True)
     ),
-    time=transformer.init_layers(time_key, width, 4 * width, width),
-    graph=transformer.init_affine(graph_key, width, config.graph_size).weight,
-    head=transformer.init_layers(
+    time=layers.init_mlp(time_key, width, 4 * width, width),
+    graph=layers.init_affine(graph_key, width, config.graph_size).weight,
+    head=layers.init_mlp(
       head_key, config.set_size + config.graph_size, config.head_width, 1
     ),
   )
@@ -261,10 +216,12 @@ def _apply_gcn(
   config: GcnConfig,
 ) -> jax.Array:
   score.check_shapes(x, adjacency, shape)
-  keys = transformer.split(dropout_key, config.num_layers + 1)
+  keys = layers.split_key(dropout_key, config.num_layers + 1)
   adjacency = jnp.asarray(adjacency)
-  along = row_normalize(adjacency + jnp.eye(shape[0], dtype=adjacency.dtype))
-  against = row_normalize(along.T)
+  along = layers.row_normalize(
+    adjacency + jnp.eye(shape[0], dtype=adjacency.dtype)
+  )
+  against = layers.row_normalize(along.T)
   # Nodes first: all architectures share the edges, so one product mixes them.
   state = x.reshape(-1, *shape).swapaxes(0, 1)
   for (forward, backward), key in zip(params.layers, keys[:-1], strict=True):
@@ -272,12 +229,12 @@ def _apply_gcn(
       jax.nn.relu(jnp.tensordot(edges, state @ weight, 1))
       for edges, weight in ((along, forward), (against, backward))
     )
-    state = transformer.dropout(key, config.dropout, (left + right) / 2)
+    state = layers.dropout(key, config.dropout, (left + right) / 2)
   leading = x.shape[:-2]
   pooled = jnp.mean(state, axis=0).reshape(*leading, config.hidden_size)
-  time = transformer.time_code(params.time, condition, config.hidden_size)
+  time = layers.time_code(params.time, condition, config.hidden_size)
   pooled = pooled + jnp.broadcast_to(time, pooled.shape)
-  graph = transformer.dropout(keys[-1], config.dropout, pooled @ params.graph)
+  graph = layers.dropout(keys[-1], config.dropout, pooled @ params.graph)
   return _predict(params.head, graph, code, config.set_size)
 
 
@@ -296,7 +253,7 @@ def _predict(
   if code is not None:
     code = jnp.broadcast_to(code, (*graph.shape[:-1], set_size))
     graph = jnp.concatenate([code, graph], axis=-1)
-  return transformer.layers(head, graph, jnp.tanh)[..., 0]
+  return layers.mlp(head, graph, jnp.tanh)[..., 0]
 
 
 def _check_head(head_width: int, set_size: int) -> None:

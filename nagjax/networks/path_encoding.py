@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.networks import mlp
-from nagjax.networks.base import Network
+from nagjax.networks.base import GraphNetwork
 from nagjax.types import Graph
 
 
@@ -128,7 +128,7 @@ def path_encoding(graph: Graph, paths: Paths) -> jax.Array:
   )
 
 
-def path_mlp(paths: Paths, config: mlp.Config) -> Network:
+def path_mlp(paths: Paths, config: mlp.Config) -> GraphNetwork:
   """A multi-layer perceptron that reads `as_graph` of an encoding."""
   return mlp.mlp(1, paths.num_features, config)
 

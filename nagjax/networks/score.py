@@ -5,18 +5,19 @@ Generation with Diffusion Models", ICLR 2024, https://arxiv.org/abs/2305.16943,
 section 3.2. The program calls it CATE.
 """
 
-from collections.abc import Callable
 import dataclasses
 import functools
 from typing import Any
 from typing import NamedTuple
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 
+from nagjax.networks import layers
 from nagjax.networks import transformer
-from nagjax.networks.generator import Affine
+from nagjax.networks.base import Network
+from nagjax.networks.base import ScoreNetwork
+from nagjax.networks.layers import Affine
 from nagjax.types import Key
 
 
@@ -66,7 +67,7 @@ class Config:
 
 
 class Params(NamedTuple):
-  """Weights.
+  """Of the score network.
 
   Attributes:
     embedding: of a node's row, `f32[F, W]`.
@@ -82,56 +83,12 @@ class Params(NamedTuple):
   head: tuple[Affine, ...]
 
 
-class ApplyFn(Protocol):
-  """Scores of noisy architectures."""
-
-  def __call__(
-    self,
-    params: Params,
-    x: jax.Array,
-    condition: jax.Array,
-    mask: jax.Array,
-    *,
-    dropout_key: Key | None = None,
-  ) -> jax.Array:
-    """Applies the network.
-
-    Args:
-      params: weights.
-      x: `f32[..., n, F]` noisy node rows, any leading axes.
-      condition: `f32[...]` noise level: `sigma(t)` of a variance-exploding
-        process, `999 t` of the others. Fewer leading axes are broadcast.
-      mask: `f32[n, n]`, 1 where node i attends to node j: the adjacency or its
-        transitive closure.
-      dropout_key: random key, consumed; without one nothing is dropped.
-
-    Returns:
-      `f32[..., n, F]`, the output as it is: the score of a variance-exploding
-      process, and minus the score times the standard deviation of others.
-
-    Raises:
-      ValueError: if `x` is of another space.
-    """
-    ...
-
-
-class ScoreNetwork(NamedTuple):
-  """A pure pair of functions.
-
-  Attributes:
-    init: `key -> Params`; the key is consumed.
-    apply: see `ApplyFn`.
-  """
-
-  init: Callable[[Key], Params]
-  apply: ApplyFn
-
-
 def score(
   num_nodes: int,
   num_labels: int,
-  positions: tuple[int, ...] | None,
   config: Config | None = None,
+  *,
+  positions: tuple[int, ...] | None = None,
 ) -> ScoreNetwork:
   """Builds the network.
 
@@ -144,15 +101,15 @@ def score(
   Args:
     num_nodes: `n`.
     num_labels: `F`, columns of a node's row.
+    config: see `Config`; the paper's if not given.
     positions: of each node, for its code: 0..7 in NAS-Bench-201, 0..3 within a
       stage of MobileNetV3. None for nodes without one.
-    config: options.
 
   Raises:
     ValueError: if there is not one position for each node.
 
   Example:
-    >>> network = score(8, 7, tuple(range(8)))
+    >>> network = score(8, 7, positions=tuple(range(8)))
     >>> num_params(jax.eval_shape(network.init, jax.random.key(0)))
     3989575
   """
@@ -161,7 +118,7 @@ def score(
     raise ValueError(
       f"positions must name one for each of {num_nodes} nodes, got {positions}."
     )
-  return ScoreNetwork(
+  return Network(
     functools.partial(_init, num_labels=num_labels, config=config),
     functools.partial(
       _apply, shape=(num_nodes, num_labels), positions=positions, config=config
@@ -198,8 +155,8 @@ def _init(key: Key, *, num_labels: int, config: Config) -> Params:
   width, features = config.width, config.num_layers * config.width
   head_width = config.head_width or 2 * features
   return Params(
-    embedding=transformer.init_affine(embedding_key, num_labels, width),
-    time=transformer.init_layers(
+    embedding=layers.init_affine(embedding_key, num_labels, width),
+    time=layers.init_mlp(
       time_key, width, config.time_width or 4 * width, width
     ),
     blocks=transformer.init_blocks(
@@ -209,7 +166,7 @@ def _init(key: Key, *, num_labels: int, config: Config) -> Params:
       config.feed_forward,
       tied=config.tied_init,
     ),
-    head=transformer.init_layers(
+    head=layers.init_mlp(
       head_key, features, head_width, head_width, num_labels
     ),
   )
@@ -228,16 +185,16 @@ def _apply(
 ) -> jax.Array:
   check_shapes(x, mask, shape)
   leading = x.shape[:-2]
-  embedding_key, blocks_key = transformer.split(dropout_key, 2)
-  time = transformer.time_code(params.time, condition, config.width)
+  embedding_key, blocks_key = layers.split_key(dropout_key, 2)
+  time = layers.time_code(params.time, condition, config.width)
   time = jnp.broadcast_to(time, (*leading, config.width))
-  state = transformer.affine(params.embedding, x.reshape(-1, *shape))
-  state = transformer.dropout(
+  state = layers.affine(params.embedding, x.reshape(-1, *shape))
+  state = layers.dropout(
     embedding_key, config.dropout, config.width**0.5 * state
   )
   state = state + time.reshape(-1, 1, config.width)
   if positions is not None:
-    code = transformer.position_code(positions, config.width)
+    code = layers.position_code(positions, config.width)
     state = state + jnp.asarray(code, state.dtype)[None]
   states = transformer.encode(
     params.blocks,
@@ -247,5 +204,5 @@ def _apply(
     dropout_rate=config.dropout,
     dropout_key=blocks_key,
   )
-  scores = transformer.layers(params.head, states, jax.nn.elu)
+  scores = layers.mlp(params.head, states, jax.nn.elu)
   return scores.reshape(x.shape)

@@ -11,13 +11,15 @@ root of the full width, the residual is the projected query, and nothing is
 normalized.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nagjax.networks import transformer
-from nagjax.networks.generator import Affine
+from nagjax.networks import layers
+from nagjax.networks.base import Network
+from nagjax.networks.layers import Affine
 from nagjax.types import Key
 
 IMAGE_SIZE = 512
@@ -61,7 +63,7 @@ class SetPool(NamedTuple):
 
 
 class Params(NamedTuple):
-  """Weights.
+  """Of the set encoder.
 
   Attributes:
     images: pools the images of a class.
@@ -72,8 +74,21 @@ class Params(NamedTuple):
   classes: SetPool
 
 
-def init(key: Key) -> Params:
-  """PyTorch's default initialization; the key is consumed."""
+SetApply = Callable[[Params, jax.Array], jax.Array]
+"""`(params, images f32[C, S, 512]) -> f32[56]`."""
+
+
+def set_encoder() -> Network[SetApply]:
+  """Builds the encoder of a data set.
+
+  It reads `f32[C, S, 512]`, features of some images, published 20, of each of
+  `C` classes, and gives `f32[56]`. The order of images and of classes does not
+  matter. Parameters start as PyTorch's do.
+  """
+  return Network(_init, _apply)
+
+
+def _init(key: Key) -> Params:
   images_key, classes_key = jax.random.split(key)
   return Params(
     images=_init_pool(images_key, IMAGE_SIZE),
@@ -81,17 +96,7 @@ def init(key: Key) -> Params:
   )
 
 
-def set_code(params: Params, images: jax.Array) -> jax.Array:
-  """The code of a data set.
-
-  Args:
-    params: weights.
-    images: `f32[C, S, 512]` features of some images, published 20, of each of
-      `C` classes. The order of images and of classes does not matter.
-
-  Returns:
-    `f32[56]`.
-  """
+def _apply(params: Params, images: jax.Array) -> jax.Array:
   return _pool(params.classes, _pool(params.images, images)[None])[0]
 
 
@@ -106,7 +111,7 @@ def _init_pool(key: Key, inputs: int) -> SetPool:
       seed_key, (CODE_SIZE,), minval=-bound, maxval=bound
     ),
     pool=_init_attention(pool_key, CODE_SIZE),
-    last=transformer.init_affine(last_key, CODE_SIZE, CODE_SIZE),
+    last=layers.init_affine(last_key, CODE_SIZE, CODE_SIZE),
   )
 
 
@@ -114,28 +119,29 @@ def _init_attention(key: Key, inputs: int) -> Attention:
   sizes = (inputs, inputs, inputs, CODE_SIZE)
   return Attention(
     *(
-      transformer.init_affine(part_key, size, CODE_SIZE)
+      layers.init_affine(part_key, size, CODE_SIZE)
       for part_key, size in zip(jax.random.split(key, 4), sizes, strict=True)
     )
   )
 
 
-def _pool(weights: SetPool, x: jax.Array) -> jax.Array:
+def _pool(params: SetPool, x: jax.Array) -> jax.Array:
   """One vector of every set, `f32[B, S, in] -> f32[B, 56]`."""
-  x = _read(weights.first, x, x)
-  x = _read(weights.second, x, x)
-  seed = jnp.broadcast_to(weights.seed, (x.shape[0], 1, CODE_SIZE))
-  return transformer.affine(weights.last, _read(weights.pool, seed, x)[:, 0])
+  x = _read(params.first, x, x)
+  x = _read(params.second, x, x)
+  seed = jnp.broadcast_to(params.seed, (x.shape[0], 1, CODE_SIZE))
+  return layers.affine(params.last, _read(params.pool, seed, x)[:, 0])
 
 
-def _read(weights: Attention, x: jax.Array, other: jax.Array) -> jax.Array:
+def _read(params: Attention, x: jax.Array, other: jax.Array) -> jax.Array:
   """What `x` reads from `other`, `f32[B, Q, in] -> f32[B, Q, 56]`."""
   queries, keys, values = (
-    transformer.affine(layer, read).reshape(*read.shape[:2], _NUM_HEADS, -1)
-    for layer, read in zip(weights[:3], (x, other, other), strict=True)
+    layers.affine(layer, read).reshape(*read.shape[:2], _NUM_HEADS, -1)
+    for layer, read in zip(params[:3], (x, other, other), strict=True)
   )
-  scores = jnp.einsum("bqhd,bshd->bhqs", queries, keys) * CODE_SIZE**-0.5
-  shares = jax.nn.softmax(scores, axis=-1)
+  # By hand: `jax.nn.dot_product_attention` takes its softmax in 32 bits always.
+  logits = jnp.einsum("bqhd,bshd->bhqs", queries, keys) * CODE_SIZE**-0.5
+  shares = jax.nn.softmax(logits, axis=-1)
   found = queries + jnp.einsum("bhqs,bshd->bqhd", shares, values)
   found = found.reshape(*x.shape[:2], CODE_SIZE)
-  return found + jax.nn.relu(transformer.affine(weights.out, found))
+  return found + jax.nn.relu(layers.affine(params.out, found))

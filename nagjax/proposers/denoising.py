@@ -9,7 +9,6 @@ candidates are all architectures that the steps passed through.
 """
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 
 from nagjax import checks
 from nagjax.archive import Archive
-from nagjax.diffusion import noise as noise_lib
+from nagjax.diffusion import noise
 from nagjax.evolution import denoising as denoising_lib
 from nagjax.proposers import base
 from nagjax.spaces.base import SearchSpace
@@ -75,19 +74,18 @@ def denoising(
   """Builds the proposer; it remembers nothing."""
   config = config or Config()
   shape = (config.population_size, space.num_variables)
-  num_start = math.prod(shape)
-  num_words = num_start * (1 + config.num_steps * space.num_options)
 
   def propose(
     key: Key, state, params: Params, belief: base.Belief, archive: Archive
   ):
     # One draw for all steps: many small ones would dominate a light round.
-    words = noise_lib.words(key, num_words)
-    start = space.from_uniform(
-      noise_lib.uniform(words[:num_start]).reshape(shape)
+    draws = noise.draws(
+      key,
+      start=(noise.uniform, shape),
+      gumbel=(noise.gumbel, (config.num_steps, *shape, space.num_options)),
     )
-    gumbel = noise_lib.gumbel(words[num_start:])
-    gumbel = gumbel.reshape(config.num_steps, *shape, space.num_options)
+    start = space.from_uniform(draws["start"])
+    gumbel = draws["gumbel"]
     archs = denoise(start, gumbel, space, params, belief, archive, config)
     return archs, space.is_valid(archs), state
 
@@ -131,7 +129,7 @@ def denoise(
   alphas = params.final_alpha * jnp.linspace(0.0, 1.0, config.num_steps + 1)
 
   def step(population, inputs):
-    noise, alpha, alpha_next = inputs
+    gumbel, alpha, alpha_next = inputs
     fitness = belief.predict(population).mean
     estimate = denoising_lib.categorical_estimate(
       population,
@@ -142,7 +140,7 @@ def denoise(
       temperature=params.temperature,
     )
     population = denoising_lib.categorical_step(
-      estimate, noise, alpha_next, space.cardinalities
+      estimate, gumbel, alpha_next, space.cardinalities
     )
     return population, population
 

@@ -36,7 +36,7 @@ from nagjax.generation import pretrained_scores
 from nagjax.generation import score_models
 from nagjax.generation.score_models import ScoreModel
 from nagjax.networks import guides
-from nagjax.networks.noisy import NoisyPredictor
+from nagjax.networks.base import GuideNetwork
 from nagjax.proposers import base
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import noise_aware
@@ -112,7 +112,7 @@ def diffusion(
   model: ScoreModel | None = None,
   params: Params | None = None,
   sampler: Sampler | None = None,
-  guide: NoisyPredictor | None = None,
+  guide: GuideNetwork | None = None,
   directory: str | os.PathLike[str] | None = None,
 ) -> base.Proposer:
   """Builds the proposer.
@@ -228,7 +228,7 @@ def good(mean: jax.Array, share: float) -> jax.Array:
 
 def default_guide(
   space: SearchSpace, model: ScoreModel, hidden_size: int
-) -> NoisyPredictor:
+) -> GuideNetwork:
   """Graph convolutions where rows form a graph other than a chain.
 
   Else a transformer, which knows the positions of rows.

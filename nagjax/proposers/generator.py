@@ -36,10 +36,10 @@ from nagjax.arrays import average_ranks
 from nagjax.generation import retraining
 from nagjax.networks import generator as generator_lib
 from nagjax.proposers import base
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.base import require_layout
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Params
@@ -324,7 +324,7 @@ def generate(
   return archs.reshape(-1, archs.shape[-1]), valid.reshape(-1)
 
 
-def _draw(key: Key, scores: generator_lib.Scores) -> LabeledGraphs:
+def _draw(key: Key, scores: generator_lib.GraphLogits) -> LabeledGraphs:
   node_key, edge_key = jax.random.split(key)
   return generation.choose(
     scores,

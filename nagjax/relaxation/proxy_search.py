@@ -31,11 +31,11 @@ class Variables(NamedTuple):
 
   Attributes:
     logits: `f32[G, L, K]`; `-inf` where an option does not exist.
-    optimizer: state of the optimizer.
+    opt_state: of the optimizer.
   """
 
   logits: jax.Array
-  optimizer: optax.OptState
+  opt_state: optax.OptState
 
 
 def existing_options(cardinalities: Sequence[int]) -> np.ndarray:
@@ -87,7 +87,7 @@ def optimize(
 
   def epoch(variables: Variables, inputs) -> tuple[Variables, None]:
     number, noise, temperature = inputs
-    logits, state = variables
+    logits, opt_state = variables
 
     def total(logits: jax.Array) -> jax.Array:
       masked = jnp.where(exists, logits, -jnp.inf)
@@ -95,7 +95,7 @@ def optimize(
 
     finite = jnp.where(exists, logits, 0.0)
     gradient = jnp.where(exists, jax.grad(total)(finite), 0.0)
-    update, new_state = optimizer.update(gradient, state, finite)
+    update, new_state = optimizer.update(gradient, opt_state, finite)
     if alternates:
       turn = (number // interval) % 2 == 1
       moves = (jnp.asarray(is_topology) == turn)[None, :, None]
@@ -104,7 +104,7 @@ def optimize(
       new_state = jax.tree.map(
         lambda new, old: jnp.where(moves, new, old) if new.ndim == 3 else new,
         new_state,
-        state,
+        opt_state,
       )
     logits = jnp.where(exists, optax.apply_updates(finite, update), -jnp.inf)
     return Variables(logits, new_state), None

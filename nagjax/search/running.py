@@ -98,10 +98,17 @@ def advance(
     state: where the search stands.
     search: what runs.
     num_rounds: rounds of ask and tell, those of the search by default.
+
+  Raises:
+    ValueError: if the state is none, or the search cannot be compiled.
   """
   check_search(search)
   if num_rounds is not None:
     driver.check_count("num_rounds", num_rounds, least=1)
+  if not isinstance(state, SearchState):
+    raise ValueError(
+      f"state must be the state of a result, got {type(state).__name__}."
+    )
   return driver.advance(
     state,
     search.algorithm,

@@ -47,7 +47,7 @@ class FeatureGraph(NamedTuple):
   positions: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SearchSpace:
   """A search space: `L` categorical variables and the views of them.
 
@@ -149,6 +149,9 @@ class SearchSpace:
       function = checks.checked(getattr(self, name), self.name, cardinalities)
       object.__setattr__(self, name, function)
     self._count()
+
+  def __repr__(self) -> str:
+    return f"SearchSpace({self.name!r}, {self.cardinalities})"
 
   def _count(self) -> None:
     """Fills `num_architectures` and `num_tries`."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-_MAX_MESSAGE = 300
+_MAX_MESSAGE = 500
 
 
 def checked_archs(
@@ -48,13 +48,15 @@ class _Checked:
   def __call__(self, given: Any) -> Any:
     if not isinstance(given, str | bytes):
       return self.function(self._check(given).tolist())
+    if isinstance(given, bytes):
+      raise ValueError(f"{self._name}: a string is needed, got bytes.")
     try:
-      if isinstance(given, bytes):
-        raise ValueError("a string is needed, not bytes")
       return self._check(self.function(given))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-      reason = " ".join(str(error).split())[:_MAX_MESSAGE]
-      raise ValueError(f"{self._name}: no architecture: {reason}") from error
+      reason = " ".join(str(error).split())
+      if len(reason) > _MAX_MESSAGE:
+        reason = reason[:_MAX_MESSAGE] + "..."
+      raise ValueError(reason or f"{self._name}: no architecture.") from error
 
 
 def checked_cardinalities(

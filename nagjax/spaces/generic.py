@@ -101,6 +101,7 @@ def layout(
     num_graphs=1,
     encode=functools.partial(_encode, cardinalities),
     decode=functools.partial(_decode, cardinalities, is_valid),
+    relax=functools.partial(_relax, cardinalities),
   )
 
 
@@ -132,6 +133,23 @@ def _decode(
   archs = jnp.clip(digits, 0, last)
   valid = jnp.all(digits == archs, axis=-1) & is_valid(archs)
   return archs, valid & (labels[..., 0] == 1) & (labels[..., -1] == 0)
+
+
+def _relax(
+  cardinalities: tuple[int, ...], nodes: jax.Array, edges: jax.Array
+) -> jax.Array:
+  """Weights of options, `f32[..., L, K]`, 0 for those that do not exist."""
+  del edges
+  weights = jax.nn.softmax(nodes[..., 0, 1:-1, :], axis=-1)
+  variable, option = _pairs(cardinalities)
+  shape = (len(cardinalities), max(cardinalities))
+  label = np.zeros(shape, np.int32)
+  label[variable, option] = 2 + np.arange(len(variable))
+  exists = np.arange(shape[1]) < np.asarray(cardinalities)[:, None]
+  picked = weights[..., np.arange(shape[0])[:, None], label]
+  return jnp.where(
+    jnp.asarray(exists)[(None,) * (picked.ndim - 2)], picked, 0.0
+  )
 
 
 def _pairs(cardinalities: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -83,7 +83,7 @@ def nasbench201() -> base.SearchSpace:
     canonicalize=canonicalize,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=len(OPERATIONS) ** NUM_EDGES,
-    layout=base.GraphLayout(
+    layout=layouts.GraphLayout(
       labels=GENERATED_LABELS,
       num_nodes=NUM_EDGES + 2,
       num_inputs=1,
@@ -208,18 +208,18 @@ def to_soft_graph(options: jax.Array) -> Graph:
   )
 
 
-def encode(archs: Archs) -> base.LabeledGraphs:
+def encode(archs: Archs) -> layouts.LabeledGraphs:
   """AG-Net's graphs: input, e0..e5, output, with the edges of `to_graph`."""
   types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
   labels = jnp.pad(types[archs], [(0, 0)] * (archs.ndim - 1) + [(1, 1)])
   labels = labels.at[..., 0].set(GENERATED_LABELS.index("input"))
   source, target = graphs.edge_ends(NUM_EDGES + 2)
   edges = to_graph(archs).adjacency[..., source, target] > 0
-  return base.LabeledGraphs(labels[..., None, :], edges[..., None, :])
+  return layouts.LabeledGraphs(labels[..., None, :], edges[..., None, :])
 
 
 def decode(
-  written: base.LabeledGraphs, scores: jax.Array
+  written: layouts.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
   """Reads AG-Net's graphs; valid are those that `encode` writes.
 

@@ -170,7 +170,7 @@ def from_string(string: str) -> np.ndarray:
   """
   try:
     recipe = json.loads(string)
-  except json.JSONDecodeError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"A recipe is a JSON object ({error}).") from error
   return from_recipe(recipe)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from nagjax import checks
 from nagjax.archive import Archive
-from nagjax.networks.wrapping import flatten
+from nagjax.networks.layers import flatten
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import base
 from nagjax.types import Archs

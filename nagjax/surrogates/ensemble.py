@@ -17,7 +17,7 @@ from nagjax.networks import gcn
 from nagjax.networks import lstm
 from nagjax.networks import mlp
 from nagjax.networks import path_encoding
-from nagjax.networks.base import Network
+from nagjax.networks.base import GraphNetwork
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import base
 from nagjax.surrogates import fitting
@@ -65,7 +65,7 @@ TINY = Config(
 
 
 def ensemble(
-  network: Network,
+  network: GraphNetwork,
   view: ViewFn,
   config: Config,
   relaxed_view: Callable[[jax.Array], Graph] | None = None,

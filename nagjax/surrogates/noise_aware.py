@@ -25,7 +25,7 @@ from nagjax.diffusion import score_matching
 from nagjax.diffusion.guidance import ValueFn
 from nagjax.diffusion.sde import NUM_SCALES
 from nagjax.diffusion.sde import Sde
-from nagjax.networks.noisy import NoisyPredictor
+from nagjax.networks.base import GuideNetwork
 from nagjax.types import Key
 from nagjax.types import Params
 
@@ -68,7 +68,7 @@ class TrainState(NamedTuple):
   opt_state: optax.OptState
 
 
-def init(key: Key, network: NoisyPredictor, config: Config) -> TrainState:
+def init(key: Key, network: GuideNetwork, config: Config) -> TrainState:
   """A predictor at its random start; the key is consumed."""
   params = network.init(key)
   return TrainState(params, _optimizer(config).init(params))
@@ -76,7 +76,7 @@ def init(key: Key, network: NoisyPredictor, config: Config) -> TrainState:
 
 def fit(
   key: Key,
-  network: NoisyPredictor,
+  network: GuideNetwork,
   state: TrainState,
   data: jax.Array,
   labels: jax.Array,
@@ -129,7 +129,7 @@ def fit(
 
 
 def value_fn(
-  network: NoisyPredictor,
+  network: GuideNetwork,
   params: Params,
   adjacency: jax.Array,
   sde: Sde,
@@ -149,7 +149,7 @@ def value_fn(
 
 
 def published_value_fn(
-  network: NoisyPredictor,
+  network: GuideNetwork,
   params: Params,
   adjacency: jax.Array,
   sde: Sde,

@@ -5,7 +5,6 @@ import functools
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nagjax import problem as problem_lib
 from nagjax import registry
@@ -156,23 +155,18 @@ def runner(name, variant, num_rounds=None):
   return run
 
 
-def run_on_host(name, variant, evaluate_fn=None, seed=0, **options):
-  """The same search in Python, with look-ups made by NumPy."""
-  search = make(name, variant)
-  return search_lib.run_on_host(
-    jax.random.key(seed),
-    search.algorithm,
-    problem().space,
-    evaluate_fn or look_up,
-    search.params,
-    **{"budget": BUDGET, "num_rounds": search.num_rounds, **options},
+def run_on_host(name, variant, seed=0, jit=True, num_rounds=None):
+  """The same search in Python."""
+  made = make(name, variant)
+  search = search_lib.Search(
+    made.algorithm if jit else made.algorithm._replace(on_host=True),
+    made.params,
+    made.config,
+    problem(),
+    BUDGET,
+    num_rounds or made.num_rounds,
   )
-
-
-def look_up(archs):
-  """Objectives of `int32[n, 6]` cells by positional arithmetic, on the host."""
-  table = np.asarray(problem().benchmark.queried["valid_accuracy"])
-  return table[archs @ 5 ** np.arange(6)]
+  return search_lib.run_on_host(jax.random.key(seed), search)
 
 
 @functools.cache
@@ -194,19 +188,19 @@ def compiled_lanes(name, variant):
 
 def run(name, variant, seed=0, failing_share=FAILING_SHARE):
   """Trace and final state of one tiny search."""
-  trace, state = compiled(name, variant)(
+  result = compiled(name, variant)(
     jax.random.key(seed), problem(failing_share), make(name, variant).params
   )
-  return jax.device_get(trace), state
+  return jax.device_get(result.trace), result.state
 
 
 def run_lanes(name, variant, *seeds):
   """Traces of several seeds in one program."""
   keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-  trace, _ = compiled_lanes(name, variant)(
+  result = compiled_lanes(name, variant)(
     keys, problem(), make(name, variant).params
   )
-  return jax.device_get(trace)
+  return jax.device_get(result.trace)
 
 
 def lane(trace, index):

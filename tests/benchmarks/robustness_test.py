@@ -116,14 +116,14 @@ class RobustnessTest(parameterized.TestCase):
         f"{start}nasbench201/cifar10", str(self.folder)
       )
       for sign, best_fn in (("", np.nanmax), ("-", np.nanmin)):
-        problem = Problem(benchmark, (f"{sign}fog_sev1",)).validate()
+        problem = Problem(benchmark, (f"{sign}fog_sev1",))
         best, _, archs = problem.optimum()
         value = best_fn(self.values)
         self.assertAlmostEqual(abs(best), value, places=4)
         (row,) = np.flatnonzero(self.values == value)
         self.assertIn(self.ops[row].tolist(), archs.tolist())
       with self.assertRaisesRegex(ValueError, "'clean' is no column"):
-        Problem(benchmark, ("clean",)).validate()
+        Problem(benchmark, ("clean",))
     other = registry.make_benchmark("nasbench201/cifar100", str(self.folder))
     self.assertNotIn("fog_sev1", other.queried)
 

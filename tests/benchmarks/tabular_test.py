@@ -222,7 +222,9 @@ class DamagedFileTest(TabularTestCase):
     negative[3, 2], large[3, 2] = -1, 5
     for wrong in (twice, negative, large, ops[:-1], ops[:, :5]):
       self.write(ops=wrong)
-      with self.assertRaisesRegex(ValueError, "each of the 15625 cells once"):
+      with self.assertRaisesRegex(
+        ValueError, r"each of the 15625 cells once|\[15625, 6\], got"
+      ):
         self.load()
 
   def test_a_file_without_architectures_is_refused(self):
@@ -234,7 +236,7 @@ class DamagedFileTest(TabularTestCase):
   def test_a_column_of_another_length_is_refused(self):
     """Oracle: the documented ValueError names column and shape."""
     self.write(cifar10_params_m=np.ones(7))
-    with self.assertRaisesRegex(ValueError, r"cifar10_params_m.*\(7,\)"):
+    with self.assertRaisesRegex(ValueError, r"cifar10_params_m.*\[7\]"):
       self.load()
 
   @parameterized.parameters(-1.0, 100.5, np.nan)

@@ -335,7 +335,7 @@ class BenchmarkTest(parameterized.TestCase):
     card = dataclasses.replace(
       measured.card, num_rows=None, spearman=None, kendall=None, held_out=None
     )
-    with self.assertRaisesRegex(ValueError, "golden=0"):
+    with self.assertRaisesRegex(ValueError, "as many golden"):
       surrogate.save(self.path, measured)
     surrogate.save(self.path, measured.replace(card=card))
     loaded = surrogate.load_surrogate(self.path, name="mine", space=space)

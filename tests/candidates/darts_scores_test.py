@@ -223,7 +223,7 @@ class BenchmarkTest(parameterized.TestCase):
       self.assertEqual(asked.objective, "tenas")
       self.assertEqual(asked.units, ())
       self.assertIsNone(asked.num_rows)
-      problem = Problem(asked, objectives=("ntk", "regions")).validate()
+      problem = Problem(asked, objectives=("ntk", "regions"))
       archs = darts.darts().sample(jax.random.key(0), 4)
       self.assertEqual(asked.identities(archs).shape, (4, 2))
       answer = jax.jit(Problem.evaluate)(problem, archs)

@@ -13,7 +13,7 @@ from nagjax.candidates import images
 from nagjax.candidates import train
 
 RECIPE = train.Recipe(shift=1, flips=False, noise=0.1)
-X = np.random.default_rng(0).integers(0, 255, (20, 4, 5, 2), dtype=np.uint8)
+X = np.random.default_rng(0).integers(0, 255, (20, 4, 5, 3), dtype=np.uint8)
 Y = np.arange(20) % 3
 
 
@@ -25,6 +25,8 @@ class LoadTest(parameterized.TestCase):
 
   @parameterized.named_parameters(
     ("rank", X[0], Y, "shape"),
+    ("layout", X.transpose(0, 3, 1, 2), Y, r"x.transpose\(0, 2, 3, 1\)"),
+    ("channels", X[..., :2], Y, "1, 3 or 4 channels"),
     ("nan", np.full(X.shape, np.nan), Y, "finite"),
     ("text", X.astype("S4"), Y, "uint8 or float"),
     ("integers", X.astype(np.int32), Y, "uint8 or float"),
@@ -61,7 +63,7 @@ class LoadTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "i.npz.*x is no array"):
       images.load(path)
     np.savez(path, x=X)
-    with self.assertRaisesRegex(ValueError, "arrays x and y"):
+    with self.assertRaisesRegex(ValueError, "no file|no array"):
       images.load(path)
     np.savez(path, x=np.asarray([object()]), y=Y, allow_pickle=True)
     with self.assertRaisesRegex(ValueError, "i.npz"):

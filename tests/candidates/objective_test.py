@@ -66,7 +66,7 @@ class ProtocolTest(parameterized.TestCase):
 
   def test_there_is_nothing_for_the_reader(self):
     """Oracle: the documented None, and NaN where a metric would be."""
-    problem = problem_lib.Problem(benchmark()).validate()
+    problem = problem_lib.Problem(benchmark())
     archs = jnp.zeros((3, 6), jnp.int32)
     self.assertEqual(problem.benchmark.report(archs), {})
     self.assertTrue(np.all(np.isnan(problem.test(archs))))
@@ -134,7 +134,7 @@ class SeveralScoresTest(parameterized.TestCase):
       asked = objective.zerocost("tenas", "darts", key=jax.random.key(0))
       self.assertEqual(asked.objective, "tenas")
       self.assertEqual(asked.objectives, ("tenas", "ntk", "regions"))
-      problem = problem_lib.Problem(asked, asked.objectives).validate()
+      problem = problem_lib.Problem(asked, asked.objectives)
       answer = jax.jit(problem_lib.Problem.evaluate)(problem, archs)
     total = np.asarray(archs).sum(axis=1).astype(float)
     ntk, regions = 2 + total**2, 2 + total

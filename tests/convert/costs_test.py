@@ -122,7 +122,7 @@ class HwNasBenchTest(CostsTestCase):
     path = self._write(content)
     table = hw_nas_bench_pickle(path, data_set="cifar100", allow_missing=True)
     self.assertEqual(np.nanmax(table.arrays["fpga_ms"]), 60.0)
-    self.assertEqual(table.header["notes"], ["Costs of cifar100."])
+    self.assertEqual(table.header["data_set"], "cifar100")
     self.assert_refused(
       lambda: hw_nas_bench_pickle(path, data_set="svhn"), "'svhn'", "cifar100"
     )
@@ -138,6 +138,13 @@ class HwNasBenchTest(CostsTestCase):
       "1 of them distinct",
     ),
     ("short", hw_content(2, fpga_latency=[1.0]), "fpga_latency to have 2"),
+    (
+      "path",
+      hw_content(1, **{"../../x_latency": [1.0]}),
+      "names of lower-case",
+    ),
+    ("escape", hw_content(1, **{"\x1b[31m_latency": [1.0]}), "names of lower"),
+    ("long", hw_content(1, **{"x" * 70_000 + "_latency": [1.0]}), "names of"),
     ("negative", hw_content(1, fpga_energy=[-1.0]), "fpga_energy to be"),
     ("text", hw_content(1, raspi4_latency=["1"]), "raspi4_latency to be"),
     (

@@ -187,6 +187,18 @@ class NaslibTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       "cifar100",
     )
 
+  def test_two_spellings_of_one_data_set(self):
+    """Oracle: they would become one column; the second is named and refused."""
+    string = upstream.official_strings()[0]
+    entry = {
+      name: {"eval_acc1es": [10.0, 20.0]}
+      for name in ("cifar10-valid", "cifar10_valid")
+    }
+    path = upstream.write_pickle(self.directory / "two", {string: entry})
+    with self.assertRaises(ConversionError) as raised:
+      naslib_pickles([path], allow_missing=True)
+    self.assert_one_line(raised.exception, path, "cifar10_valid beside")
+
   def test_hostile_file(self):
     """Oracle: the payload's file does not exist afterwards."""
     marker = self.directory / "marker"

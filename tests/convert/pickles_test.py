@@ -3,6 +3,7 @@
 import bz2
 import collections
 import pickle
+import tracemalloc
 from unittest import mock
 
 from absl.testing import parameterized
@@ -123,6 +124,51 @@ class PicklesTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
         with self.assertRaises(ConversionError) as raised:
           load_fn(path)
         self.assert_one_line(raised.exception, path, "Check the path")
+
+  @parameterized.named_parameters(
+    ("long_put", b"\x80\x02K\x01r\x00\x00\x00\x08.", "memo 134217728"),
+    ("put", b"I1\np134217728\n.", "memo 134217728"),
+    ("unicode", b"X\xff\xff\xff\x7f.", "cut off"),
+    ("bytes", b"\x8e" + b"\xff" * 7 + b"\x00.", "cut off"),
+    ("bytearray", b"\x96\x00\x00\x00\x00\x10\x00\x00\x00.", "cut off"),
+    ("frame", b"\x80\x04\x95" + b"\xff" * 4 + b"\x00" * 4 + b".", "cut off"),
+    ("name", b"c" + b"a" * 300 + b"\nb\n.", "a name is too long"),
+    ("opcode", b"\xfe.", "no opcode"),
+    ("endless", b"}" * 10, "cut off"),
+    (
+      "array",
+      b"cnumpy.core.multiarray\n_reconstruct\n"
+      b"(cnumpy\nndarray\n(L1000000000L\ntS'b'\ntR.",
+      "shape",
+    ),
+    ("allocate", b"cnumpy\nndarray\n(L1000000000L\ntR.", "not callable"),
+    ("dtype", b"cnumpy\ndtype\n(VV1000000000\ntR.", "is refused"),
+    ("objects", b"cnumpy\ndtype\n(VO8\ntR.", "is refused"),
+    (
+      "scalar",
+      b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(VS900000\ntRtR.",
+      "positional",
+    ),
+  )
+  def test_refused_before_memory_is_reserved(self, content, part):
+    """Oracle: memory at its peak, measured; the file has a few bytes."""
+    path = self.directory / "small"
+    path.write_bytes(content)
+    tracemalloc.start()
+    self.addCleanup(tracemalloc.stop)
+    with self.assertRaises(ConversionError) as raised:
+      pickles.load_pickle(path)
+    self.assert_one_line(raised.exception, path, part)
+    self.assertLess(tracemalloc.get_traced_memory()[1], 10_000_000)
+
+  def test_arrays_of_every_kind(self):
+    """Oracle: the array that was pickled."""
+    for kind in ("?", "i1", ">i2", "<u4", ">f8", "c8", "S3", "<U2", ">U2"):
+      array = np.asfortranarray(np.arange(6).reshape(2, 3).astype(kind))
+      path = upstream.write_pickle(self.directory / "a", array, 2)
+      found = pickles.load_pickle(path)
+      np.testing.assert_array_equal(np.asarray(found), array)
+      self.assertEqual(found.dtype, array.dtype.newbyteorder("="))
 
   def test_compression_bomb(self):
     """Oracle: the size limit, lowered to below the content."""

@@ -78,5 +78,25 @@ class DrawsTest(parameterized.TestCase):
     self.assertTrue(np.all(np.isfinite(ends)), ends)
 
 
+class NamedDrawsTest(absltest.TestCase):
+  def test_draws_are_slices_of_the_words(self):
+    """Oracle: the words of the key, counted by hand; normals come in pairs."""
+    found = noise.draws(
+      jax.random.key(5),
+      start=(noise.uniform, (2, 3)),
+      noise=(noise.coarse_normal, (5,)),
+      gumbel=(noise.gumbel, (2, 2)),
+      none=(noise.uniform, (0,)),
+    )
+    words = noise.words(jax.random.key(5), 6 + 3 + 4)
+    for name, expected in (
+      ("start", noise.uniform(words[:6]).reshape(2, 3)),
+      ("noise", noise.coarse_normal(words[6:9])[:5]),
+      ("gumbel", noise.gumbel(words[9:]).reshape(2, 2)),
+      ("none", np.zeros(0)),
+    ):
+      np.testing.assert_array_equal(found[name], expected)
+
+
 if __name__ == "__main__":
   absltest.main()

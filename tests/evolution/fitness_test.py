@@ -2,10 +2,9 @@
 
 from absl.testing import absltest
 from absl.testing import parameterized
-import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from nagjax.evolution import fitness
 
@@ -28,12 +27,11 @@ def rescale(x):
   return next(piece(x) for bound, piece in TABLE if x < bound)
 
 
-class PiecewiseRescaleTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
+class PiecewiseRescaleTest(parameterized.TestCase):
   def test_the_published_table(self):
     """Oracle: Python, over a grid of 0 to 120 percent."""
     x = np.linspace(0, 120, 2401, dtype=np.float32)
-    result = self.variant(fitness.piecewise_rescale)(jnp.asarray(x))
+    result = jax.jit(fitness.piecewise_rescale)(jnp.asarray(x))
     expected = [rescale(float(v)) for v in x]
     np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-4)
 
@@ -57,43 +55,37 @@ class PiecewiseRescaleTest(chex.TestCase):
     self.assertEqual(float(result[0]), value)
 
 
-class DensityTest(chex.TestCase):
+class DensityTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.f = np.random.default_rng(0).uniform(0, 500, 30).astype(np.float32)
 
-  @chex.variants(with_jit=True, without_jit=True)
   def test_identity(self):
     """Oracle: the argument."""
-    np.testing.assert_array_equal(
-      self.variant(fitness.identity)(self.f), self.f
-    )
+    np.testing.assert_array_equal(jax.jit(fitness.identity)(self.f), self.f)
 
-  @chex.variants(with_jit=True, without_jit=True)
   @parameterized.parameters((1.0, 1.0), (2.0, 50.0), (0.5, 3.0))
   def test_power(self, exponent, temperature):
     """Oracle: NumPy in float64."""
-    result = self.variant(fitness.power)(
+    result = jax.jit(fitness.power)(
       self.f, exponent=exponent, temperature=temperature
     )
     expected = (self.f.astype(np.float64) / temperature) ** exponent
     np.testing.assert_allclose(result, expected, rtol=1e-5)
 
-  @chex.variants(with_jit=True, without_jit=True)
   def test_exponential(self):
     """Oracle: exp(f / 50) / exp(100 / 50), and zeros for zeros."""
-    call = self.variant(fitness.exponential)
+    call = jax.jit(fitness.exponential)
     expected = np.exp(self.f.astype(np.float64) / 50) / np.exp(2.0)
     np.testing.assert_allclose(call(self.f), expected, rtol=1e-5)
     np.testing.assert_array_equal(call(jnp.zeros(5)), 0)
     one = call(jnp.zeros(5).at[2].set(1.0))
     self.assertAlmostEqual(float(one[0]), np.exp(-2.0), places=6)
 
-  @chex.variants(with_jit=True, without_jit=True)
   @parameterized.parameters(1.0, 20.0)
   def test_energy(self, temperature):
     """Oracle: NumPy in float64; the best one has e^5."""
-    result = self.variant(fitness.energy)(self.f, temperature=temperature)
+    result = jax.jit(fitness.energy)(self.f, temperature=temperature)
     f = self.f.astype(np.float64) / temperature
     np.testing.assert_allclose(
       result, np.exp(f - f.max() + 5), rtol=1e-4, atol=1e-30
@@ -113,35 +105,6 @@ class DensityTest(chex.TestCase):
   def test_a_population_of_failures_has_a_finite_density(self, density_fn):
     """Oracle: fitness 0 everywhere, no NaN."""
     self.assertTrue(np.all(np.isfinite(density_fn(jnp.zeros(4)))))
-
-
-class NormalScoresTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
-  def test_scores_are_normal_quantiles_of_ranks(self):
-    """Oracle: scipy's ranks and quantiles over the used entries."""
-    rng = np.random.default_rng(0)
-    objective = rng.normal(size=40).astype(np.float32)
-    objective[[3, 8]] = -np.inf
-    used = rng.random(40) < 0.7
-    used[[3, 8]] = True
-    result = np.asarray(self.variant(fitness.normal_scores)(objective, used))
-    ranks = stats.rankdata(objective[used], method="ordinal")
-    expected = stats.norm.ppf((ranks - 0.5) / used.sum())
-    np.testing.assert_allclose(result[used], expected, atol=1e-5)
-    np.testing.assert_array_equal(result[~used], 0)
-
-  def test_only_the_order_matters(self):
-    """Oracle: a monotone transformation gives the same scores."""
-    x = np.random.default_rng(1).normal(size=25).astype(np.float32)
-    used = np.ones(25, bool)
-    np.testing.assert_array_equal(
-      fitness.normal_scores(x, used), fitness.normal_scores(np.exp(9 * x), used)
-    )
-
-  def test_nothing_used(self):
-    """Oracle: zeros."""
-    result = fitness.normal_scores(jnp.ones(5), jnp.zeros(5, bool))
-    np.testing.assert_array_equal(result, 0)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from absl.testing import absltest
 from absl.testing import parameterized
-import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,8 +20,7 @@ def textbook(x, m, index):
   return x + 2 * delta
 
 
-class PolynomialMutationTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
+class PolynomialMutationTest(parameterized.TestCase):
   @parameterized.parameters(5.0, 8.0, 4.0, 1.0, 5, 8, 0, 30)
   def test_the_textbook_formula(self, index):
     """Oracle: Python in float64, coordinate by coordinate."""
@@ -32,7 +31,7 @@ class PolynomialMutationTest(chex.TestCase):
     strength[:3] = 0.0, 0.5, np.nextafter(np.float32(1), 0)
     uniform = rng.random(12).astype(np.float32)
     uniform[:3] = 0.0
-    result = self.variant(mutation.polynomial_mutation)(
+    result = jax.jit(mutation.polynomial_mutation)(
       x, uniform, strength, rate=0.6, index=index
     )
     for row in range(12):

@@ -4,7 +4,6 @@ import itertools
 
 from absl.testing import absltest
 from absl.testing import parameterized
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,12 +65,11 @@ def wheel_distribution(weights, taken, num):
   return outcomes
 
 
-class EliteTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
+class EliteTest(parameterized.TestCase):
   @parameterized.parameters(*itertools.product((6, 30, 300), (0, 1, 3, 6)))
   def test_random_fitness_with_ties(self, size, num):
     """Oracle: the published loop, on few distinct values."""
-    call = self.variant(selection.elite, static_argnums=1)
+    call = jax.jit(selection.elite, static_argnums=1)
     rng = np.random.default_rng(size + num)
     for high in (1, 3, 40):
       fitness = rng.integers(0, high, size).astype(np.float32) * 7.5
@@ -86,12 +84,11 @@ class EliteTest(chex.TestCase):
     self.assertEqual(result.dtype, jnp.int32)
 
 
-class DiverseTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
+class DiverseTest(parameterized.TestCase):
   @parameterized.parameters(*itertools.product((6, 30, 300), (0, 1, 6)))
   def test_random_scores(self, size, num):
     """Oracle: the published loop; many, few or one are fit enough."""
-    call = self.variant(selection.diverse, static_argnums=2)
+    call = jax.jit(selection.diverse, static_argnums=2)
     rng = np.random.default_rng(size + num)
     for exponent in (0, 2, 20):
       score = rng.integers(0, 9, size).astype(np.float32) / 8
@@ -117,14 +114,13 @@ class DiverseTest(chex.TestCase):
       self.assertEqual(result.tolist(), expected)
 
 
-class DiversityTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
+class DiversityTest(parameterized.TestCase):
   @parameterized.parameters(None, 1, 7, 20, 64)
   def test_summed_distances(self, block_size):
     """Oracle: NumPy in float64; blocks that divide the pool or do not."""
     x = np.random.default_rng(0).normal(size=(20, 56)).astype(np.float32)
     x[7] = x[3]
-    call = self.variant(selection.diversity, static_argnames="block_size")
+    call = jax.jit(selection.diversity, static_argnames="block_size")
     distance = np.linalg.norm(x[:, None].astype(float) - x[None], axis=-1)
     total = distance.sum(1)
     expected = (total - total.min()) / (total.max() - total.min())
@@ -153,13 +149,12 @@ class DiversityTest(chex.TestCase):
     )
 
 
-class RouletteTest(chex.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
+class RouletteTest(parameterized.TestCase):
   @parameterized.parameters(0, 1, 2, 3)
   def test_replayed_draws(self, seed):
     """Oracle: the published loop with redraws, attempt by attempt."""
     rng = np.random.default_rng(seed)
-    call = self.variant(
+    call = jax.jit(
       selection.roulette, static_argnums=3, static_argnames="redraw"
     )
     weights = rng.uniform(0.1, 1, 24).astype(np.float32)

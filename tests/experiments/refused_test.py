@@ -31,6 +31,8 @@ ALWAYS = {
   "score_correlations": "--benchmark=synthetic --num=60",
   "pool_statistics": "--benchmark=synthetic --workdir=new",
   "throughput": "--workdir=new",
+  "train_generator": "--workdir=new --output=new.npz",
+  "train_score": "--workdir=new --output=new.npz",
 }
 """Flags that stand before those of a row; `merge` and `agnet` are searches."""
 
@@ -201,6 +203,22 @@ ROWS = (
   ("throughput", "--benchmark=zerocost/regions@darts", "set --budget"),
   ("throughput", "--algorithm=agnet --parts=4", "--parts measures optiproxy"),
   ("throughput", "--algorithm=agnet --populations=4", "measures ednag"),
+  ("train_generator", "--space=other", "space must be"),
+  ("train_generator", "--output=weights.csv", "npz"),
+  ("train_generator", "--recipes=log.json", "nasbench_nlp"),
+  ("train_generator", "--learning_rate=0", "learning_rate"),
+  ("train_generator", "--num_instances=0", "num_instances"),
+  ("train_score", "--space=other", "space must be"),
+  ("train_score", "--output=weights.csv", "npz"),
+  ("train_score", "--num_steps=0", "num_steps"),
+  ("train_score", "--training_share=0", "training_share"),
+  ("train_score", "--sampler=other", "sampler"),
+  ("train_score", "--preset=other", "preset"),
+  ("train_score", "--set=color=red", "color"),
+  ("train_score", "--set=width=wide", "width must be a whole number"),
+  ("train_score", "--set=width=7", "width"),
+  ("train_score", "--set=mask=floyd", "mask must be one of"),
+  ("train_score", "--space=mobilenetv3 --training_share=0.5", "enumerable"),
 )
 
 

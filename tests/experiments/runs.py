@@ -7,10 +7,12 @@ import io
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
 
+from experiments.support import progress
 from nagjax.benchmarks import synthetic
 from nagjax.types import Status
 
@@ -76,6 +78,20 @@ def _search_of(num_seeds, seed_start):
 @functools.cache
 def _folder():
   return tempfile.TemporaryDirectory()
+
+
+@contextlib.contextmanager
+def killed_after(num_chunks):
+  """Trainings whose progress ends the run when so many chunks are done."""
+
+  def on_progress(done, _, measures):
+    if measures and done == num_chunks:
+      raise KeyboardInterrupt
+
+  with mock.patch.object(
+    progress, "of_training", lambda: contextlib.nullcontext(on_progress)
+  ):
+    yield
 
 
 def summary_of(directory):

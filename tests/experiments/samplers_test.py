@@ -23,12 +23,12 @@ class SamplersTest(parameterized.TestCase):
     space = registry.make_space("nasbench201")
     rng = np.random.default_rng(0)
     archs = rng.integers(0, 5, (2_000, 6))
-    text = samplers.uniformity(space, archs)
+    text = samplers.describe_uniformity(space, archs)
     self.assertGreater(float(text.split("= ")[1]), 0.01)
     archs[:200, 3] = 2
-    self.assertEndsWith(samplers.uniformity(space, archs), "p = 0.00")
+    self.assertEndsWith(samplers.describe_uniformity(space, archs), "p = 0.00")
     chain = registry.make_space("mobilenetv3")
-    self.assertEqual(samplers.uniformity(chain, archs), "")
+    self.assertEqual(samplers.describe_uniformity(chain, archs), "")
 
   def test_two_samplers(self):
     """Oracle: a line for each, with what was asked; few samples of equal

@@ -1,4 +1,4 @@
-"""Tests of experiments.train_generator."""
+"""Tests of experiments.train_generator; see also generation.pretraining."""
 
 import contextlib
 import hashlib
@@ -14,11 +14,8 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments import common
-from experiments import pretraining
 from experiments import train_generator
 from nagjax import registry
 from nagjax.generation import pretrained
@@ -26,148 +23,50 @@ from nagjax.spaces import nasbench_nlp
 from tests.experiments import runs
 from tests.networks import agnet_program
 
-SMALL = (
-  "--num_instances=10 --batch_size=2 --checkpoint_every=2 --num_reported=20"
-).split()
-"""Three chunks; the last one is filled up."""
 
+class TrainTest(runs.BinaryCase):
+  def test_killed_it_continues_and_gives_the_same_weights(self):
+    """Oracle: the run that nobody disturbed; its flags, in the file."""
 
-def run(*argv):
-  with mock.patch.object(pretraining, "TRIAL", 20):
-    return runs.run_binary(train_generator, *argv)
+    def flags_of(name):
+      output = self.directory / f"{name}.npz"
+      return (
+        *("--num_instances=10", "--batch_size=2", "--checkpoint_every=2"),
+        *("--num_reported=20", f"--output={output}"),
+        f"--workdir={self.directory / name}",
+      )
 
-
-def flags_of(folder, name):
-  output = folder / f"{name}.npz"
-  return [f"--output={output}", f"--workdir={folder / name}", *SMALL]
-
-
-@contextlib.contextmanager
-def killed_after(num_chunks):
-  """Progress that ends the run when so many chunks are done."""
-
-  def report(name, now):
-    if now is not None and now.chunk + 1 == num_chunks:
-      raise KeyboardInterrupt
-
-  with mock.patch.object(
-    pretraining.common, "progress", lambda: contextlib.nullcontext(report)
-  ):
-    yield
-
-
-class TrainTest(absltest.TestCase):
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    cls.folder = pathlib.Path(
-      cls.enterClassContext(tempfile.TemporaryDirectory())
+    out = self.assert_succeeds(runs.run_binary(train_generator, *flags_of("a")))
+    self.assertIn("Of 20 latent vectors: reconstruction loss ", out)
+    params, notes = pretrained.load(
+      self.directory / "a.npz", registry.make_space("nasbench201")
     )
-    cls.code, cls.out, cls.err = run(*flags_of(cls.folder, "whole"))
-
-  def test_the_file(self):
-    """Oracle: the flags, and ranges of the measures."""
-    self.assertEqual(self.code, 0, self.err)
-    space = registry.make_space("nasbench201")
-    params, notes = pretrained.load(self.folder / "whole.npz", space)
     self.assertEqual(params.first[0].weight.shape, (1, 64, 64))
-    self.assertEqual(notes["instances"], 12)
-    self.assertEqual((notes["seed"], notes["targets"]), (0, "uniform"))
+    self.assertEqual((notes["instances"], notes["seed"]), (12, 0))
+    self.assertEqual(notes["targets"], "uniform")
     self.assertIn("jax", notes["versions"])
     self.assertEqual(notes["history"][-1]["instances"], 12)
-    self.assertIn("Of 20 latent vectors: reconstruction loss ", self.out)
-
-  def test_killed_it_continues_and_gives_the_same_weights(self):
-    """Oracle: the bytes of the run that nobody disturbed."""
-    flags = flags_of(self.folder, "killed")
-    for num_chunks in (1, 2):
-      with killed_after(num_chunks):
-        code, _, err = run(*flags)
-      self.assertEqual(code, 130)
-      self.assertIn("state after the last chunk", err)
-      self.assertFalse((self.folder / "killed.npz").exists())
-      with np.load(self.folder / "killed" / pretraining.STATE) as file:
-        self.assertEqual(file["leaf_0000"], num_chunks)
-    self.assertEqual(run(*flags)[0], 0)
-    self.assertEqual(
-      (self.folder / "killed.npz").read_bytes(),
-      (self.folder / "whole.npz").read_bytes(),
-    )
-
-  def test_refused(self):
-    """Oracle: exit code 2 and one line that says what to do."""
-    flags = flags_of(self.folder, "whole")
-    for more, message in (
-      ((), "--overwrite"),
-      (("--overwrite", "--seed=1"), "other settings"),
-    ):
-      code, _, err = run(*flags, *more)
-      self.assertEqual((code, err.count("\n")), (2, 1), err)
-      self.assertIn(message, err)
-
-  def test_a_damaged_state(self):
-    """Oracle: as above; the file is named."""
-    flags = flags_of(self.folder, "damaged")
-    with killed_after(1):
-      run(*flags)
-    path = self.folder / "damaged" / pretraining.STATE
-    path.write_bytes(path.read_bytes()[:1000])
-    code, _, err = run(*flags)
-    self.assertEqual((code, err.count("\n")), (2, 1), err)
-    self.assertIn("--workdir", err)
-
-
-class MeasureTest(absltest.TestCase):
-  def test_measures(self):
-    """Oracle: counted by hand: 5 of 8 valid, 3 different, 1 a target."""
-    numbers = [1, 1, 2, 2, 3, 4, 4, 5]
-    valid = [True] * 5 + [False] * 3
-    outcome = pretraining.Outcome(
-      jnp.arange(8.0),
-      jnp.asarray(valid),
-      jnp.asarray([[7, n] for n in numbers], jnp.uint32),
-    )
-    targets = common.key_numbers([[7, 2], [8, 1], [7, 5]])
-    with mock.patch.object(pretraining, "decode_many", lambda *args: outcome):
-      found = pretraining.measure(
-        jax.random.key(0), None, None, None, 8, lambda: targets
+    with runs.killed_after(2):
+      code, _, err = runs.run_binary(train_generator, *flags_of("b"))
+    self.assertEqual(code, 130)
+    self.assertIn("state after the last chunk", err)
+    self.assertFalse((self.directory / "b.npz").exists())
+    self.assert_succeeds(runs.run_binary(train_generator, *flags_of("b")))
+    for name in (".npz", "/metrics.csv"):
+      self.assertEqual(
+        pathlib.Path(f"{self.directory / 'b'}{name}").read_bytes(),
+        pathlib.Path(f"{self.directory / 'a'}{name}").read_bytes(),
       )
-    self.assertEqual(
-      found,
-      {
-        "num_reported": 8,
-        "reconstruction_loss": 3.5,
-        "validity": 0.625,
-        "uniqueness": 0.6,
-        "novelty": round(2 / 3, 6),
-      },
+    self.assert_refused(
+      runs.run_binary(train_generator, *flags_of("a")), "--overwrite"
     )
-    self.assertRegex(
-      train_generator.describe({**found, "novelty": None}),
-      "loss 3.5000, validity 62.50 %, uniqueness 60.00 %, novelty n/a",
+    self.assert_refused(
+      runs.run_binary(
+        train_generator, *flags_of("a"), "--overwrite", "--seed=1"
+      ),
+      "--workdir: ",
+      "other settings",
     )
-
-  def test_targets_are_drawn_again(self):
-    """Oracle: recorded draws of the training's own chunks."""
-    space = registry.make_space("nasbench201")
-    drawn = []
-
-    def sample(key, num):
-      archs = space.sample(key, num)
-      jax.debug.callback(lambda rows: drawn.append(np.asarray(rows)), archs)
-      return archs
-
-    job = pretraining.Job(
-      space, sample, None, None, jax.random.key(3), 4, 5, 2, None, {}
-    )
-    names = pretraining.target_names(job)
-    jax.effects_barrier()
-    archs = np.concatenate(drawn)
-    self.assertLen(archs, 40)
-    expected = {tuple(key) for key in np.asarray(space.keys(archs)).tolist()}
-    found = {(int(n) >> 32, int(n) & (2**32 - 1)) for n in names}
-    self.assertEqual(found, expected)
-    self.assertIsNone(pretraining.target_names(job._replace(num_chunks=800)))
 
 
 class RecipesTest(absltest.TestCase):
@@ -195,6 +94,27 @@ class RecipesTest(absltest.TestCase):
     ops = [nasbench_nlp.to_recipe(arch)["h_new_0"]["op"] for arch in archs]
     self.assertEqual(ops, ["activation_tanh", "activation_sigm"])
 
+  def test_bad_recipes(self):
+    """Oracle: as above."""
+    with tempfile.TemporaryDirectory() as folder:
+      path = pathlib.Path(folder, "log.json")
+      for content, message in (
+        (None, "log.json"),
+        ("{", "--recipes"),
+        ("{}", "list of records"),
+        ('[{"recepie": {}}, 3]', "no recipe"),
+      ):
+        if content is not None:
+          path.write_text(content)
+        code, _, err = runs.run_binary(
+          train_generator,
+          "--space=nasbench_nlp",
+          f"--output={folder}/t.npz",
+          f"--recipes={path}",
+        )
+        self.assertEqual((code, err.count("\n")), (2, 1), err)
+        self.assertIn(message, err)
+
 
 class CheckpointTest(parameterized.TestCase):
   """PyTorch's part is replaced."""
@@ -217,7 +137,8 @@ class CheckpointTest(parameterized.TestCase):
       ),
     )
     with mock.patch.dict(sys.modules, torch=content and torch):
-      return run(
+      return runs.run_binary(
+        train_generator,
         f"--from_checkpoint={self.path}",
         f"--output={self.folder / 'out.npz'}",
         "--num_reported=20",
@@ -253,46 +174,6 @@ class CheckpointTest(parameterized.TestCase):
     self.assertEqual((code, err.count("\n")), (2, 1), err)
     self.assertIn(message, err)
     self.assertEqual(os.listdir(self.folder), ["best.model"])
-
-
-class RefusedTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ("--space=other", "space must be"),
-    ("--output=weights.csv", "npz"),
-    ("--recipes=log.json", "nasbench_nlp"),
-    ("--learning_rate=0", "learning_rate"),
-    ("--num_instances=0", "num_instances"),
-    ("word", "flag"),
-  )
-  def test_bad_flags(self, flag, message):
-    """Oracle: exit code 2, one line, no file."""
-    with tempfile.TemporaryDirectory() as folder:
-      code, _, err = run(
-        f"--workdir={folder}/w", f"--output={folder}/t.npz", flag
-      )
-      self.assertEqual((code, err.count("\n")), (2, 1), err)
-      self.assertIn(message, err)
-      self.assertEqual(os.listdir(folder), [])
-
-  def test_bad_recipes(self):
-    """Oracle: as above."""
-    with tempfile.TemporaryDirectory() as folder:
-      path = pathlib.Path(folder, "log.json")
-      for content, message in (
-        (None, "log.json"),
-        ("{", "--recipes"),
-        ("{}", "list of records"),
-        ('[{"recepie": {}}, 3]', "no recipe"),
-      ):
-        if content is not None:
-          path.write_text(content)
-        code, _, err = run(
-          "--space=nasbench_nlp",
-          f"--output={folder}/t.npz",
-          f"--recipes={path}",
-        )
-        self.assertEqual((code, err.count("\n")), (2, 1), err)
-        self.assertIn(message, err)
 
 
 if __name__ == "__main__":

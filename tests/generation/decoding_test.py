@@ -8,9 +8,9 @@ from scipy import linalg
 from scipy import special
 
 from nagjax import generation
-from nagjax.networks.generator import Scores
-from nagjax.spaces.base import GraphLayout
-from nagjax.spaces.base import LabeledGraphs
+from nagjax.networks.generator import GraphLogits
+from nagjax.spaces.layouts import GraphLayout
+from nagjax.spaces.layouts import LabeledGraphs
 
 NUM_NODES, NUM_LABELS, NUM_GRAPHS = 4, 3, 2
 ENDS = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -21,7 +21,7 @@ def random_scores(*batch):
   rng = np.random.default_rng(0)
   nodes = rng.normal(size=(*batch, NUM_GRAPHS, NUM_NODES, NUM_LABELS))
   edges = rng.normal(size=(*batch, NUM_GRAPHS, len(ENDS)))
-  return Scores(jnp.asarray(2 * nodes), jnp.asarray(2 * edges))
+  return GraphLogits(jnp.asarray(2 * nodes), jnp.asarray(2 * edges))
 
 
 def block_diagonal(values):

@@ -116,7 +116,11 @@ class FileTest(parameterized.TestCase):
     ("missing", {"first.1.bias": None}, "first.1.bias"),
     ("too_much", {"extra": np.zeros(2)}, "extra"),
     ("shape", {"first.1.bias": np.zeros((1, 31))}, r"\[1, 32\].*\[1, 31\]"),
-    ("nan", {"first.1.bias": np.full((1, 32), np.nan, np.float32)}, "not finite"),
+    (
+      "nan",
+      {"first.1.bias": np.full((1, 32), np.nan, np.float32)},
+      "not finite",
+    ),
     ("text", {"first.1.bias": np.full((1, 32), "a")}, "agnet_nasbench201"),
   )
   def test_a_changed_file(self, changes, message):

@@ -1,218 +1,102 @@
-"""Tests of nagjax.generation.score_training."""
+"""Tests of nagjax.generation.score_training; kills are in resumable_test."""
 
-import functools
-import types
+import tempfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nagjax import registry
 from nagjax.generation import sampling
-from nagjax.generation import score_models
 from nagjax.generation import score_training
-
-SPACE = registry.make_space("nasbench201")
-
-
-def linear_model():
-  """`(w . arch - 1)^2`, without randomness."""
-
-  def loss(params, archs, t, noise, dropout_key=None):
-    del t, noise, dropout_key
-    return (archs @ params["w"] - 1.0) ** 2
-
-  return types.SimpleNamespace(loss=loss, shape=(1, 1))
+from nagjax.networks import Network
+from nagjax.spaces import mobilenetv3
+from nagjax.spaces import nasbench201
+from nagjax.spaces.base import SearchSpace
 
 
-def architectures(num_steps, seed=0):
-  rng = np.random.default_rng(seed)
-  return rng.integers(-2, 3, (num_steps, 4, 3)).astype(np.float32)
+class _Rows(nn.Module):
+  """A user's network, which reads a sample at once."""
+
+  @nn.compact
+  def __call__(self, x, condition):
+    level = jnp.broadcast_to(condition[..., None] / 1000, (*x.shape[:-2], 1))
+    flat = jnp.concatenate([x.reshape(*x.shape[:-2], -1), level], axis=-1)
+    size = x.shape[-2] * x.shape[-1]
+    return nn.Dense(size)(nn.gelu(nn.Dense(8)(flat))).reshape(x.shape)
 
 
-def by_hand(w, archs, config):
-  """Adam, clipping and averages in float64; the average after every step."""
-  w = average = np.float64(w)
-  m = v = np.zeros_like(w)
-  losses, averages, weights = [], [], []
-  for step, batch in enumerate(np.float64(archs)):
-    error = batch @ w - 1
-    losses.append(np.mean(error**2))
-    gradient = np.mean(2 * error[:, None] * batch, axis=0)
-    gradient *= min(1.0, config.clip_norm / np.linalg.norm(gradient))
-    m = 0.9 * m + 0.1 * gradient
-    v = 0.999 * v + 0.001 * gradient**2
-    ratio = m / (1 - 0.9 ** (step + 1))
-    ratio = ratio / (np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8)
-    rate = config.learning_rate
-    if step < config.warmup_steps:
-      rate *= step / config.warmup_steps
-    elif config.decay_steps:
-      past = step - config.warmup_steps
-      share = past / (config.decay_steps - config.warmup_steps)
-      rate *= (1 + np.cos(np.pi * min(share, 1.0))) / 2
-    w = w - rate * ratio
-    decay = min(config.ema_decay, (2 + step) / (11 + step))
-    average = decay * average + (1 - decay) * w
-    weights.append(w)
-    averages.append(average)
-  return losses, weights, averages
+class TrainTest(absltest.TestCase):
+  def test_an_own_network_of_an_own_space(self):
+    """Oracle: the settings, and the bits of a second call, which only reads.
 
-
-class TrainTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ({},),
-    ({"warmup_steps": 0},),
-    ({"decay_steps": 25},),
-    ({"ema_decay": 0.3},),
-    ({"clip_norm": 100.0},),
-  )
-  def test_by_hand(self, options):
-    """Oracle: Adam, warm-up, decay, clipping and averages in float64."""
-    config = score_training.Config(
-      **{"learning_rate": 0.1, "warmup_steps": 8, **options}
-    )
-    archs = architectures(30)
-    start = score_training.start({"w": jnp.asarray([0.5, -1, 2])}, config)
-    trained, losses = score_training.train(
-      jax.random.key(0), linear_model(), start, archs, config
-    )
-    expected, weights, averages = by_hand([0.5, -1, 2], archs, config)
-    np.testing.assert_allclose(losses, expected, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(trained.params["w"], weights[-1], atol=1e-4)
-    np.testing.assert_allclose(trained.average["w"], averages[-1], atol=1e-4)
-    self.assertEqual(int(trained.num_steps), 30)
-
-  def test_the_first_step_changes_nothing(self):
-    """Oracle: the same bits, since the warm-up starts at a rate of zero."""
-    config = score_training.Config(learning_rate=0.1, warmup_steps=8)
-    start = score_training.start({"w": jnp.asarray([0.5, -1, 2])}, config)
-    first, second = (
-      score_training.train(
-        jax.random.key(0), linear_model(), start, architectures(num), config
-      )[0]
-      for num in (1, 2)
-    )
-    np.testing.assert_array_equal(first.params["w"], start.params["w"])
-    np.testing.assert_array_equal(first.average["w"], start.params["w"])
-    self.assertGreater(
-      np.abs(second.params["w"] - start.params["w"]).max(), 1e-3
-    )
-
-  def test_two_chunks_are_one(self):
-    """Oracle: the bits of one scan, wherever the randomness has no part."""
-    config = score_training.Config(
-      learning_rate=0.1, warmup_steps=3, decay_steps=10
-    )
-    start = score_training.start({"w": jnp.asarray([0.5, -1, 2])}, config)
-    archs = architectures(10)
-
-    def train(trained, archs):
-      return score_training.train(
-        jax.random.key(0), linear_model(), trained, archs, config
-      )
-
-    whole, losses = train(start, archs)
-    half, first = train(start, archs[:4])
-    again, second = train(half, archs[4:])
-    jax.tree.map(np.testing.assert_array_equal, again, whole)
-    np.testing.assert_array_equal(np.concatenate([first, second]), losses)
-
-  @parameterized.parameters(True, False)
-  def test_what_the_loss_is_given(self, dropout):
-    """Oracle: recorded shapes; a dropout key only where dropout is on."""
-    given = []
-
-    def loss(params, archs, t, noise, dropout_key=None):
-      given.append((t.shape, noise.shape, dropout_key is not None))
-      return params * t
-
-    model = types.SimpleNamespace(loss=loss, shape=(2, 5))
-    config = score_training.Config()
-    start = score_training.start(jnp.float32(1), config)
-    score_training.train(
-      jax.random.key(0), model, start, jnp.zeros((3, 4, 6)), config,
-      dropout=dropout,
-    )  # fmt: skip
-    self.assertEqual(set(given), {((4,), (4, 2, 5), dropout)})
-
-  @parameterized.parameters(True, False)
-  def test_times(self, central):
-    """Oracle: moments and quartiles of the triangular and uniform densities."""
-    draw = functools.partial(score_training.draw_times, central=central)
-    t = np.asarray(draw(jax.random.key(0), 4096), np.float64)
-    self.assertBetween(t.min(), 1e-5, 0.02)
-    self.assertBetween(t.max(), 0.98, 1.0)
-    self.assertAlmostEqual(t.mean(), 0.5, delta=5 / (12 * 4096) ** 0.5)
-    quartile = 0.125**0.5 if central else 0.25
-    self.assertAlmostEqual(np.quantile(t, 0.25), quartile, delta=0.04)
-    # Evenly spread draws meet the quartile almost exactly.
-    error = abs(np.mean(t < quartile) - 0.25)
-    self.assertLess(error, 1e-3 if central else 0.04)
-
-  @parameterized.parameters(
-    ("learning_rate", 0.0),
-    ("clip_norm", 0.0),
-    ("warmup_steps", -1),
-    ("decay_steps", -1),
-    ("ema_decay", 1.0),
-  )
-  def test_bad_options(self, option, value):
-    """Oracle: the ValueError names the option."""
-    with self.assertRaisesRegex(ValueError, option):
-      score_training.Config(**{option: value})
-
-
-class LearningTest(absltest.TestCase):
-  def test_a_rule_is_learnt(self):
-    """Oracle: the rule itself: the first operation is a convolution 3x3.
-
-    So it is in a fifth of all architectures, which are what a model of zeros
-    knows.
+    Samples of so few steps are valid since rows are read as probabilities.
     """
-    config = score_models.Config(
-      num_layers=1,
-      width=32,
-      num_heads=4,
-      feed_forward=64,
-      head_width=64,
-      mask="all",
+    space = SearchSpace("mine", (2, 3, 2))
+    module = _Rows()
+
+    def init(key):
+      return module.init(key, jnp.zeros((3, 3)), jnp.zeros(()))
+
+    def apply(params, x, condition, mask, *, dropout_key=None):
+      return module.apply(params, x, condition)
+
+    config = score_training.Config(
+      sampler=sampling.Config(num_steps=4),
+      num_steps=4,
+      batch_size=8,
+      chunk_size=2,
+      num_reported=30,
     )
-    model = score_models.score_model(SPACE, config)
-    training = score_training.Config(
-      learning_rate=5e-3,
-      warmup_steps=10,
-      decay_steps=150,
-      ema_decay=0.95,
-      central=True,
+    with tempfile.TemporaryDirectory() as folder:
+      found, again = (
+        score_training.train_score_model(
+          space,
+          config,
+          network=Network(init, apply),
+          seed=5,
+          directory=folder,
+        )
+        for _ in range(2)
+      )
+    jax.tree.map(np.testing.assert_array_equal, found.params, again.params)
+    self.assertEqual(found.notes, again.notes)
+    self.assertEqual(found.notes["network"], "own")
+    self.assertEqual((found.notes["space"], found.notes["seed"]), ("mine", 5))
+    self.assertEqual(found.params["params"]["Dense_0"]["bias"].shape, (9,))
+    self.assertGreater(found.notes["validity"], 0.9)
+    self.assertIsNone(found.notes["novelty"])
+
+
+class ConfigTest(parameterized.TestCase):
+  def test_choice_of_targets(self):
+    """Oracle: distinct, a half, another half for another seed; None is all."""
+    space = nasbench201.nasbench201()
+    one, again, other = (
+      score_training.choose_targets(space, 0.5, seed) for seed in (0, 0, 1)
     )
+    self.assertLen(np.unique(one, axis=0), 7812)
+    np.testing.assert_array_equal(one, again)
+    shared = {*map(tuple, one.tolist())} & {*map(tuple, other.tolist())}
+    self.assertAlmostEqual(len(shared) / 7812, 0.5, delta=0.04)
+    self.assertIsNone(score_training.choose_targets(space, 1.0, 0))
+    with self.assertRaisesRegex(ValueError, "enumerable"):
+      score_training.choose_targets(mobilenetv3.mobilenetv3(), 0.5, 0)
 
-    @jax.jit
-    def learn(key):
-      init_key, arch_key, train_key = jax.random.split(key, 3)
-      archs = SPACE.sample(arch_key, 150 * 64).reshape(150, 64, 6)
-      archs = archs.at[..., 0].set(3)
-      start = score_training.start(model.init(init_key), training)
-      return score_training.train(train_key, model, start, archs, training)
+  @parameterized.parameters(
+    ("num_steps", 0), ("chunk_size", 0), ("training_share", 0.0)
+  )
+  def test_bad_config(self, name, value):
+    """Oracle: the ValueError names the option."""
+    with self.assertRaisesRegex(ValueError, name):
+      score_training.Config(**{name: value})
 
-    @jax.jit
-    def generate(params, key):
-      options = sampling.Config(num_steps=20, batch_size=300)
-      return sampling.generate(key, model, params, 300, options)
-
-    trained, losses = learn(jax.random.key(0))
-    self.assertLess(np.mean(losses[-20:]), 0.95 * np.mean(losses[:5]))
-    zeros = jax.tree.map(jnp.zeros_like, trained.params)
-    for params, low, high in ((trained.average, 0.6, 1.0), (zeros, 0.1, 0.3)):
-      found = generate(params, jax.random.key(1))
-      self.assertEqual(int(found.bad_step), -1)
-      self.assertGreater(np.mean(found.valid), 0.9)
-      archs = np.asarray(found.archs)[np.asarray(found.valid)]
-      self.assertBetween(np.mean(archs[:, 0] == 3), low, high)
-      # The others stay uniform.
-      self.assertBetween(np.mean(archs[:, 1:] == 3), 0.14, 0.26)
+  def test_another_preset(self):
+    """Oracle: the documented error."""
+    with self.assertRaisesRegex(ValueError, "preset must be one of"):
+      score_training.preset(nasbench201.nasbench201(), "other")
 
 
 if __name__ == "__main__":

@@ -58,19 +58,20 @@ class GeneratorTest(parameterized.TestCase):
     """Oracle: the same, to the precision that users of the weights need."""
     state = agnet_program.state_dict(1, 7, 2)
     z = np.random.default_rng(1).normal(size=32)
-    scores = build(8, 7, 2, 1).apply(agnet_program.params(state), z)
+    apply = jax.jit(build(8, 7, 2, 1).apply)
+    scores = apply(agnet_program.params(state), z)
     nodes, edges, _ = agnet_program.generate(state, z, 8, 1)
     np.testing.assert_allclose(scores.nodes, nodes, rtol=0, atol=1e-5)
     np.testing.assert_allclose(scores.edges, edges, rtol=0, atol=1e-5)
 
   def test_constants(self):
     """Oracle: what the facts sheet says is fixed."""
-    network = build(5, 4, 2, 1)
-    scores = network.apply(network.init(jax.random.key(0)), jnp.ones(32))
+    params = agnet_program.params(agnet_program.state_dict(0, 4, 1))
+    scores = jax.jit(build(5, 4, 1, 1).apply)(params, jnp.ones(32))
     np.testing.assert_array_equal(scores.nodes[0], [0, 20, 0, 0])
     self.assertEqual(scores.edges[0], 20)
-    network = build(6, 5, 2, 2)
-    scores = network.apply(network.init(jax.random.key(0)), jnp.ones(32))
+    params = agnet_program.params(agnet_program.state_dict(0, 5, 1))
+    scores = jax.jit(build(6, 5, 1, 2).apply)(params, jnp.ones(32))
     np.testing.assert_array_equal(scores.edges[:3], [-1, 1, -1])
 
   def test_start(self):
@@ -87,8 +88,8 @@ class GeneratorTest(parameterized.TestCase):
 
   def test_gradient_reaches_all_weights(self):
     """Oracle: every weight but the gates' and messages' unused ones moves."""
-    network = build(8, 7, 2, 1)
-    params = agnet_program.params(agnet_program.state_dict(3, 7, 2))
+    network = build(8, 7, 1, 1)
+    params = agnet_program.params(agnet_program.state_dict(3, 7, 1))
     z = jax.random.normal(jax.random.key(0), (4, 32))
 
     def loss(params):
@@ -107,7 +108,7 @@ class GeneratorTest(parameterized.TestCase):
     """Oracle: logarithms of softmax and sigmoid, averaged by hand."""
     nodes = np.log([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
     edges = np.log([3.0])  # A probability of 0.75.
-    scores = generator.Scores(jnp.asarray(nodes), jnp.asarray(edges))
+    scores = generator.GraphLogits(jnp.asarray(nodes), jnp.asarray(edges))
     loss = generator.reconstruction_loss(
       scores, jnp.asarray([0, 2]), jnp.asarray([False])
     )

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.networks import guides
+from tests.networks import dense
 
 N, F = 4, 3
 MAKERS = {"gcn": guides.gcn_guide, "transformer": guides.transformer_guide}
@@ -15,52 +16,42 @@ X = np.random.default_rng(0).normal(size=(5, N, F)).astype(np.float32)
 LEVELS = np.asarray([0.0, 1.0, 50.0, 500.0, 999.0], np.float32)
 
 
-def made(name):
-  network = MAKERS[name](N, F, hidden_size=8, num_layers=2)
-  weights = network.init(jax.random.key(0))
-  return lambda x, level: network.apply(weights, x, level, ADJACENCY)
-
-
 class GuidesTest(parameterized.TestCase):
-  @parameterized.parameters(*((name,) for name in MAKERS))
-  def test_each_row_alone(self, name):
-    """Oracle: a loop over the batch."""
-    apply = made(name)
-    found = jax.jit(apply)(X, LEVELS)
+  @parameterized.parameters(*MAKERS)
+  def test_values_and_gradients(self, name):
+    """Oracle: one row after another; gradients in all rows of a sample, of any
+    size, and values that differ with the level of the noise."""
+    network = MAKERS[name](N, F, hidden_size=8, num_layers=2)
+    params = dense.weights(network)
+
+    @jax.jit
+    def run(x, level):
+      value = network.apply(params, x, level, ADJACENCY)
+      return jnp.sum(value), value
+
+    run_all = jax.jit(jax.value_and_grad(run, has_aux=True))
+    (_, found), slopes = run_all(X, LEVELS)
     self.assertEqual(found.shape, (5,))
-    for row in range(5):
-      np.testing.assert_allclose(
-        found[row], apply(X[row], LEVELS[row]), rtol=1e-4, atol=1e-5
-      )
-
-  @parameterized.parameters(*((name,) for name in MAKERS))
-  def test_everything_has_influence(self, name):
-    """Oracle: the gradients in all rows, and the level of the noise."""
-    apply = made(name)
-    slopes = jax.grad(lambda x: jnp.sum(apply(x, LEVELS)))(jnp.asarray(X))
     self.assertTrue(np.all(np.abs(slopes).max(-1) > 1e-7))
-    values = [float(apply(X[0], level)) for level in LEVELS]
-    self.assertLen(set(values), 5)
-
-  @parameterized.parameters(*((name,) for name in MAKERS))
-  def test_large_inputs_do_not_saturate(self, name):
-    """Oracle: finite values, and gradients that are not zero."""
-    apply = made(name)
-    x = jnp.asarray(50 * X)
-    slopes = jax.grad(lambda x: jnp.sum(apply(x, LEVELS)))(x)
-    self.assertTrue(np.all(np.isfinite(apply(x, LEVELS))))
+    for row in range(5):
+      alone = run(X[row], LEVELS[row])[0]
+      np.testing.assert_allclose(found[row], alone, rtol=1e-4, atol=1e-5)
+    (_, values), _ = run_all(np.repeat(X[:1], 5, axis=0), LEVELS)
+    self.assertLen(set(values.tolist()), 5)
+    (_, values), slopes = run_all(50 * X, LEVELS)
+    self.assertTrue(np.all(np.isfinite(values)))
     self.assertTrue(np.all(np.abs(slopes).max((1, 2)) > 1e-7))
 
   def test_what_a_transformer_says_is_added_up(self):
     """Oracle: the last layer's biases alone, when its weights are zeros."""
     network = guides.transformer_guide(N, F, hidden_size=8)
-    weights = network.init(jax.random.key(0))
-    last = weights.head[-1]._replace(
-      weight=jnp.zeros_like(weights.head[-1].weight),
+    params = dense.weights(network)
+    last = params.head[-1]._replace(
+      weight=jnp.zeros_like(params.head[-1].weight),
       bias=jnp.asarray([1.0, 2.0, 4.5]),
     )
-    weights = weights._replace(head=(*weights.head[:-1], last))
-    found = network.apply(weights, X, LEVELS, ADJACENCY)
+    params = params._replace(head=(*params.head[:-1], last))
+    found = jax.jit(network.apply)(params, X, LEVELS, ADJACENCY)
     np.testing.assert_allclose(found, N * 7.5 / F, rtol=1e-6)
 
 

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.convert import diffusionnag
+from nagjax.networks import layers
 from nagjax.networks import noisy
 from nagjax.networks import score
 from nagjax.networks import set_encoder
-from nagjax.networks import transformer
 from tests.networks import diffusionnag_program as program
 
 PUBLISHED = (
@@ -88,7 +88,7 @@ class PublishedTest(parameterized.TestCase):
     key = jax.random.key(0)
     params = [
       jax.eval_shape(init, key)
-      for init in (build(*sizes).init, set_encoder.init)
+      for init in (build(*sizes).init, set_encoder.set_encoder().init)
     ]
     self.assertEqual(score.num_params(params) + program.UNUSED, published)
 
@@ -105,7 +105,7 @@ class PublishedTest(parameterized.TestCase):
     key = jax.random.key(0)
     made = (
       jax.eval_shape(network.init, key),
-      jax.eval_shape(set_encoder.init, key),
+      jax.eval_shape(set_encoder.set_encoder().init, key),
     )
     self.assertEqual(
       jax.tree.map(jnp.shape, tuple(imported)), jax.tree.map(jnp.shape, made)
@@ -194,7 +194,7 @@ class NoisyTest(parameterized.TestCase):
         params, x, condition, program.ADJACENCY, code=code, **kwargs
       )
 
-    with mock.patch.object(transformer, "drop", record):
+    with mock.patch.object(layers, "drop", record):
       jax.eval_shape(lambda: run(dropout_key=jax.random.key(0)))
     shapes = [[3, 6, 8], [3, 6, 8], [3, 5]]
     self.assertEqual(places, [(jnp.bool, 0.1, shape) for shape in shapes])
@@ -230,7 +230,7 @@ class SetEncoderTest(parameterized.TestCase):
     params = diffusionnag.surrogate_params(state).set_encoder
     images = np.random.default_rng(0).normal(size=(3, 20, 512))
     images = images.astype(np.float32)
-    code = jax.jit(set_encoder.set_code)
+    code = jax.jit(set_encoder.set_encoder().apply)
     expected = program.set_code(state, images.astype(np.float64))
     self.assertEqual(expected.shape, (56,))
     result = code(params, images)
@@ -244,7 +244,7 @@ class SetEncoderTest(parameterized.TestCase):
 
   def test_start(self):
     """Oracle: PyTorch's and Xavier's bounds."""
-    params = jax.jit(set_encoder.init)(jax.random.key(0))
+    params = jax.jit(set_encoder.set_encoder().init)(jax.random.key(0))
     for weight, inputs_size in (
       (params.images.first.key.weight, 512),
       (params.images.first.out.weight, 56),

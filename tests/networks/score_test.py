@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.convert import diffusionnag
+from nagjax.networks import layers
 from nagjax.networks import score
-from nagjax.networks import transformer
 from tests.networks import diffusionnag_program as program
 
 NASBENCH201 = (8, 7, tuple(range(8)))
@@ -20,15 +20,20 @@ SMALL = score.Config(num_layers=2, width=16, num_heads=4, feed_forward=8)
 SIGMAS = (0.1, 1.7)
 
 
+def build(space, config=None):
+  *sizes, positions = space
+  return score.score(*sizes, config, positions=positions)
+
+
 def shapes_of(config):
-  init = score.score(*NASBENCH201, config).init
+  init = build(NASBENCH201, config).init
   return jax.eval_shape(init, jax.random.key(0))
 
 
 @functools.cache
 def small_network():
   """The network, its compiled `apply`, and weights."""
-  network = score.score(*NASBENCH201, SMALL)
+  network = build(NASBENCH201, SMALL)
   return (
     network,
     jax.jit(network.apply),
@@ -54,7 +59,7 @@ class ScoreTest(parameterized.TestCase):
     """Oracle: the facts' steps in NumPy, node by node and head by head."""
     state = program.score_state(0, space[1])
     params = diffusionnag.score_params(state)
-    apply = jax.jit(score.score(*space).apply)
+    apply = jax.jit(build(space).apply)
     x, condition = inputs(*space[:2], 2)
     expected = [
       program.score(
@@ -74,7 +79,7 @@ class ScoreTest(parameterized.TestCase):
   @parameterized.parameters((NASBENCH201,), (MOBILENETV3,))
   def test_size(self, space):
     """Oracle: the published numbers of parameters."""
-    init = score.score(*space).init
+    init = build(space).init
     params = jax.eval_shape(init, jax.random.key(0))
     self.assertEqual(score.num_params(params), program.NUM_SCORE[space[1]])
 
@@ -130,7 +135,7 @@ class ScoreTest(parameterized.TestCase):
     def run(apply, **kwargs):
       return apply(params, x, condition, program.ADJACENCY, **kwargs)
 
-    with mock.patch.object(transformer, "drop", record):
+    with mock.patch.object(layers, "drop", record):
       jax.eval_shape(lambda: run(network.apply, dropout_key=jax.random.key(0)))
     wide = (3, 8, 16)
     shapes = [wide, (3, 4, 8, 8), wide, (3, 8, 8), wide]
@@ -147,8 +152,8 @@ class ScoreTest(parameterized.TestCase):
   @parameterized.parameters(True, False)
   def test_start(self, tied):
     """Oracle: PyTorch's bounds; copies where the program copies."""
-    config = score.Config(num_layers=3, tied_init=tied)
-    init = jax.jit(score.score(*NASBENCH201, config).init)
+    config = score.Config(num_layers=2, tied_init=tied)
+    init = jax.jit(build(NASBENCH201, config).init)
     params = init(jax.random.key(0))
     blocks = params.blocks
     for layer in (params.embedding, *params.time, *params.head):
@@ -166,8 +171,8 @@ class ScoreTest(parameterized.TestCase):
       self.assertEqual(bool(jnp.all(matrix == values)), tied)
     out = blocks.attention_out.weight
     self.assertEqual(bool(jnp.all(out == values)), tied)
-    np.testing.assert_array_equal(blocks.feed_norm.scale, np.ones((3, 64)))
-    np.testing.assert_array_equal(blocks.feed_norm.shift, np.zeros((3, 64)))
+    np.testing.assert_array_equal(blocks.feed_norm.scale, np.ones((2, 64)))
+    np.testing.assert_array_equal(blocks.feed_norm.shift, np.zeros((2, 64)))
 
   def test_sizes_of_layers(self):
     """Oracle: the documented meaning of 0, and of other numbers."""
@@ -195,8 +200,8 @@ class ScoreTest(parameterized.TestCase):
   def test_another_space(self):
     """Oracle: the documented errors."""
     with self.assertRaisesRegex(ValueError, "each of 8 nodes"):
-      score.score(8, 7, (0, 1))
-    network, params = score.score(*NASBENCH201, SMALL), shapes_of(SMALL)
+      score.score(8, 7, positions=(0, 1))
+    network, params = build(NASBENCH201, SMALL), shapes_of(SMALL)
     for shape, edges in (((8, 6), 8), ((8, 7), 7)):
       with self.assertRaisesRegex(ValueError, r"\[..., 8, 7\]"):
         network.apply(
@@ -210,12 +215,12 @@ class DropoutTest(parameterized.TestCase):
     """Oracle: no key, or no rate, no change."""
     key = None if seed is None else jax.random.key(seed)
     x = jnp.arange(3.0)
-    np.testing.assert_array_equal(transformer.dropout(key, rate, x), x)
+    np.testing.assert_array_equal(layers.dropout(key, rate, x), x)
 
   def test_shares(self):
     """Oracle: the binomial's mean and spread; kept entries keep the mean."""
     x = jnp.full(40_000, 3.0)
-    result = transformer.dropout(jax.random.key(0), 0.25, x)
+    result = layers.dropout(jax.random.key(0), 0.25, x)
     kept = result != 0
     np.testing.assert_allclose(result[kept], 4.0, rtol=1e-6)
     spread = np.sqrt(0.25 * 0.75 / 40_000)
@@ -224,7 +229,7 @@ class DropoutTest(parameterized.TestCase):
   def test_places_are_apart(self):
     """Oracle: the covariance of independent draws is 0, within its spread."""
     shapes = ((100, 99), (3, 33, 100))
-    kept = transformer.keep(jax.random.key(0), 0.5, *shapes)
+    kept = layers.keep(jax.random.key(0), 0.5, *shapes)
     self.assertEqual(tuple(part.shape for part in kept), shapes)
     signs = [2.0 * np.asarray(part).reshape(-1) - 1 for part in kept]
     spread = 9_900**-0.5

@@ -6,12 +6,12 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
+from nagjax.predictors import noisy
 import numpy as np
 
 from nagjax.diffusion import sde
 from nagjax.networks import guides
-from nagjax.networks.noisy import NoisyPredictor
-from nagjax.predictors import noisy
+from nagjax.networks.base import Network
 
 N, F = 3, 4
 EQUATION = sde.ve(0.1, 5.0)
@@ -60,7 +60,7 @@ class NoisyTest(parameterized.TestCase):
   def test_published_predictors_read_the_sample_and_its_deviation(self):
     """Oracle: a network that says what it reads: VE's condition is
     `0.1 * 50^t`."""
-    network = NoisyPredictor(
+    network = Network(
       lambda key: (),
       lambda params, x, condition, adjacency, *, code=None, dropout_key=None: (
         x[:, 0, 0] + 100 * condition + 1000 * code[0] + adjacency[0, 1]
@@ -100,7 +100,7 @@ class NoisyTest(parameterized.TestCase):
     config = noisy.Config(
       num_steps, 2, rate, clip_norm=100.0, loss="regression"
     )
-    network = NoisyPredictor(
+    network = Network(
       lambda key: jnp.float32(3.0),
       lambda weights, x, condition, adjacency: weights + 0 * condition,
     )

@@ -16,7 +16,7 @@ from nagjax.relaxation import proxy_search
 CARDINALITIES = (3, 2, 4, 3)
 L, K, G = 4, 4, 3
 EXISTS = np.arange(K)[None] < np.asarray(CARDINALITIES)[:, None]
-OptimizER = optax.adam(0.1)
+OPTIMIZER = optax.adam(0.1)
 REWARD = np.random.default_rng(0).normal(size=(L, K)).astype(np.float32)
 PAIRS = np.random.default_rng(1).normal(size=(L, K, L, K)).astype(np.float32)
 PAIRS[np.arange(L), :, np.arange(L), :] = 0
@@ -38,7 +38,7 @@ def one_hot(archs):
 def start(num_groups=G, seed=0):
   rng = np.random.default_rng(seed)
   logits = rng.uniform(size=(num_groups, L, K)).astype(np.float32)
-  return proxy_search.init(jnp.asarray(logits), CARDINALITIES, OptimizER)
+  return proxy_search.init(jnp.asarray(logits), CARDINALITIES, OPTIMIZER)
 
 
 def noise(num_epochs, num_groups=G):
@@ -53,7 +53,7 @@ def optimize(variables, value_fn, num_epochs, **options):
       value_fn,
       noise,
       gumbel_lib.linear_temperatures(num_epochs),
-      OptimizER,
+      OPTIMIZER,
       **options,
     )
   )
@@ -74,7 +74,7 @@ class InitTest(parameterized.TestCase):
     np.testing.assert_array_equal(
       np.isneginf(variables.logits), np.broadcast_to(~EXISTS, (G, L, K))
     )
-    for leaf in jax.tree.leaves(variables.optimizer):
+    for leaf in jax.tree.leaves(variables.opt_state):
       np.testing.assert_array_equal(leaf, np.zeros_like(leaf))
 
 
@@ -129,7 +129,7 @@ class OptimizeTest(parameterized.TestCase):
     exists = np.broadcast_to(EXISTS, (G, L, K))
     np.testing.assert_array_equal(np.isneginf(variables.logits), ~exists)
     self.assertTrue(np.isfinite(variables.logits)[exists].all())
-    moments = variables.optimizer[0]
+    moments = variables.opt_state[0]
     for leaf in (moments.mu, moments.nu):
       self.assertTrue(np.isfinite(leaf).all())
       np.testing.assert_array_equal(leaf[~exists], 0.0)
@@ -145,11 +145,11 @@ class OptimizeTest(parameterized.TestCase):
         quadratic,
         noise,
         jnp.full(noise.shape[0], 0.5),
-        OptimizER,
+        OPTIMIZER,
         topology=topology.tolist(),
         interval=2,
       )
-      return result.logits, result.optimizer[0].mu, result.optimizer[0].nu
+      return result.logits, result.opt_state[0].mu, result.opt_state[0].nu
 
     first = (start().logits, jnp.zeros((G, L, K)), jnp.zeros((G, L, K)))
     after_2, after_4 = run(noise(4)[:2]), run(noise(4))
@@ -176,11 +176,11 @@ class OptimizeTest(parameterized.TestCase):
     alone = jax.jit(
       lambda logits, noise: (
         proxy_search.optimize(
-          proxy_search.init(logits, CARDINALITIES, OptimizER),
+          proxy_search.init(logits, CARDINALITIES, OPTIMIZER),
           quadratic,
           noise,
           gumbel_lib.linear_temperatures(20),
-          OptimizER,
+          OPTIMIZER,
         ).logits
       )
     )

@@ -1,5 +1,6 @@
-"""Tests of nagjax.search.on_host, for every registered algorithm."""
+"""Tests of searches on the host against the compiled loop."""
 
+import functools
 import pathlib
 import tempfile
 
@@ -8,18 +9,20 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from nagjax import problem as problem_lib
-from nagjax import registry
-from nagjax.search import driver
-from nagjax.search import on_host
+from nagjax import search as search_lib
+from nagjax.benchmarks import HostBenchmark
+from nagjax.problem import Problem
+from nagjax.search import traces
+from nagjax.spaces import nasbench101
 from nagjax.spaces import nasbench201
 from nagjax.types import Status
 from tests.algorithms import registered
 from tests.search import toys
 
 every = parameterized.named_parameters(*registered.ALL)
+COLUMNS = ("valid_accuracy", "params_m")
+KEY = jax.random.key(0)
 
 
 class Killed(Exception):
@@ -39,21 +42,69 @@ class Recorder:
     if self.calls in self.dies_at:
       raise Killed
     self.evaluated += map(tuple, archs.tolist())
-    return registered.look_up(archs)
+    return look_up(archs)
 
 
 def space():
   return nasbench201.nasbench201()
 
 
+@functools.cache
+def table():
+  """The synthetic benchmark; a tenth of its evaluations fail."""
+  return toys.failing(share=0.1)
+
+
+def look_up(archs):
+  """All columns of `int32[n, 6]` cells by positional arithmetic."""
+  rows = archs @ 5 ** np.arange(6)
+  columns = {**table().queried, **table().reported}
+  return {name: np.asarray(column)[rows] for name, column in columns.items()}
+
+
+def on_host(evaluate_fn=look_up, **question):
+  """The question of a benchmark that is a Python function."""
+  benchmark = HostBenchmark(
+    space(), evaluate_fn, COLUMNS, ("test_accuracy",), "test_accuracy"
+  )
+  return Problem(benchmark, **question)
+
+
+def climb(problem=None, **sizes):
+  return toys.search_of(
+    toys.climber(space()),
+    problem or Problem(table()),
+    toys.climber_params(),
+    **sizes,
+  )
+
+
+def script(*rows, **sizes):
+  """A search that proposes given cells, one tuple of them a round."""
+  archs = np.asarray(space().from_index(jnp.asarray(rows)))
+  sizes = {"budget": 50, "num_rounds": len(rows), **sizes}
+  return toys.search_of(toys.scripted(archs), Problem(table()), **sizes)
+
+
 def cells(*index):
   return np.asarray(space().from_index(jnp.asarray(index)))
 
 
-def finite_cells(num):
-  """Cells whose evaluation succeeds."""
-  value = registered.look_up(space().all_architectures())
-  return space().all_architectures()[np.isfinite(value)][100 : 100 + num]
+def compiled(search, **options):
+  run = jax.jit(lambda key: search_lib.run(key, search, **options)[:2])
+  return jax.device_get(run(KEY))
+
+
+def assert_equal(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def assert_same_search(result, whole):
+  """Trace and infos, until the budget is spent."""
+  assert_equal(result.trace, traces.tidy(whole[0]))
+  infos = jax.tree.leaves(result.info)
+  for ours, theirs in zip(infos, jax.tree.leaves(whole[1]), strict=True):
+    np.testing.assert_array_equal(ours, theirs[: len(ours)])
 
 
 class HostTestCase(parameterized.TestCase):
@@ -63,127 +114,185 @@ class HostTestCase(parameterized.TestCase):
     self.addCleanup(folder.cleanup)
     self.folder = pathlib.Path(folder.name) / "run"
 
-  def assert_equal(self, a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-
 
 class EveryAlgorithmTest(HostTestCase):
   @every
-  def test_the_search_is_that_of_the_compiled_loop(self, name, variant):
-    """Oracle: `run`, slot by slot, until the budget is spent."""
-    recorder = Recorder()
-    result = registered.run_on_host(name, variant, recorder)
-    whole, _ = registered.run(name, variant)
-    num = len(result.trace.status)
-    self.assert_equal(
-      result.trace._replace(test=whole.test[:num]),
-      jax.tree.map(lambda a: a[:num], whole),
+  def test_a_search_that_is_killed_is_that_of_the_compiled_loop(
+    self, name, variant
+  ):
+    """Oracle: `run`, slot by slot; nothing is evaluated twice."""
+    made = registered.make(name, variant)
+    search = search_lib.Search(
+      made.algorithm,
+      made.params,
+      made.config,
+      registered.problem(),
+      registered.BUDGET,
+      made.num_rounds,
     )
-    self.assertTrue(np.all(whole.status[num:] == Status.EMPTY))
-    self.assertTrue(np.all(np.isnan(result.trace.test)))
-    paid = whole.archs[whole.paid]
-    np.testing.assert_array_equal(result.ledger.archs, paid)
-    np.testing.assert_array_equal(
-      result.ledger.objective, registered.look_up(paid)
-    )
-    self.assertEqual(recorder.evaluated, list(map(tuple, paid.tolist())))
-
-  @every
-  def test_a_killed_search_continues(self, name, variant):
-    """Oracle: the uninterrupted search; nothing is evaluated twice."""
-    expected = registered.run_on_host(name, variant)
+    trace, _ = registered.run(name, variant)
     recorder = Recorder(dies_at=(1, 3, 4))
+    run = functools.partial(
+      search_lib.run_on_host,
+      KEY,
+      search,
+      on_host(recorder),
+      directory=self.folder,
+    )
     for _ in range(3):
       with self.assertRaises(Killed):
-        registered.run_on_host(name, variant, recorder, directory=self.folder)
-    result = registered.run_on_host(
-      name, variant, recorder, directory=self.folder
-    )
-    self.assert_equal(result, expected)
-    self.assertLen(set(recorder.evaluated), len(recorder.evaluated))
-    again = registered.run_on_host(
-      name, variant, Recorder(dies_at=(1,)), directory=self.folder
-    )
-    self.assert_equal(again, expected)
+        run()
+    result = run()
+    assert_equal(result.trace, traces.tidy(trace))
+    paid = map(tuple, trace.archs[trace.paid].tolist())
+    self.assertEqual(recorder.evaluated, list(paid))
+    calls = recorder.calls
+    again = run()
+    assert_equal(again[:2], result[:2])
+    self.assertEqual(recorder.calls, calls)
 
 
-class PriorTest(HostTestCase):
-  def run_with_prior(self, prior, recorder, **options):
-    return registered.run_on_host(
-      "regularized_evolution", "", recorder, prior=prior, **options
-    )
-
-  def test_prior_values_are_charged_first_and_not_evaluated_again(self):
-    """Oracle: the calls of evaluate_fn and the head of the ledger."""
-    archs = finite_cells(5)
-    prior = on_host.HostPrior(archs, np.float32([50, 60, np.nan, 55, 40]))
-    recorder = Recorder()
-    result = self.run_with_prior(prior, recorder)
-    np.testing.assert_array_equal(result.ledger.archs[:5], archs)
-    np.testing.assert_array_equal(result.ledger.objective[:5], prior.objective)
-    self.assertEmpty(set(map(tuple, archs.tolist())) & set(recorder.evaluated))
-    fresh, invalid = Status.FRESH, Status.INVALID
+class SameQuestionTest(HostTestCase):
+  @parameterized.parameters(
+    dict(),
+    dict(constraints=("params_m<=0.6",)),
+    dict(objectives=("valid_accuracy", "-params_m")),
+    dict(
+      objectives=("-params_m", "valid_accuracy"),
+      constraints=("params_m<=0.8", "valid_accuracy<=80"),
+      scalarize=lambda objectives, violations: (
+        objectives[..., 1] - 9 * jnp.maximum(violations, 0).sum(-1)
+      ),
+    ),
+  )
+  def test_both_loops_and_both_benchmarks_agree(self, **question):
+    """Oracle: the compiled loop, bit for bit, infos included."""
+    search = climb(Problem(table(), **question))
+    whole = compiled(search)
     self.assertEqual(
-      result.trace.status[:5, 0].tolist(),
-      [fresh, fresh, invalid, fresh, fresh],
+      whole[0].objectives.shape[-1], len(search.problem.objective_names)
     )
-    self.assertEqual(result.trace.charged[:5].tolist(), [1, 2, 3, 4, 5])
-    children = result.trace.archs[5:, 0]
-    nearest = (children[0] != archs).sum(1).min()
-    self.assertEqual(nearest, 1)
+    for problem in (None, on_host(**question)):
+      result = search_lib.run_on_host(KEY, search, problem)
+      assert_same_search(result, whole)
+      self.assertEqual(int(result.state.round), len(result.info.best))
+      paid = int(result.trace.charged[-1])
+      self.assertEqual(int(result.state.ledger.charged), paid)
 
-  def test_a_prior_replaces_the_initial_design(self):
-    """Oracle: a prior of one row and a budget below the design."""
-    prior = on_host.HostPrior(finite_cells(1), np.float32([50]))
-    result = self.run_with_prior(prior, Recorder(), budget=3)
-    self.assertEqual(int(result.trace.charged[-1]), 3)
-    with self.assertRaisesRegex(ValueError, "at least 6"):
-      registered.run_on_host("regularized_evolution", "", budget=3)
-
-  def test_a_search_with_a_prior_continues_after_a_kill(self):
-    """Oracle: the uninterrupted search."""
-    archs = finite_cells(4)
-    prior = on_host.HostPrior(archs, np.float32([50, 60, np.nan, 55]))
-    expected = self.run_with_prior(prior, Recorder())
-    recorder = Recorder(dies_at=(3,))
-    with self.assertRaises(Killed):
-      self.run_with_prior(prior, recorder, directory=self.folder)
-    result = self.run_with_prior(prior, recorder, directory=self.folder)
-    self.assert_equal(result, expected)
-    self.assertEmpty(set(map(tuple, archs.tolist())) & set(recorder.evaluated))
-
-  def test_a_prior_beyond_the_budget_is_denied(self):
-    """Oracle: by hand; a duplicate costs nothing."""
-    prior = on_host.HostPrior(
-      finite_cells(4)[[0, 0, 1, 2, 3]], np.float32([1, 1, 2, 3, 4])
+  def test_keys_instead_of_rows(self):
+    """Oracle: the compiled loop on a benchmark without rows."""
+    search = climb(Problem(toys.Rowless(table())))
+    assert_same_search(
+      search_lib.run_on_host(KEY, search, on_host()), compiled(search)
     )
-    result = self.run_with_prior(prior, Recorder(dies_at=(1,)), budget=3)
+
+  def test_a_search_that_cannot_be_traced(self):
+    """Oracle: the compiled loop; its functions see no tracer."""
+
+    def concrete(function):
+      def call(*arguments):
+        self.assertFalse(
+          any(
+            isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments)
+          )
+        )
+        return function(*arguments)
+
+      return call
+
+    search = climb(num_rounds=4)
+    algorithm = search.algorithm
+    python = algorithm._replace(
+      ask=concrete(algorithm.ask), tell=concrete(algorithm.tell), on_host=True
+    )
+    ours = search._replace(algorithm=python)
+    whole = compiled(search)
+    for _ in range(2):  # The second one is read from the file.
+      result = search_lib.run_on_host(KEY, ours, directory=self.folder)
+      assert_same_search(result, whole)
+    for call in (search_lib.run, search_lib.start):
+      with self.assertRaisesRegex(ValueError, "algorithm runs in Python.*host"):
+        call(KEY, ours)
+    with self.assertRaisesRegex(ValueError, "benchmark host runs in Python"):
+      search_lib.run(KEY, climb(on_host()))
+
+
+class WarmStartTest(HostTestCase):
+  def setUp(self):
+    super().setUp()
+    self.archs = cells(400, 400, 401, 402, 403)
+
+  def test_it_is_the_warm_start_of_the_compiled_loop(self):
+    """Oracle: `run`, for values that the benchmark would give too."""
+    warm_start = search_lib.WarmStart(self.archs)
+    whole = compiled(climb(), warm_start=warm_start)
+    known = warm_start._replace(columns=look_up(self.archs))
+    for given, num in ((warm_start, 4), (known, 0)):
+      recorder = Recorder()
+      result = search_lib.run_on_host(
+        KEY, climb(), on_host(recorder), warm_start=given
+      )
+      assert_same_search(result, whole)
+      seen = set(map(tuple, self.archs.tolist())) & set(recorder.evaluated)
+      self.assertLen(seen, num)
+    with self.assertRaisesRegex(ValueError, "columns are for run_on_host"):
+      search_lib.run(KEY, climb(), warm_start=known)
+
+  def test_its_values_are_charged_first_and_not_asked_for(self):
+    """Oracle: by hand: duplicate, failure, infeasible, beyond the budget."""
+    columns = {
+      "valid_accuracy": [50, 99, np.nan, 70, 80],
+      "params_m": np.float32([0.1, 0.1, 0.1, 9, 0.1]),
+      "seconds": ["more", "is", "no", "harm", "."],
+    }
+    result = search_lib.run_on_host(
+      KEY,
+      climb(budget=3),
+      on_host(Recorder(dies_at=(1,)), constraints=("params_m<=0.5",)),
+      warm_start=search_lib.WarmStart(self.archs, columns),
+    )
+    fresh, repeat = Status.FRESH, Status.REPEAT
+    trace = jax.tree.map(
+      lambda a: a.reshape(6, *a.shape[2:])[:5],
+      result.trace._replace(charged=result.trace.paid),
+    )
     self.assertEqual(
-      result.trace.status[:, 0].tolist(),
-      [Status.FRESH, Status.REPEAT, *[Status.FRESH] * 2, Status.DENIED],
+      trace.status.tolist(),
+      [fresh, repeat, Status.INVALID, fresh, Status.DENIED],
     )
-    np.testing.assert_array_equal(result.ledger.objective, [1, 2, 3])
+    self.assertEqual(
+      trace.objectives[:, 0].tolist(), [50, 50, -np.inf, 70, -np.inf]
+    )
+    self.assertEqual(trace.feasible.tolist(), [True, True] + [False] * 3)
+    self.assertEqual(trace.test.tolist(), [-np.inf] * 5)
+    self.assertIsNone(result.info)
+
+  @parameterized.parameters(
+    (dict(valid_accuracy=[1, 2]), "5 numbers as valid_accuracy, got int.*2"),
+    (dict(params_m=[1] * 5), "columns valid_accuracy, got none"),
+    (
+      dict(valid_accuracy=list("abcde")),
+      "5 numbers as valid_accuracy, got <U1",
+    ),
+  )
+  def test_other_values_are_refused(self, columns, message):
+    """Oracle: the documented ValueError."""
+    warm_start = search_lib.WarmStart(self.archs, columns)
+    with self.assertRaisesRegex(ValueError, f"warm_start.columns .*{message}"):
+      search_lib.run_on_host(KEY, climb(), warm_start=warm_start)
 
 
 class LoopTest(HostTestCase):
-  def run_script(self, archs, valid=None, evaluate_fn=None, **options):
-    script = toys.scripted(archs, valid)
-    return on_host.run_on_host(
-      jax.random.key(0),
-      script,
-      space(),
-      evaluate_fn or registered.look_up,
-      **{"budget": 50, "num_rounds": len(archs), "jit": False, **options},
-    )
-
   def test_a_script_of_repeats_invalid_rows_and_denials(self):
     """Oracle: a Python set."""
     rng = np.random.default_rng(0)
-    index = rng.integers(0, 12, (6, 4))
-    valid = rng.random((6, 4)) < 0.8
+    index, valid = rng.integers(0, 12, (6, 4)), rng.random((6, 4)) < 0.8
     archs = cells(*index.ravel()).reshape(6, 4, 6)
-    trace = self.run_script(archs, valid, budget=7).trace
-    value, paid = registered.look_up(archs.reshape(-1, 6)).reshape(6, 4), set()
+    search = script(*index, budget=7)
+    search = search._replace(algorithm=toys.scripted(archs, valid))
+    trace = search_lib.run_on_host(KEY, search, on_host()).trace
+    value = look_up(archs.reshape(-1, 6))["valid_accuracy"].reshape(6, 4)
+    paid = set()
     for r in range(len(trace.status)):
       status, bought, paid = toys.charge(
         index[r].tolist(), valid[r], np.isnan(value[r]), 7, paid
@@ -196,38 +305,27 @@ class LoopTest(HostTestCase):
   def test_what_is_one_query_is_the_callers_choice(self):
     """Oracle: isomorphic cells are evaluated once if they have one name."""
     twins = np.int32([[[3, 0, 1, 0, 0, 1], [1, 0, 3, 0, 0, 1]]])
-    self.assertLen(self.run_script(twins).ledger.objective, 2)
-    merged = self.run_script(
-      twins,
+    search = script((0, 0))._replace(algorithm=toys.scripted(twins))
+    merged = HostBenchmark(
+      space(),
+      lambda archs: np.arange(len(archs)),
       identities_fn=lambda archs: space().keys(space().canonicalize(archs)),
     )
-    self.assertLen(merged.ledger.objective, 1)
-    self.assertEqual(merged.trace.objective[0, 0], merged.trace.objective[0, 1])
+    separate = search_lib.run_on_host(KEY, search, on_host())
+    self.assertEqual(separate.trace.charged.tolist(), [2])
+    together = search_lib.run_on_host(KEY, search, Problem(merged))
+    self.assertEqual(together.trace.charged.tolist(), [1])
+    self.assertEqual(together.trace.objective.tolist(), [[0, 0]])
 
   def test_progress_is_reported_after_each_round(self):
     """Oracle: by hand."""
     seen = []
-    self.run_script(
-      cells(20, 21, 20, 22, 23, 24).reshape(3, 2, 6),
+    search_lib.run_on_host(
+      KEY,
+      script((20, 21), (20, 22), (23, 24), budget=3),
       on_round=lambda *at: seen.append(at),
-      budget=3,
     )
     self.assertEqual(seen, [(1, 2), (2, 3)])
-
-  def test_a_wrong_number_of_objectives_is_refused(self):
-    """Oracle: the documented shape."""
-    with self.assertRaisesRegex(ValueError, "2 objectives"):
-      self.run_script(
-        cells(20, 21).reshape(1, 2, 6), evaluate_fn=lambda a: np.zeros(3)
-      )
-
-  def test_a_directory_of_another_search_is_refused(self):
-    """Oracle: the documented ValueError, for another key or algorithm."""
-    registered.run_on_host("random", "", directory=self.folder)
-    with self.assertRaisesRegex(ValueError, "another key"):
-      registered.run_on_host("random", "", directory=self.folder, seed=1)
-    with self.assertRaisesRegex(ValueError, "another"):
-      registered.run_on_host("local_search", "", directory=self.folder)
 
   def test_what_an_algorithm_cannot_go_on_from_ends_a_search(self):
     """Oracle: the error of its check."""
@@ -235,177 +333,91 @@ class LoopTest(HostTestCase):
     def check(state):
       raise FloatingPointError("Step 3")
 
-    space = nasbench201.nasbench201()
+    search = script((20, 21))
+    broken = search.algorithm._replace(check=check)
     with self.assertRaisesRegex(FloatingPointError, "Step 3"):
-      on_host.run_on_host(
-        jax.random.key(0),
-        toys.climber(space)._replace(check=check),
-        space,
-        lambda archs: np.zeros(len(archs)),
-        toys.climber_params(),
-        budget=15,
-        num_rounds=4,
-      )
+      search_lib.run_on_host(KEY, search._replace(algorithm=broken))
+
+  def test_another_space_is_refused(self):
+    """Oracle: the documented ValueError names both."""
+    other = HostBenchmark(nasbench101.nasbench101(), look_up, COLUMNS)
+    with self.assertRaisesRegex(ValueError, "nasbench201.*got nasbench101"):
+      search_lib.run_on_host(KEY, climb(), Problem(other))
+
+
+class SavedTest(HostTestCase):
+  def run_saved(self, search=None, problem=None, key=KEY, **options):
+    return search_lib.run_on_host(
+      key, search or climb(), problem, directory=self.folder, **options
+    )
+
+  def test_a_failure_is_remembered(self):
+    """Oracle: the row is not bought again."""
+    value = look_up(space().all_architectures())["valid_accuracy"]
+    failing = int(np.flatnonzero(np.isnan(value))[0])
+    rows = (failing, 20), (failing, 21)
+    recorder = Recorder()
+    self.run_saved(script(*rows, num_rounds=1), on_host(recorder))
+    result = self.run_saved(script(*rows), on_host(recorder))
+    asked = cells(failing, 20, 21).tolist()
+    self.assertEqual(recorder.evaluated, list(map(tuple, asked)))
+    self.assertEqual(result.trace.status[1, 0], Status.INVALID)
+    self.assertEqual(result.trace.paid[:, 0].tolist(), [True, False])
+
+  def test_a_budget_may_grow_and_not_shrink_below_what_was_paid(self):
+    """Oracle: counting calls; the documented ValueError."""
+    recorder = Recorder()
+    problem = on_host(recorder)
+    self.run_saved(climb(budget=8), problem)
+    self.assertLen(recorder.evaluated, 8)
+    result = self.run_saved(climb(budget=12), problem)
+    self.assertEqual(int(result.trace.charged[-1]), 12)
+    self.assertLen(set(recorder.evaluated), 12)
+    self.assertLen(recorder.evaluated, 12)
+    with self.assertRaisesRegex(ValueError, "paid for 12 .*at least.*got 11"):
+      self.run_saved(climb(budget=11), problem)
+
+  def test_another_search_is_refused(self):
+    """Oracle: the documented ValueError says what is different."""
+    warm_start = search_lib.WarmStart(cells(30, 31))
+    self.run_saved(warm_start=warm_start)
+    for changes, message in (
+      (dict(key=jax.random.key(1)), "another key"),
+      (dict(search=script((20, 21))), "another algorithm"),
+      (dict(problem=Problem(table(), ("-params_m",))), "another objective"),
+      (
+        dict(problem=Problem(table(), constraints=("params_m<=1",))),
+        "another constraint",
+      ),
+      (
+        dict(problem=Problem(table(), scalarize=lambda o, v: o[..., 0])),
+        "another scalarize",
+      ),
+      (dict(problem=on_host()), "another benchmark"),
+      (dict(warm_start=None), "another warm start"),
+      (dict(warm_start=search_lib.WarmStart(cells(30, 32))), "another warm"),
+      (
+        dict(
+          warm_start=warm_start._replace(columns=dict(valid_accuracy=[1, 2]))
+        ),
+        "another warm start",
+      ),
+    ):
+      with self.subTest(message):
+        with self.assertRaisesRegex(ValueError, message) as caught:
+          self.run_saved(**{"warm_start": warm_start, **changes})
+        self.assertNotIn("\n", str(caught.exception))
 
   def test_a_damaged_directory_is_refused(self):
     """Oracle: the documented ValueError, which names the file."""
-    pathlib.Path(self.folder).mkdir()
-    pathlib.Path(self.folder, "search.npz").write_bytes(b"half")
-    with self.assertRaisesRegex(ValueError, "search.npz: not a readable"):
-      registered.run_on_host("random", "", directory=self.folder)
-
-  def test_a_failure_is_remembered_across_a_restart(self):
-    """Oracle: NaN in the ledger; the row is not bought again."""
-    (failing,) = np.flatnonzero(
-      np.isnan(registered.look_up(space().all_architectures()))
-    )[:1]
-    archs = cells(failing, 20, failing, 21).reshape(2, 2, 6)
-    self.run_script(archs, num_rounds=1, directory=self.folder)
-    recorder = Recorder()
-    result = self.run_script(archs, evaluate_fn=recorder, directory=self.folder)
-    self.assertEqual(recorder.evaluated, [tuple(archs[1, 1].tolist())])
-    self.assertTrue(np.isnan(result.ledger.objective[0]))
-    self.assertEqual(result.trace.status[1, 0], Status.INVALID)
-
-
-class ConstraintTest(HostTestCase):
-  LIMIT = 0.7
-
-  def limited(self, archs):
-    """Objectives and the relative excess of parameters, on the host."""
-    benchmark = registered.problem().benchmark
-    params = np.asarray(benchmark.queried["params_m"])
-    excess = (params[archs @ 5 ** np.arange(6)] - self.LIMIT) / self.LIMIT
-    return registered.look_up(archs), excess[:, None]
-
-  def run_script(self, archs, evaluate_fn, **options):
-    return on_host.run_on_host(
-      jax.random.key(0),
-      toys.scripted(archs),
-      space(),
-      evaluate_fn,
-      **{"num_constraints": 1, "budget": 50, "num_rounds": len(archs)},
-      jit=False,
-      **options,
-    )
-
-  def test_the_search_is_that_of_the_compiled_loop(self):
-    """Oracle: `run` with the same limit, also after a kill."""
-    self.assert_same_search("regularized_evolution", "", num_rounds=7)
-
-  @pytest.mark.slow
-  def test_limits_that_an_algorithm_learns(self):
-    """Oracle: `run` with the same limit, also after a kill."""
-    self.assert_same_search("optiproxy", "reference", num_rounds=2)
-
-  def assert_same_search(self, name, variant, num_rounds):
-    search = registry.make_search(
-      name,
-      registered.problem().benchmark,
-      budget=11,
-      num_constraints=1,
-      variant=variant,
-      options=registered.TINY[name, variant],
-    )
-    limit = problem_lib.Constraint("params_m", self.LIMIT)
-    problem = registered.problem().replace(constraints=(limit,))
-    options = dict(budget=11, num_rounds=num_rounds)
-    run = jax.jit(driver.run, static_argnums=1, static_argnames=options)
-    key = jax.random.key(0)
-    whole, _ = run(key, search.algorithm, problem, search.params, **options)
-    self.assertLen(set(np.asarray(whole.feasible[whole.paid]).tolist()), 2)
-    calls = []
-
-    def evaluate(archs):
-      calls.append(len(archs))
-      if len(calls) == 2:
-        raise Killed
-      return self.limited(archs)
-
-    def start():
-      return on_host.run_on_host(
-        key,
-        search.algorithm,
-        space(),
-        evaluate,
-        search.params,
-        num_constraints=1,
-        directory=self.folder,
-        **options,
-      )
-
-    with self.assertRaises(Killed):
-      start()
-    result = start()
-    num = len(result.trace.status)
-    self.assertTrue(np.all(whole.status[num:] == Status.EMPTY))
-    expected = jax.tree.map(lambda column: column[:num], whole)
-    for field in ("archs", "status", "feasible", "paid", "charged"):
-      np.testing.assert_array_equal(
-        getattr(result.trace, field), getattr(expected, field), field
-      )
-    np.testing.assert_allclose(
-      result.trace.objective, expected.objective, rtol=1e-6
-    )
-    objective, violations = self.limited(result.ledger.archs)
-    np.testing.assert_array_equal(result.ledger.objective, objective)
-    np.testing.assert_allclose(result.ledger.violations, violations, rtol=1e-6)
-
-  def test_what_is_infeasible(self):
-    """Oracle: Deb's rule by hand; NaN is infeasible, a failure is neither."""
-    answer = np.float32([50, 60, 70, np.nan])
-    excess = np.float32([[0], [0.5], [np.nan], [-1]])
-    result = self.run_script(
-      cells(20, 21, 22, 23)[None], lambda archs: (answer, excess)
-    )
-    np.testing.assert_array_equal(
-      result.trace.objective[0], [50, -10000.5, -np.inf, -np.inf]
-    )
-    self.assertEqual(
-      result.trace.feasible[0].tolist(), [True, False, False, False]
-    )
-    fresh, invalid = Status.FRESH, Status.INVALID
-    self.assertEqual(
-      result.trace.status[0].tolist(), [fresh, fresh, fresh, invalid]
-    )
-    np.testing.assert_array_equal(result.ledger.violations, excess)
-
-  @parameterized.parameters(
-    (np.zeros(2), r"shape \(2, 1\), got shapes \(\), \(\)"),
-    ((np.zeros(2), np.zeros(2)), r"got shapes \(2,\), \(2,\)"),
-    ((np.zeros(2), np.zeros((2, 2))), r"got shapes \(2,\), \(2, 2\)"),
-    ((np.zeros(3), np.zeros((2, 1))), "return 2 objectives"),
-  )
-  def test_other_shapes_are_refused(self, answer, message):
-    """Oracle: the documented ValueError."""
-    with self.assertRaisesRegex(ValueError, message):
-      self.run_script(cells(20, 21)[None], lambda archs: answer)
-
-  def test_a_prior_has_violations(self):
-    """Oracle: by hand; a prior without them is refused."""
-    archs = cells(20, 21)
-    prior = on_host.HostPrior(archs, np.float32([50, 60]))
-    with self.assertRaisesRegex(ValueError, "prior must hold 2 objectives and"):
-      self.run_script(archs[None], self.limited, prior=prior)
-    prior = prior._replace(violations=np.float32([[1], [-1]]))
-    result = self.run_script(archs[None], None, prior=prior)
-    self.assertEqual(result.trace.objective[0].tolist(), [-10001, 60])
-    np.testing.assert_array_equal(result.ledger.violations, prior.violations)
-
-  def test_a_directory_with_other_constraints_is_refused(self):
-    """Oracle: the documented ValueError."""
-    script = cells(20, 21)[None]
-    self.run_script(script, self.limited, directory=self.folder)
-    with self.assertRaisesRegex(ValueError, "number of constraints than 0"):
-      on_host.run_on_host(
-        jax.random.key(0),
-        toys.scripted(script),
-        space(),
-        registered.look_up,
-        budget=50,
-        num_rounds=1,
-        directory=self.folder,
-      )
+    self.folder.mkdir()
+    path = self.folder / "search.npz"
+    path.write_bytes(b"half")
+    with self.assertRaisesRegex(ValueError, "search.npz"):
+      self.run_saved()
+    search_lib.save(path, jax.device_get(climb().algorithm.init(KEY, ())))
+    with self.assertRaisesRegex(ValueError, "search.npz.*another"):
+      self.run_saved()
 
 
 if __name__ == "__main__":

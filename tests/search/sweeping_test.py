@@ -12,8 +12,8 @@ import numpy as np
 from nagjax import problem as problem_lib
 from nagjax.search import driver
 from nagjax.search import sweeping
+from nagjax.search import traces
 from nagjax.spaces import nasbench201
-from nagjax.types import Status
 from tests.search import toys
 
 BUDGET = 11
@@ -37,47 +37,46 @@ def alone():
   return jax.jit(
     lambda key, params: driver.run(
       key, algorithm(), problem(), params, budget=BUDGET, num_rounds=NUM_ROUNDS
-    )[0]
+    )
   )
 
 
 def run_alone(keys, params):
-  """Every key in a Python loop, `[S, R, ...]`."""
-  traces = [jax.device_get(alone()(key, params)) for key in keys]
-  return jax.tree.map(lambda *a: np.stack(a), *traces)
+  """Trace and info of every key in a Python loop, `[S, R, ...]`."""
+  results = [jax.device_get(alone()(key, params)[:2]) for key in keys]
+  return jax.tree.map(lambda *a: np.stack(a), *results)
+
+
+def search(params=None, **changes):
+  params = params or toys.climber_params()
+  made = toys.search_of(
+    algorithm(), problem(), params, budget=BUDGET, num_rounds=NUM_ROUNDS
+  )
+  return made._replace(**changes)
 
 
 def sweep(keys, params=None, num_devices=4, **options):
   devices = jax.local_devices()[:num_devices]
   with mock.patch.object(jax, "local_devices", return_value=devices):
-    return sweeping.sweep(
-      keys,
-      algorithm(),
-      problem(),
-      params or toys.climber_params(),
-      budget=BUDGET,
-      num_rounds=NUM_ROUNDS,
-      **options,
-    )
+    return sweeping.sweep(keys, search(params), **options)
 
 
 class SweepTestCase(parameterized.TestCase):
-  def assert_same(self, trace, expected):
-    """The same slots, whatever stands in empty ones."""
-    rounds = expected.status.shape[1]
-    trace = sweeping.extend(trace, rounds)
-    np.testing.assert_array_equal(trace.status, expected.status)
-    np.testing.assert_array_equal(trace.charged, expected.charged)
-    filled = expected.status != Status.EMPTY
-    for name in ("archs", "objective", "test", "feasible", "paid"):
-      a, b = getattr(trace, name), getattr(expected, name)
-      np.testing.assert_array_equal(a[filled], b[filled], name)
+  def assert_same(self, result, expected):
+    """The same traces and infos, up to empty rounds at the end."""
+
+    def full(trace, info):
+      more = NUM_ROUNDS - info.best.shape[1]
+      return traces.tidy(trace), traces.extend_info(info, more, axis=1)
+
+    jax.tree.map(
+      np.testing.assert_array_equal, full(*result[:2]), full(*expected[:2])
+    )
 
 
 class SweepTest(SweepTestCase):
   @parameterized.parameters(
     dict(num_devices=4),
-    dict(num_devices=4, batch_size_seeds=3, rounds_per_call=3),
     dict(num_devices=1, batch_size_seeds=2, rounds_per_call=4),
     dict(num_devices=2, batch_size_seeds=3, rounds_per_call=20),
   )
@@ -85,9 +84,15 @@ class SweepTest(SweepTestCase):
     """Oracle: a loop of single runs; chunks, devices and calls vary."""
     keys = jax.random.split(ROOT, 5)
     result = sweep(keys, **options)
-    self.assertEqual(result.trace.status.shape[0], 5)
     self.assertIsInstance(result.trace.status, np.ndarray)
-    self.assert_same(result.trace, run_alone(keys, toys.climber_params()))
+    self.assert_same(result, run_alone(keys, toys.climber_params()))
+    ends = [alone()(key, toys.climber_params()).state for key in keys]
+    for lane, end in enumerate(ends):
+      state = jax.tree.map(lambda leaf, i=lane: leaf[i], result.state)
+      np.testing.assert_array_equal(state.ledger.paid, end.ledger.paid)
+      np.testing.assert_array_equal(
+        jax.random.key_data(state.key), jax.random.key_data(end.key)
+      )
 
   def test_empty_slots_are_the_same_in_every_chunking(self):
     """Oracle: bit for bit, for lanes that end before their neighbors."""
@@ -95,17 +100,14 @@ class SweepTest(SweepTestCase):
     a = sweep(keys, num_devices=1, batch_size_seeds=1, rounds_per_call=1)
     b = sweep(keys, num_devices=1, batch_size_seeds=5, rounds_per_call=1)
     self.assertGreater(len(set(np.sum(a.trace.charged < BUDGET, 1))), 1)
-    jax.tree.map(np.testing.assert_array_equal, a.trace, b.trace)
+    jax.tree.map(np.testing.assert_array_equal, a[:2], b[:2])
 
   def test_growing_a_sweep_keeps_the_earlier_seeds(self):
     """Oracle: the smaller sweep, bit for bit in its slots."""
-    small = sweep(jax.random.split(ROOT, 3)).trace
-    large = sweep(jax.random.split(ROOT, 6)).trace
-    first = jax.tree.map(lambda a: a[:3], large)
-    rounds = max(small.status.shape[1], first.status.shape[1])
-    self.assert_same(
-      sweeping.extend(first, rounds), sweeping.extend(small, rounds)
-    )
+    small = sweep(jax.random.split(ROOT, 3), keeps_state=False)
+    large = sweep(jax.random.split(ROOT, 6), keeps_state=False)
+    self.assertIsNone(small.state)
+    self.assert_same(small, jax.tree.map(lambda a: a[:3], large[:2]))
 
   def test_swept_params_form_a_grid(self):
     """Oracle: single runs for each value and key, `[V, S, R, ...]`."""
@@ -114,18 +116,21 @@ class SweepTest(SweepTestCase):
     keys = jax.random.split(ROOT, 2)
     result = sweep(keys, params, sweeps_params=True, batch_size_seeds=4)
     self.assertEqual(result.trace.status.shape[:2], (3, 2))
+    self.assertEqual(result.state.key.shape, (3, 2))
     for value, restart in enumerate(restarts):
       expected = run_alone(keys, toys.climber_params(restart))
-      part = jax.tree.map(lambda a, v=value: a[v], result.trace)
+      part = jax.tree.map(lambda a, v=value: a[v], result[:2])
       self.assert_same(part, expected)
 
-  def test_prior_data_enters_every_search(self):
+  def test_a_warm_start_enters_every_search(self):
     """Oracle: the first slots of each lane."""
-    prior = driver.Prior(jnp.full((4, 6), 2, jnp.int32).at[:, 0].set(0))
-    trace = sweep(jax.random.split(ROOT, 2), prior=prior).trace
+    warm_start = driver.WarmStart(
+      jnp.full((4, 6), 2, jnp.int32).at[:, 0].set(0)
+    )
+    trace = sweep(jax.random.split(ROOT, 2), warm_start=warm_start).trace
     archs = trace.archs[:, :2].reshape(2, 4, 6)
     np.testing.assert_array_equal(
-      archs, np.broadcast_to(prior.archs, (2, 4, 6))
+      archs, np.broadcast_to(warm_start.archs, (2, 4, 6))
     )
     np.testing.assert_array_equal(trace.paid[:, :2].sum((1, 2)), 1)
 
@@ -167,11 +172,7 @@ class MeasurementTest(SweepTestCase):
     seen = []
     result = sweeping.sweep(
       jax.random.split(ROOT, 4),
-      script,
-      problem(),
-      (),
-      budget=8,
-      num_rounds=100,
+      toys.search_of(script, problem(), budget=8, num_rounds=100),
       rounds_per_call=3,
       on_progress=seen.append,
     )
@@ -189,32 +190,10 @@ class RefusalTest(SweepTestCase):
       looks.append(state)
       raise FloatingPointError("Step 3")
 
-    broken = toys.climber(nasbench201.nasbench201())._replace(check=check)
+    broken = search(algorithm=algorithm()._replace(check=check))
     with self.assertRaisesRegex(FloatingPointError, "Step 3"):
-      sweeping.sweep(
-        jax.random.split(jax.random.key(0), 2),
-        broken,
-        problem_lib.Problem(toys.failing()),
-        toys.climber_params(),
-        budget=15,
-        num_rounds=40,
-        rounds_per_call=2,
-      )
+      sweeping.sweep(jax.random.split(ROOT, 2), broken, rounds_per_call=2)
     self.assertLen(looks, 1)
-
-  def test_a_sweep_needs_a_key_and_a_budget(self):
-    """Oracle: the documented ValueErrors."""
-    with self.assertRaisesRegex(ValueError, "at least one key"):
-      sweep(jax.random.split(ROOT, 0))
-    with self.assertRaisesRegex(ValueError, "budget must be at least 3"):
-      sweeping.sweep(
-        jax.random.split(ROOT, 1),
-        algorithm(),
-        problem(),
-        toys.climber_params(),
-        budget=2,
-        num_rounds=1,
-      )
 
   def test_swept_params_need_a_common_leading_axis(self):
     """Oracle: the documented ValueError names the sizes."""

@@ -122,9 +122,9 @@ class DoorsTest(parameterized.TestCase):
   )
   def test_no_string(self, string):
     """Oracle: one short line."""
-    with self.assertRaisesRegex(ValueError, "mine") as raised:
+    with self.assertRaisesRegex(ValueError, "mine|written like") as raised:
       SPACE.from_string(string)
-    self.assertLess(len(str(raised.exception)), 400)
+    self.assertLess(len(str(raised.exception)), 510)
     self.assertNotIn("\n", str(raised.exception))
 
   def test_numbers_of_any_kind(self):
@@ -135,7 +135,7 @@ class DoorsTest(parameterized.TestCase):
       self.assertEqual(space.to_string(other), nasbench201.to_string(arch))
     with self.assertRaisesRegex(ValueError, "variable 0"):
       space.to_string([-1, 1, 0, 2, 4, 0])
-    with self.assertRaisesRegex(ValueError, "not bytes"):
+    with self.assertRaisesRegex(ValueError, "got bytes"):
       space.from_string(nasbench201.to_string(arch).encode())
 
   @parameterized.parameters(
