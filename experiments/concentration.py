@@ -101,7 +101,7 @@ def measure(
   advance = _over_seeds(
     lambda state, p: search.advance(state, asked(p), num_rounds=1).state
   )
-  decode_all = _over_seeds(lambda at, p: decode(*at, asked(p)))
+  decode_all = _over_seeds(lambda at, p: decode(at[0], at[1], asked(p)))
   search_keys, decode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
   state, decoded = start(search_keys, made.problem), []
   for number in range(num_rounds):

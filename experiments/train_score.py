@@ -28,6 +28,7 @@ import dataclasses
 import sys
 from typing import Any
 
+from nagjax import options as options_lib
 from nagjax import registry
 from nagjax.generation import pretrained_scores
 from nagjax.generation import sampling
@@ -88,15 +89,10 @@ def make_config(
     num_steps=values.num_steps,
     chunk_size=values.checkpoint_every,
   )
-  kind = type(config.model)
-  changes = flags.read_options(values.set, ("model",), "model")["model"]
-  options = {
-    name: registry.parse_option(kind, "the model", name, text)
-    for name, text in changes.items()
-  }
+  options = flags.read_options(values.set, ("model",), "model")["model"]
   return dataclasses.replace(
     config,
-    model=dataclasses.replace(config.model, **options),
+    model=options_lib.with_options(config.model, options, "model"),
     sampler=dataclasses.replace(
       config.sampler, sampler=values.sampler, num_steps=values.sample_steps
     ),

@@ -60,7 +60,7 @@ def upper_confidence_bound(
 ) -> jax.Array:
   """`mean + optimism std`, each slot with its own optimism."""
   del key, best
-  return prediction.mean + optimism[:, None] * prediction.std[None]
+  return prediction.mean[None] + optimism[:, None] * prediction.std[None]
 
 
 def expected_improvement(
