@@ -5,8 +5,9 @@
 
 --preset=cpu is nagjax's model, which a CPU trains in minutes; --preset=paper is
 the published network, loss and training (256 x 250,000 samples; MobileNetV3
-1,000,000 steps), for an accelerator. --set=field=value changes an option of the
-model (`nagjax.generation.score_models.Config`), such as position_code=false.
+1,000,000 steps), for an accelerator. --set=model.width=32 changes an option of
+`nagjax.generation.score_training.Config`; where only one has its name, width=32
+is enough.
 
 Training samples are uniformly random architectures. With --training_share=0.5
 they are a random half of the space, which must be enumerable, and the novelty
@@ -28,7 +29,7 @@ import dataclasses
 import sys
 from typing import Any
 
-from nagjax import options as options_lib
+from nagjax import options
 from nagjax import registry
 from nagjax.generation import pretrained_scores
 from nagjax.generation import sampling
@@ -89,10 +90,8 @@ def make_config(
     num_steps=values.num_steps,
     chunk_size=values.checkpoint_every,
   )
-  options = flags.read_options(values.set, ("model",), "model")["model"]
-  return dataclasses.replace(
+  config = dataclasses.replace(
     config,
-    model=options_lib.with_options(config.model, options, "model"),
     sampler=dataclasses.replace(
       config.sampler, sampler=values.sampler, num_steps=values.sample_steps
     ),
@@ -100,6 +99,8 @@ def make_config(
     training_share=values.training_share,
     num_reported=values.num_reported,
   )
+  changes = flags.read_options(values.set, ("training",), "training")
+  return options.with_options(config, changes["training"], "training")
 
 
 def describe(notes: dict[str, Any]) -> str:
@@ -121,7 +122,7 @@ FLAGS = (
     *("space", "output", "workdir", "seed", "overwrite", "checkpoint_every"),
     "num_steps",
     batch_size=256,
-    set=([], "Option of the model, such as width=32; repeatable."),
+    set=([], "Option such as model.width=32 or width=32; repeatable."),
   ),
   flags.choice("preset", "cpu", score_training.PRESETS, "Model and training."),
   flags.choice(

@@ -87,6 +87,7 @@ def thompson(
   """A random member of the surrogate, which needs some, for every slot."""
   del best
   members = prediction.members
+  assert members is not None
   return members[jax.random.randint(key, optimism.shape, 0, members.shape[0])]
 
 

@@ -164,9 +164,13 @@ def register_benchmark(
   Raises:
     ValueError: if the name is taken.
   """
-  load = benchmark if not hasattr(benchmark, "query") else lambda: benchmark
-  table = catalog.single(name, lambda data_dir: load())
-  _register(_TABLES, name, table, "benchmark")
+
+  def load(data_dir: str | None) -> Any:
+    del data_dir
+    is_one = hasattr(benchmark, "query")
+    return benchmark if is_one else benchmark()  # type: ignore[operator]
+
+  _register(_TABLES, name, catalog.single(name, load), "benchmark")
 
 
 def register_algorithm(

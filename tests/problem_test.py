@@ -10,6 +10,7 @@ import numpy as np
 from nagjax import problem
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
+from tests.search import toys
 
 Constraint = problem.Constraint
 NUM = 15625
@@ -254,14 +255,11 @@ class ConstructionTest(parameterized.TestCase):
     """Oracle: the attribute of a benchmark that has it."""
 
     @struct.dataclass
-    class Several(tabular.Tabular):
+    class Several(toys.Rowless):
       objectives = ("valid_accuracy", "-params_m")
 
     base = synthetic.synthetic()
-    both = Several(
-      queried=base.queried, reported={}, name="both", space=base.space
-    )
-    asked = problem.Problem(both)
+    asked = problem.Problem(Several(base))
     self.assertEqual(asked.objective_names, ("valid_accuracy", "-params_m"))
     asked = asked.replace(benchmark=base)
     self.assertEqual(asked.objective_names, ("valid_accuracy",))

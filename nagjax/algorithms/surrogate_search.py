@@ -307,6 +307,7 @@ def make_belief(surrogate: Surrogate, fitted: Any, penalty: float) -> Belief:
     return penalize(surrogate.predict(fitted, archs), penalty)
 
   def relaxed(options: jax.Array) -> Prediction:
+    assert surrogate.relaxed is not None
     return penalize(surrogate.relaxed(fitted, options), penalty)
 
   return Belief(

@@ -38,7 +38,7 @@ class Surrogate(NamedTuple):
 
   Attributes:
     predictor: of architectures.
-    set_encoder: makes the code of the data set, for `set_encoder.set_code`.
+    set_encoder: makes the code of the data set, of `set_encoder.set_encoder`.
   """
 
   predictor: noisy.GcnParams | noisy.TransformerParams

@@ -7,9 +7,9 @@ goes on there.
 
 from collections.abc import Callable
 from collections.abc import Mapping
-import csv
 import json
 import os
+import pathlib
 from typing import Any
 from typing import NamedTuple
 
@@ -124,7 +124,9 @@ def short(value: Any) -> float:
   return round(float(value), 6)
 
 
-def _load(path: Any, template: Saved, settings: dict[str, Any]) -> Saved:
+def _load(
+  path: pathlib.Path, template: Saved, settings: dict[str, Any]
+) -> Saved:
   found = files.read_header(path, KIND).get("settings")
   if found != settings:
     raise ValueError(
@@ -134,13 +136,12 @@ def _load(path: Any, template: Saved, settings: dict[str, Any]) -> Saved:
   return files.load_tree(path, template, kind=KIND)[0]
 
 
-def _write_metrics(path: Any, saved: Saved, chunk_size: int) -> None:
-  """All chunks so far; the file is always complete."""
+def _write_metrics(path: pathlib.Path, saved: Saved, chunk_size: int) -> None:
+  """All chunks so far as CSV; the file is always complete."""
   history = jax.device_get(saved.history)
+  lines = [",".join(["step", *history])]
+  for chunk in range(int(saved.num_chunks)):
+    row = [short(column[chunk]) for column in history.values()]
+    lines.append(",".join(map(str, [(chunk + 1) * chunk_size, *row])))
   with files.atomic_path(path) as temporary:
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-      writer = csv.writer(file)
-      writer.writerow(["step", *history])
-      for chunk in range(int(saved.num_chunks)):
-        row = [short(column[chunk]) for column in history.values()]
-        writer.writerow([(chunk + 1) * chunk_size, *row])
+    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ Surprisingly Efficient", ECCV 2022, https://arxiv.org/abs/2203.08734. In a round
 How it follows the surrogate: where the space says how scores of a graph are
 weights of options (`GraphLayout.relax`) and the surrogate reads these, by its
 gradient, as published. Else by how the surrogate ranks graphs that are drawn
-from the scores (`retraining.score_function`): it needs no gradient, so boosted
+from the scores (`retraining.policy_gradient`): it needs no gradient, so boosted
 trees serve as well. That takes the place of the published ranking gradient
 (Rolínek et al., "Optimizing Rank-based Metrics with Blackbox Differentiation",
 CVPR 2020, https://arxiv.org/abs/1912.03500), which moves free copies of the
@@ -151,7 +151,9 @@ def generator(
 
   @jax.jit
   def train(trained, batch: Batches):
-    return retraining.train(network, trained, *batch, train_config)
+    return retraining.train(
+      network, trained, batch.targets, batch.latents, train_config
+    )
 
   @jax.jit
   def draw_ranked(key: Key, params: Params, z: jax.Array):
@@ -171,9 +173,10 @@ def generator(
     return retraining.train(
       network,
       trained,
-      *jax.tree.map(lambda leaf: leaf[None], batch),
+      jax.tree.map(lambda leaf: leaf[None], batch.targets),
+      batch.latents[None],
       train_config,
-      value_fn=lambda scores: retraining.score_function(
+      value_fn=lambda scores: retraining.policy_gradient(
         scores, graphs, advantage
       ),
       guidance=config.guidance,
@@ -198,14 +201,17 @@ def generator(
     return trained
 
   def train_by_gradient(trained, batch: Batches, belief: base.Belief):
+    def value(logits: generator_lib.GraphLogits) -> jax.Array:
+      assert belief.relaxed is not None and layout.relax is not None
+      return belief.relaxed(layout.relax(logits.nodes, logits.edges)).mean
+
     return retraining.train(
       network,
       trained,
-      *batch,
+      batch.targets,
+      batch.latents,
       train_config,
-      value_fn=lambda scores: (
-        belief.relaxed(layout.relax(scores.nodes, scores.edges)).mean
-      ),
+      value_fn=value,
       guidance=config.guidance,
     )
 
@@ -275,7 +281,9 @@ def ranked(archive: Archive, config: Config) -> jax.Array:
   if not config.joint or not num_constraints:
     return archive.objective
   columns = [-archive.value, *archive.violations.T]
-  rank = sum(average_ranks(column) for column in columns)
+  rank = jnp.sum(
+    jnp.stack([average_ranks(column) for column in columns]), axis=0
+  )
   feasible = jnp.all(archive.violations <= 0, axis=-1)
   size = len(columns) * rank.shape[0]
   return -rank - jnp.where(feasible, 0.0, 1.0 * size)

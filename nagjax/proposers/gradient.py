@@ -112,6 +112,7 @@ def climb(
   ]
 
   def value(options: jax.Array) -> jax.Array:
+    assert belief.relaxed is not None
     prediction = belief.relaxed(options)
     return prediction.mean + beta * prediction.std
 

@@ -338,6 +338,17 @@ def _check_warm_start(warm_start: Any, problem: Problem) -> None:
   dtype = archs.dtype if hasattr(archs, "dtype") else np.asarray(archs).dtype
   if not jnp.issubdtype(dtype, jnp.integer):
     raise ValueError(f"warm_start.archs must be whole numbers, got {dtype}.")
+  if isinstance(archs, jax.core.Tracer):
+    return
+  given = np.asarray(archs)
+  with jax.ensure_compile_time_eval():
+    valid = np.asarray(problem.space.is_valid(jnp.asarray(given, jnp.int32)))
+  wrong = np.flatnonzero(~valid | (given != given.astype(np.int32)).any(axis=1))
+  if wrong.size:
+    raise ValueError(
+      f"warm_start.archs must be architectures of {problem.space.name}, row "
+      f"{wrong[0]} is {given[wrong[0]].tolist()}."
+    )
 
 
 def _evaluate(

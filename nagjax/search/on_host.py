@@ -66,9 +66,11 @@ def run_on_host(
   """
   check_search(search)
   check_key(key)
-  problem = problem or search.problem
-  algorithm, budget, params = search.algorithm, search.budget, search.params
+  if problem is None:
+    problem = search.problem
+  check_search(search._replace(problem=problem))
   _check_same_space(search.problem, problem)
+  algorithm, budget, params = search.algorithm, search.budget, search.params
   driver.check_budget(algorithm, problem, budget=budget, warm_start=warm_start)
   init_key, design_key, search_key = jax.random.split(key, 3)
   ask, tell = algorithm.ask, algorithm.tell

@@ -20,7 +20,7 @@ class Search(NamedTuple):
   """An algorithm, a question and how much may be asked.
 
   It holds functions, so a compiled function closes over it and does not take it
-  as an argument.
+  as an argument, and nobody can pickle it; a `Result` can be pickled.
 
   Attributes:
     algorithm: the algorithm.
@@ -37,6 +37,17 @@ class Search(NamedTuple):
   problem: Problem
   budget: int
   num_rounds: int
+
+  def __reduce__(self):
+    """Says what to pickle instead.
+
+    Raises:
+      TypeError: always.
+    """
+    raise TypeError(
+      "A Search holds functions and cannot be pickled: pickle its result, or "
+      "what make_search was given, and make it again."
+    )
 
 
 def run(

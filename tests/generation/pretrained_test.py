@@ -14,7 +14,6 @@ import numpy as np
 
 from nagjax import generation
 from nagjax import registry
-from nagjax.algorithms import agnet
 from nagjax.generation import pretrained
 from nagjax.generation import retraining
 
@@ -93,7 +92,7 @@ class FileTest(parameterized.TestCase):
       (None, shipped),
       (self.directory, self.saved),
     ):
-      params = agnet.params(self.space, agnet.Config(), directory)
+      params = generation.load_pretrained(self.space, directory).params
       chex.assert_trees_all_equal(params, expected.params)
 
   def test_no_file(self):

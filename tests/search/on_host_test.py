@@ -343,6 +343,8 @@ class LoopTest(HostTestCase):
     other = HostBenchmark(nasbench101.nasbench101(), look_up, COLUMNS)
     with self.assertRaisesRegex(ValueError, "nasbench201.*got nasbench101"):
       search_lib.run_on_host(KEY, climb(), Problem(other))
+    with self.assertRaisesRegex(ValueError, "must be a Problem.*HostBenchmark"):
+      search_lib.run_on_host(KEY, climb(), other)
 
 
 class SavedTest(HostTestCase):

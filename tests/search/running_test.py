@@ -1,5 +1,7 @@
 """Tests of nagjax.search.running: one search, and what is refused."""
 
+import pickle
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -30,7 +32,7 @@ def warm(archs, **options):
   return dict(warm_start=search_lib.WarmStart(archs, **options))
 
 
-CELL = np.zeros((1, 6), np.int32)
+CELL = np.zeros((1, 6), np.int64)
 CALLS = {
   "run": (search_lib.run, KEY),
   "start": (search_lib.start, KEY),
@@ -61,6 +63,15 @@ class RunTest(parameterized.TestCase):
     )(KEY, made.params)
     jax.tree.map(np.testing.assert_array_equal, result[:2], expected[:2])
 
+  def test_results_can_be_pickled(self):
+    """Oracle: the result itself; for a search, what the error says."""
+    made = search(num_rounds=1)
+    result = search_lib.run_on_host(KEY, made)
+    again = pickle.loads(pickle.dumps(result))
+    jax.tree.map(np.testing.assert_array_equal, again[:2], result[:2])
+    with self.assertRaisesRegex(TypeError, "pickle its result"):
+      pickle.dumps(made)
+
 
 class RefusalTest(parameterized.TestCase):
   @parameterized.product(
@@ -78,6 +89,8 @@ class RefusalTest(parameterized.TestCase):
       (warm(CELL[:0]), "at least one"),
       (warm(CELL[:, :4]), r"nasbench201, got shape \[1, 4\]"),
       (warm(CELL * 0.5), "must be whole numbers, got float64"),
+      (warm(CELL - 1), r"architectures of nasbench201, row 0 is \[-1, -1"),
+      (warm(CELL + 2**32), r"row 0 is \[4294967296"),
       (dict(warm_start=CELL), "must be a WarmStart.*got ndarray"),
       (dict(warm(CELL), budget=0), "at least 1 for a search: 0"),
     ),
