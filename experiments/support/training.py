@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -209,18 +210,11 @@ def train_top(
   names = [space.to_string(arch.tolist()) for arch in archs]
   digest = digest_of(task, names)
   rows = begin(workdir, digest, overwrite=overwrite)
-  split = task.images.split
-
-  @jax.jit
-  def fit(key, arch, split):
-    model = train.fit(key, arch, split.train, task.config, task.recipe)
-    return model, train.evaluate(model, arch, split.test)
-
   for rank in range(len(rows) + 1, len(archs) + 1):
     name, arch = names[rank - 1], archs[rank - 1]
     print(f"Training {rank} of {len(archs)}: {name}", flush=True)
     runs = {
-      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), split))
+      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), task))
       for seed in SEEDS
     }
     good = {
@@ -259,6 +253,25 @@ def train_top(
     print(_line(rows[-1]), flush=True)
   _write(workdir / TRAINED, rows)
   (workdir / UNFINISHED).unlink(missing_ok=True)
+
+
+def fit(
+  key: jax.Array, arch: jax.Array, task: Task
+) -> tuple[cells.Model, train.Metrics]:
+  """Trains one network and judges it by the last part of the images.
+
+  Args:
+    key: random key, consumed.
+    arch: `int32[L]` the cell.
+    task: how.
+  """
+  return _fit(key, arch, task.images.split, task.config, task.recipe)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _fit(key, arch, split, config, recipe):
+  model = train.fit(key, arch, split.train, config, recipe)
+  return model, train.evaluate(model, arch, split.test)
 
 
 def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
