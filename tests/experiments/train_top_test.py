@@ -144,7 +144,7 @@ class TrainTopTest(runs.BinaryCase):
         mock.patch.object(
           store,
           "save",
-          lambda path, network, saved=saved: saved.append(network),
+          lambda path, network, to=saved: to.append(network),
         ),
       ):
         cells_3 = np.full((1, 6), 3, np.int32)
