@@ -165,7 +165,15 @@ def begin(
     )
   for name in found:
     (workdir / name).unlink()
+  _remember(workdir, digest, [])
   return []
+
+
+def _remember(
+  workdir: pathlib.Path, digest: str, rows: Sequence[dict[str, Any]]
+) -> None:
+  with files.atomic_path(workdir / UNFINISHED) as path:
+    path.write_text(json.dumps({"digest": digest, "rows": rows}))
 
 
 def digest_of(task: Task, names: Sequence[str]) -> str:
@@ -247,8 +255,7 @@ def train_top(
         },
       )
       store.save(workdir / NETWORK.format(rank), network)
-    with files.atomic_path(workdir / UNFINISHED) as path:
-      path.write_text(json.dumps({"digest": digest, "rows": rows}))
+    _remember(workdir, digest, rows)
     _write(workdir / TRAINED, rows)
     print(_line(rows[-1]), flush=True)
   _write(workdir / TRAINED, rows)
