@@ -57,7 +57,7 @@ def penalize(prediction: Prediction, penalty: ArrayLike) -> Prediction:
   excess = jnp.sum(jnp.maximum(prediction.violations, 0.0), axis=-1)
   members = prediction.members
   if members is not None:
-    members = members - penalty * excess[None]
+    members = members - (penalty * excess)[None]
   return prediction._replace(
     mean=prediction.mean - penalty * excess, members=members
   )

@@ -17,92 +17,6 @@ BUDGET = 17
 MAX_ROUNDS = 9
 FAILING_SHARE = 0.1
 
-TINY = {
-  ("agnet", ""): dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
-    hidden_size=4,
-    num_members=2,
-    fit_steps=3,
-    fit_batch_size=8,
-    train_steps=2,
-    train_batch_size=4,
-    num_latents=4,
-    num_decodes=3,
-  ),
-  ("agnet", "training_free"): dict(
-    batch_size=3, num_latents=4, train_steps=2, train_batch_size=4
-  ),
-  ("bananas", ""): dict(
-    num_initial=5, batch_size=3, num_candidates=20, hidden_size=4, fit_steps=3
-  ),
-  ("diffusionnag", ""): dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
-    num_candidates=12,
-    hidden_size=4,
-    num_members=2,
-    fit_steps=3,
-    fit_batch_size=8,
-    guide_size=4,
-    guide_steps=3,
-    num_taught=20,
-    sample_steps=4,
-  ),
-  ("diffusionnag", "pool"): dict(
-    num_candidates=12,
-    hidden_size=4,
-    num_members=2,
-    fit_steps=3,
-    fit_batch_size=8,
-    guide_size=4,
-    guide_steps=3,
-    num_taught=20,
-    sample_steps=4,
-  ),
-  ("ednag", ""): dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
-    population_size=6,
-    num_steps=2,
-    num_elites=4,
-    num_candidates=5,
-  ),
-  ("ednag", "reference"): dict(population_size=7, num_steps=6, elite_share=0.2),
-  ("npenas", ""): dict(
-    num_initial=5, batch_size=3, num_candidates=20, hidden_size=4, fit_steps=3
-  ),
-  ("optiproxy", ""): dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
-    hidden_size=4,
-    num_members=2,
-    fit_steps=3,
-    fit_batch_size=8,
-    num_groups=2,
-    search_epochs=3,
-    num_samples=6,
-  ),
-  ("optiproxy", "reference"): dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
-    hidden_size=8,
-    num_layers=1,
-    fit_epochs=3,
-    num_groups=2,
-    search_epochs=3,
-    verify_ratio=4,
-  ),
-  ("random", ""): dict(batch_size=4),
-  ("regularized_evolution", ""): dict(population_size=6, sample_size=3),
-}
-"""Options that make an algorithm small; one that is not here has none."""
-
 QUICKLY = {"xla_backend_optimization_level": 0}
 """Options of compilation: it takes longer than the tiny searches."""
 
@@ -121,10 +35,10 @@ def make(name, variant):
   """One registered algorithm, its params and its tiny number of rounds."""
   search = registry.make_search(
     name,
-    synthetic.synthetic(),
+    problem_lib.Problem(synthetic.synthetic()),
     budget=BUDGET,
     variant=variant,
-    options=TINY.get((name, variant)),
+    options=registry.algorithm_spec(name, variant).tiny,
   )
   return search._replace(num_rounds=min(search.num_rounds, MAX_ROUNDS))
 
@@ -158,13 +72,10 @@ def runner(name, variant, num_rounds=None):
 def run_on_host(name, variant, seed=0, jit=True, num_rounds=None):
   """The same search in Python."""
   made = make(name, variant)
-  search = search_lib.Search(
-    made.algorithm if jit else made.algorithm._replace(on_host=True),
-    made.params,
-    made.config,
-    problem(),
-    BUDGET,
-    num_rounds or made.num_rounds,
+  search = made._replace(
+    algorithm=made.algorithm._replace(on_host=not jit),
+    problem=problem(),
+    num_rounds=num_rounds or made.num_rounds,
   )
   return search_lib.run_on_host(jax.random.key(seed), search)
 
