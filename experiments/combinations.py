@@ -5,9 +5,10 @@
 
 Runs the loop of --algorithm with each pair of --proposers and --surrogates, and
 prints the share of seeds at the optimum and the mean best objective after each
-number of --at queries, and the CPU seconds of a search without compilation. A pair that cannot work
-is a row that says so. Every pair is a line of WORKDIR/combinations.csv as soon
-as it is done; the same command goes on with those that are missing.
+number of --at queries, and the CPU seconds of a search without compilation. A
+pair that cannot work is a row that says so. Every pair is a line of
+WORKDIR/combinations.csv as soon as it is done; the same command goes on with
+those that are missing.
 
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
@@ -48,15 +49,14 @@ def _run(values: flags.Values) -> None:
   with user_errors("--at: "):
     at = sorted(int(text) for text in values.at)
     if not at or at[0] < 1:
-      raise ValueError(f"expected queries from 1 on, got {','.join(values.at)}")
-  for flag, known in (
-    ("proposers", registry.proposer_names()),
-    ("surrogates", registry.surrogate_names()),
+      raise ValueError(f"expected queries from 1 on, got {values.at}")
+  for flag, named, known in (
+    ("proposers", values.proposers, registry.proposer_names()),
+    ("surrogates", values.surrogates, registry.surrogate_names()),
   ):
-    if not values[flag].value or set(values[flag].value) - set(known):
+    if not named or set(named) - set(known):
       raise UsageError(
-        f"--{flag} must name some of {', '.join(known)}, got "
-        f"{','.join(values[flag].value)!r}."
+        f"--{flag} must name some of {', '.join(known)}, got {named}."
       )
   machine.start_jax(values.compilation_cache_dir)
   with user_errors("--benchmarks: "):
@@ -70,7 +70,7 @@ def _run(values: flags.Values) -> None:
     for name, problem in problems.items():
       for proposer in values.proposers:
         for surrogate in values.surrogates:
-          pair = (name, proposer, surrogate)
+          pair: tuple[str, ...] = (name, proposer, surrogate)
           if pair not in rows:
             title = "/".join(pair)
             rows[pair] = measure(
