@@ -12,6 +12,7 @@ of the seeds whose mean rises.
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
+import functools
 import sys
 from typing import NamedTuple
 
@@ -95,18 +96,29 @@ def measure(
     num_rounds: the number of the last round.
   """
 
-  def one(key: Key, problem: Problem):
-    asked = made._replace(problem=problem)
-    search_key, decode_key = jax.random.split(key)
-    state = search.start(search_key, asked).state
-    state = search.advance(state, asked, num_rounds=1).state
-    first = decode(decode_key, state, asked)
-    state = search.advance(state, asked, num_rounds=num_rounds - 1).state
-    return first, decode(decode_key, state, asked)
+  asked = functools.partial(_asked, made)
+  start = _over_seeds(lambda key, p: search.start(key, asked(p)).state)
+  advance = _over_seeds(
+    lambda state, p: search.advance(state, asked(p), num_rounds=1).state
+  )
+  decode_all = _over_seeds(lambda at, p: decode(at[0], at[1], asked(p)))
+  search_keys, decode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+  state, decoded = start(search_keys, made.problem), []
+  for number in range(num_rounds):
+    state = advance(state, made.problem)
+    if number in (0, num_rounds - 1):
+      outcome = decode_all((decode_keys, state), made.problem)
+      decoded.append(Decoded(*map(np.asarray, outcome)))
+  return decoded[0], decoded[-1]
 
-  outcome = jax.jit(jax.vmap(one, (0, None)))(keys, made.problem)
-  first, last = jax.tree.map(np.asarray, outcome)
-  return Decoded(*first), Decoded(*last)
+
+def _asked(made: search.Search, problem: Problem) -> search.Search:
+  """The search, its problem an argument of a program instead of a constant."""
+  return made._replace(problem=problem)
+
+
+def _over_seeds(fn):
+  return jax.jit(jax.vmap(fn, (0, None)))
 
 
 def decode(

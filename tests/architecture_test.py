@@ -174,6 +174,22 @@ class ImportTest(parameterized.TestCase):
       if room_of(path) != "convert":
         self.assertNotIn("torch", names, path)
 
+  def test_nothing_imports_a_binary(self):
+    """Oracle: the top of `experiments` is binaries alone, each with a `main`;
+    they and what they share import `support` and the package."""
+    folder = ROOT / "experiments"
+    for path in sorted(folder.glob("*.py")):
+      if path.name != "__init__.py":
+        self.assertIn("\nmain = binary(", path.read_text(encoding="utf-8"))
+    for path in [*folder.glob("*.py"), *folder.glob("support/*.py")]:
+      for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+          self.assertEqual(node.level, 1, path)
+          if path.parent == folder:
+            self.assertEqual(node.module.split(".")[0], "support", path)
+      for name in imported(ast.walk(tree_of(path))):
+        self.assertNotEqual(name.split(".")[0], "experiments", path)
+
   def test_a_violation_would_be_seen(self):
     """Oracle: a file that breaks the rules, parsed by the same functions."""
     tree = ast.parse(

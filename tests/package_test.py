@@ -24,6 +24,11 @@ PARTS = ("nagjax", "experiments", "pyproject.toml", "README.md", "LICENSE")
 MODULES = sorted(
   module.name for module in pkgutil.walk_packages(nagjax.__path__, "nagjax.")
 )
+BINARIES = sorted(
+  path.stem
+  for path in (ROOT / "experiments").glob("*.py")
+  if path.stem != "__init__"
+)
 PROGRAM = """
 import importlib, sys
 import nagjax
@@ -81,7 +86,9 @@ class WheelTest(parameterized.TestCase):
       self.assertIn("nagjax/benchmarks/data/digits.manifest.json", names)
       for path in [*(ROOT / "nagjax").rglob("*.py")]:
         self.assertIn(path.relative_to(ROOT).as_posix(), names)
-      self.assertFalse([n for n in names if n.startswith("tests")])
+      for path in [*(ROOT / "experiments").glob("support/*.py")]:
+        self.assertIn(f"nagjax_experiments/support/{path.name}", names)
+      self.assertFalse([n for n in names if n.startswith(("tests", "experi"))])
       target = folder / "target"
       pip("install", "--no-deps", "--no-index", "--target", str(target), wheel)
       result = subprocess.run(
@@ -93,6 +100,27 @@ class WheelTest(parameterized.TestCase):
         timeout=300,
       )
       self.assertEqual(result.stdout, "94.0 digits\n", result.stderr)
+      self._run_scripts(target, folder)
+
+  def _run_scripts(self, target, folder):
+    """Oracle: a command for every binary; one lists names, one is refused."""
+    commands = {path.name: path for path in (target / "bin").iterdir()}
+    names = {f"nagjax-{name.replace('_', '-')}" for name in BINARIES}
+    self.assertEqual(set(commands), names)
+    for name, flag, code, part in (
+      ("nagjax-search", "--list", 0, "regularized_evolution"),
+      ("nagjax-convert", "--format=no", 2, "--format"),
+    ):
+      result = subprocess.run(
+        [sys.executable, "-W", "error", commands[name], flag],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+      )
+      self.assertEqual(result.returncode, code, result.stderr)
+      self.assertIn(part, result.stdout + result.stderr)
 
 
 class SurfaceTest(parameterized.TestCase):

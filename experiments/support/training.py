@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -164,7 +165,15 @@ def begin(
     )
   for name in found:
     (workdir / name).unlink()
+  _remember(workdir, digest, [])
   return []
+
+
+def _remember(
+  workdir: pathlib.Path, digest: str, rows: Sequence[dict[str, Any]]
+) -> None:
+  with files.atomic_path(workdir / UNFINISHED) as path:
+    path.write_text(json.dumps({"digest": digest, "rows": rows}))
 
 
 def digest_of(task: Task, names: Sequence[str]) -> str:
@@ -209,18 +218,11 @@ def train_top(
   names = [space.to_string(arch.tolist()) for arch in archs]
   digest = digest_of(task, names)
   rows = begin(workdir, digest, overwrite=overwrite)
-  split = task.images.split
-
-  @jax.jit
-  def fit(key, arch, split):
-    model = train.fit(key, arch, split.train, task.config, task.recipe)
-    return model, train.evaluate(model, arch, split.test)
-
   for rank in range(len(rows) + 1, len(archs) + 1):
     name, arch = names[rank - 1], archs[rank - 1]
     print(f"Training {rank} of {len(archs)}: {name}", flush=True)
     runs = {
-      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), split))
+      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), task))
       for seed in SEEDS
     }
     good = {
@@ -253,12 +255,30 @@ def train_top(
         },
       )
       store.save(workdir / NETWORK.format(rank), network)
-    with files.atomic_path(workdir / UNFINISHED) as path:
-      path.write_text(json.dumps({"digest": digest, "rows": rows}))
+    _remember(workdir, digest, rows)
     _write(workdir / TRAINED, rows)
     print(_line(rows[-1]), flush=True)
   _write(workdir / TRAINED, rows)
   (workdir / UNFINISHED).unlink(missing_ok=True)
+
+
+def fit(
+  key: jax.Array, arch: jax.Array, task: Task
+) -> tuple[cells.Model, train.Metrics]:
+  """Trains one network and judges it by the last part of the images.
+
+  Args:
+    key: random key, consumed.
+    arch: `int32[L]` the cell.
+    task: how.
+  """
+  return _fit(key, arch, task.images.split, task.config, task.recipe)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _fit(key, arch, split, config, recipe):
+  model = train.fit(key, arch, split.train, config, recipe)
+  return model, train.evaluate(model, arch, split.test)
 
 
 def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:

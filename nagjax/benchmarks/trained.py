@@ -148,22 +148,22 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
       raise ValueError(f"a trial of {trial} representatives lacks cells")
     arrays = files.read_arrays(path, declared)
     order = columns_lib.order_by_index(space, arrays["ops"])
-  arrays = {key: arrays[key][order] for key in arrays if key != "ops"}
-  works = ~arrays.pop("failed")
-  columns = {key: mean_over_seeds(arrays[key], works) for key in METRICS}
-  columns |= {key: arrays[key] for key in _COSTS}
-  for key in (VALID_PROBABILITY, TEST_PROBABILITY):
-    columns[key] = columns[key] * 100.0
-  reported = {key: columns.pop(key) for key in METRICS if "test" in key}
-  return tabular.Tabular(
-    queried=columns,
-    reported=reported,
-    name=name,
-    space=space,
-    objective=VALID_PROBABILITY,
-    test=tabular.TEST_ACCURACY,
-    units=tuple((key, _unit(key)) for key in (*METRICS, *_COSTS)),
-  )
+    arrays = {key: arrays[key][order] for key in arrays if key != "ops"}
+    works = ~arrays.pop("failed")
+    columns = {key: mean_over_seeds(arrays[key], works) for key in METRICS}
+    columns |= {key: arrays[key] for key in _COSTS}
+    for key in (VALID_PROBABILITY, TEST_PROBABILITY):
+      columns[key] = columns[key] * 100.0
+    reported = {key: columns.pop(key) for key in METRICS if "test" in key}
+    return tabular.Tabular(
+      queried=columns,
+      reported=reported,
+      name=name,
+      space=space,
+      objective=VALID_PROBABILITY,
+      test=tabular.TEST_ACCURACY,
+      units=tuple((key, _unit(key)) for key in (*METRICS, *_COSTS)),
+    )
 
 
 def mean_over_seeds(values: np.ndarray, works: np.ndarray) -> np.ndarray:

@@ -38,7 +38,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import functools
 import os
-import pathlib
 from typing import Any
 from typing import NamedTuple
 
@@ -54,6 +53,7 @@ from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import guarded
 from nagjax.convert.pickles import load_pickle
+from nagjax.files import expand
 from nagjax.files import parse_json
 
 KIND_TFRECORD = "NAS-Bench-101 TFRecord file"
@@ -117,7 +117,7 @@ def nasbench101_tfrecord(
         if found is not None:
           yield found
       if progress_fn is not None:
-        progress_fn(batch.position, pathlib.Path(path).stat().st_size)
+        progress_fn(batch.position, expand(path).stat().st_size)
 
   return _build_table(trainings(), path, KIND_TFRECORD, allow_missing)
 

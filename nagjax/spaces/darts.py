@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike
 
 from nagjax.spaces import base
 from nagjax.spaces import darts_layout
+from nagjax.spaces.checks import checked_archs
 from nagjax.types import Archs
 from nagjax.types import Graph
 
@@ -149,9 +150,14 @@ def from_string(string: str) -> np.ndarray:
 
 
 def to_genotype(arch: Sequence[int]) -> np.ndarray:
-  """Pairs `(source, operation)` of one architecture, `int32[2, 8, 2]`."""
+  """Pairs `(source, operation)` of one architecture, `int32[2, 8, 2]`.
+
+  Raises:
+    ValueError: if the vector is no architecture.
+  """
+  vector = checked_archs("darts", _CARDINALITIES * len(CELLS), arch)
   genotype = np.empty((len(CELLS), _NUM_OPS, 2), np.int32)
-  cells = np.reshape(arch, (len(CELLS), _CELL_SIZE))
+  cells = np.reshape(vector, (len(CELLS), _CELL_SIZE))
   genotype[..., 1] = cells[:, :_NUM_OPS]
   for cell, chosen in zip(genotype, cells[:, _NUM_OPS:], strict=True):
     pairs = zip(_CHOOSING, chosen, strict=True)

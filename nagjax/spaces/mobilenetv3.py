@@ -146,8 +146,9 @@ def to_stages(arch: Sequence[int]) -> list[list[tuple[int, int]]]:
   Raises:
     ValueError: if the vector is no architecture.
   """
-  vector = np.asarray(arch, np.int32)
-  if vector.shape != (NUM_LAYERS,) or not _IS_VALID(vector):
+  vector = np.asarray(arch)
+  is_vector = vector.dtype.kind in "iu" and vector.shape == (NUM_LAYERS,)
+  if not is_vector or not _IS_VALID(vector):
     raise ValueError(
       f"A MobileNetV3 vector is {NUM_STAGES} times two types in 0..{NONE - 1} "
       f"and two of 0..{NONE}, where {NONE} is no layer and no layer follows "

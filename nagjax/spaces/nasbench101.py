@@ -258,7 +258,8 @@ def to_matrix(arch: Sequence[int]) -> tuple[np.ndarray, tuple[str, ...]]:
     ValueError: if the vector is no cell.
   """
   vector = np.asarray(arch)
-  if vector.shape != (NUM_VARIABLES,) or not (
+  is_vector = vector.dtype.kind in "iu" and vector.shape == (NUM_VARIABLES,)
+  if not is_vector or not (
     np.all(vector >= 0) and np.all(vector < np.asarray(_CARDINALITIES))
   ):
     raise ValueError(

@@ -21,6 +21,7 @@ import numpy as np
 from nagjax.spaces import base
 from nagjax.spaces import graphs
 from nagjax.spaces import layouts
+from nagjax.spaces.checks import checked_archs
 from nagjax.types import Archs
 from nagjax.types import Graph
 
@@ -107,6 +108,7 @@ def to_string(arch: Sequence[int]) -> str:
     >>> to_string([3, 3, 1, 1, 3, 2])[:33]
     '|nor_conv_3x3~0|+|nor_conv_3x3~0|'
   """
+  arch = _checked(arch)
   edges = [f"{OPERATIONS[op]}~{s}" for op, s in zip(arch, SOURCES, strict=True)]
   nodes = (edges[:1], edges[1:3], edges[3:])
   return "+".join("|" + "|".join(node) + "|" for node in nodes)
@@ -135,6 +137,7 @@ def from_string(string: str) -> np.ndarray:
 
 def to_naslib(arch: Sequence[int]) -> tuple[int, ...]:
   """The operation tuple that NASLib uses for one cell."""
+  arch = _checked(arch)
   return tuple(_NASLIB_OPERATIONS.index(int(arch[e])) for e in _NASLIB_EDGES)
 
 
@@ -144,14 +147,17 @@ def from_naslib(operations: Sequence[int]) -> np.ndarray:
   Raises:
     ValueError: if it is not a tuple of six numbers in 0..4.
   """
-  if len(operations) != NUM_EDGES or not all(0 <= op < 5 for op in operations):
-    raise ValueError(
-      f"A NASLib cell is six numbers in 0..4, got {tuple(operations)!r}."
-    )
+  operations = _checked(operations, "NASLib")
   arch = np.empty(NUM_EDGES, np.int32)
   for edge, op in zip(_NASLIB_EDGES, operations, strict=True):
     arch[edge] = _NASLIB_OPERATIONS[op]
   return arch
+
+
+def _checked(arch: Sequence[int], name: str = "nasbench201") -> list[int]:
+  """Six operations that somebody hands in."""
+  cardinalities = (len(OPERATIONS),) * NUM_EDGES
+  return checked_archs(name, cardinalities, arch).tolist()
 
 
 def to_features(archs: Archs) -> jax.Array:

@@ -82,13 +82,16 @@ def to_recipe(arch: Sequence[int]) -> dict[str, dict[str, Any]]:
   Raises:
     ValueError: if the vector is no cell.
   """
-  vector = np.asarray(arch, np.int32)
-  if vector.shape != (cells.NUM_VARIABLES,) or not _IS_VALID(vector):
+  vector = np.asarray(arch)
+  is_vector = vector.dtype.kind in "iu" and vector.shape == (
+    cells.NUM_VARIABLES,
+  )
+  if not is_vector or not _IS_VALID(vector):
     raise ValueError(
       f"A NAS-Bench-NLP cell is a valid vector of {cells.NUM_VARIABLES} "
       f"variables, got {vector.tolist()}."
     )
-  vector = np.asarray(_CanonicalizE(vector))
+  vector = np.asarray(_CANONICALIZE(vector))
   states = vector[1 : 2 + vector[0]].tolist()
   operations = vector[cells.FIRST_OPERATION : cells.FIRST_INPUT]
   inputs = vector[cells.FIRST_INPUT :].reshape(
@@ -215,4 +218,4 @@ def _is_node(node: Any, names: set[str]) -> bool:
 
 
 _IS_VALID = jax.jit(cells.is_valid)
-_CanonicalizE = jax.jit(cells.canonicalize)
+_CANONICALIZE = jax.jit(cells.canonicalize)

@@ -30,6 +30,15 @@ ALL = [
 """For `parameterized.named_parameters`."""
 
 
+LOOPS = [
+  case
+  for case in ALL
+  if registry.algorithm_spec(case["name"], case["variant"]).parts is None
+  or (case["name"], case["variant"]) == ("ednag", "")
+]
+"""Algorithms with a loop of their own, and one of those that share theirs."""
+
+
 @functools.cache
 def make(name, variant):
   """One registered algorithm, its params and its tiny number of rounds."""
@@ -49,10 +58,9 @@ def problem(failing_share=FAILING_SHARE):
   return problem_lib.Problem(toys.failing(share=failing_share))
 
 
-def runner(name, variant, num_rounds=None):
+def runner(name, variant):
   """The search as a function of key, problem and params."""
   search = make(name, variant)
-  num_rounds = num_rounds or search.num_rounds
 
   def run(key, problem, params):
     return driver.run(
@@ -61,11 +69,9 @@ def runner(name, variant, num_rounds=None):
       problem,
       params,
       budget=BUDGET,
-      num_rounds=num_rounds,
+      num_rounds=search.num_rounds,
     )
 
-  # chex counts traces by the name of a function.
-  run.__name__ = f"run_{name}_{variant}"
   return run
 
 
@@ -82,36 +88,31 @@ def run_on_host(name, variant, seed=0, jit=True, num_rounds=None):
 
 @functools.cache
 def compiled(name, variant):
-  """`runner` as one program for all tests of a process; traced once."""
-  return jax.jit(
-    chex.assert_max_traces(runner(name, variant), n=1),
-    compiler_options=QUICKLY,
-  )
+  """`runner` over several keys, the one program of an algorithm's tests."""
+
+  def lanes(keys, problem, params):
+    run = runner(name, variant)
+    return jax.vmap(run, (0, None, None))(keys, problem, params)
+
+  # chex counts traces by the name of a function.
+  lanes.__name__ = f"run_{name}_{variant}"
+  return jax.jit(chex.assert_max_traces(lanes, n=1), compiler_options=QUICKLY)
 
 
-@functools.cache
-def compiled_lanes(name, variant):
-  """`runner` over several keys, compiled once."""
-  return jax.jit(
-    jax.vmap(runner(name, variant), (0, None, None)), compiler_options=QUICKLY
-  )
-
-
-def run(name, variant, seed=0, failing_share=FAILING_SHARE):
-  """Trace and final state of one tiny search."""
+def run_lanes(name, variant, *seeds, failing_share=FAILING_SHARE):
+  """Traces and final states of three seeds."""
+  keys = jnp.stack([jax.random.key(seed) for seed in seeds])
   result = compiled(name, variant)(
-    jax.random.key(seed), problem(failing_share), make(name, variant).params
+    keys, problem(failing_share), make(name, variant).params
   )
   return jax.device_get(result.trace), result.state
 
 
-def run_lanes(name, variant, *seeds):
-  """Traces of several seeds in one program."""
-  keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-  result = compiled_lanes(name, variant)(
-    keys, problem(), make(name, variant).params
-  )
-  return jax.device_get(result.trace)
+@functools.cache
+def run(name, variant, seed=0):
+  """The trace of one tiny search, beside two others."""
+  trace, _ = run_lanes(name, variant, seed, seed + 1, seed + 2)
+  return lane(trace, 0)
 
 
 def lane(trace, index):

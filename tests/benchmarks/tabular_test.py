@@ -180,40 +180,6 @@ class DamagedFileTest(TabularTestCase):
     with self.assertRaisesRegex(ValueError, "cifar10, .*got 'svhn'"):
       self.load("svhn")
 
-  @parameterized.parameters(0, 100, 0.5, 0.99)
-  def test_a_truncated_file_is_refused(self, size):
-    """Oracle: the documented ValueError names the file, at any length."""
-    self.write()
-    content = self.path.read_bytes()
-    keep = size if size > 1 else int(size * len(content))
-    self.path.write_bytes(content[:keep])
-    with self.assertRaisesRegex(ValueError, "nb201.npz"):
-      self.load()
-    with self.assertRaisesRegex(ValueError, "nb201.npz"):
-      tabular.nasbench201_data_sets(self.folder)
-
-  def test_an_array_with_flipped_bytes_is_refused(self):
-    """Oracle: the checksum of the zip member."""
-    self.write()
-    content = bytearray(self.path.read_bytes())
-    at = content.index(b"cifar10_valid_val.npy") + 4000
-    content[at : at + 8] = bytes(8)
-    self.path.write_bytes(bytes(content))
-    with self.assertRaisesRegex(ValueError, "cifar10_valid_val"):
-      self.load()
-
-  def test_something_else_than_a_zip_file_is_refused(self):
-    """Oracle: the documented ValueError."""
-    self.path.write_text("arch_str,accuracy\n")
-    with self.assertRaisesRegex(ValueError, "nb201.npz"):
-      self.load()
-
-  def test_pickled_objects_are_refused(self):
-    """Oracle: allow_pickle=False, reported as a damaged file."""
-    self.write(cifar10_valid_val=np.asarray([object()] * NUM))
-    with self.assertRaisesRegex(ValueError, "cifar10_valid_val"):
-      self.load()
-
   def test_architectures_must_be_each_cell_once(self):
     """Oracle: five ways to break the list."""
     ops = columns()["ops"]
@@ -231,12 +197,6 @@ class DamagedFileTest(TabularTestCase):
     """Oracle: the documented ValueError."""
     self.write(drop=["ops"])
     with self.assertRaisesRegex(ValueError, "neither by ops nor by arch_str"):
-      self.load()
-
-  def test_a_column_of_another_length_is_refused(self):
-    """Oracle: the documented ValueError names column and shape."""
-    self.write(cifar10_params_m=np.ones(7))
-    with self.assertRaisesRegex(ValueError, r"cifar10_params_m.*\[7\]"):
       self.load()
 
   @parameterized.parameters(-1.0, 100.5, np.nan)

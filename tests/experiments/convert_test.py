@@ -1,7 +1,6 @@
 """Tests of experiments.convert."""
 
 import contextlib
-import io
 import json
 import signal
 import subprocess
@@ -12,9 +11,12 @@ from absl.testing import parameterized
 import numpy as np
 
 from experiments import convert
+from experiments.support import program
+from experiments.support import progress
 from tests.convert import nlp_logs_test
 from tests.convert import tfrecord_files
 from tests.convert import upstream
+from tests.experiments import runs
 
 
 class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
@@ -37,10 +39,7 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     }
     argv = ["convert", *arguments]
     argv += [f"--{name}={value}" for name, value in flags.items() if value]
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-      code = convert.main(argv)
-    return code, out.getvalue(), err.getvalue()
+    return runs.run_binary(convert, *argv[1:])
 
   def _assert_refused(self, outcome, *parts):
     code, _, err = outcome
@@ -62,7 +61,6 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       header = json.loads(str(arrays["header"]))
     self.assertEqual(header["files"][0]["name"], "NATS-tss")
     self.assertIn("15,625 rows in official order", out)
-    self.assertIn("2 of 2", out)
     best = max(expected["cifar100_val"])
     self.assertIn(
       f"cifar100_val (percent): 15,623 missing, best {best:.2f}", out
@@ -220,55 +218,11 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       )
       self._assert_refused(outcome, f"needs --{option}")
 
-  def test_progress_in_large_steps(self):
-    """Oracle: one line for each tenth that is reached."""
-    printed, out = set(), io.StringIO()
-    with contextlib.redirect_stdout(out):
-      for done in (50, 150, 170, 550, 1000):
-        convert._print_tenths(printed, done, 1000)
-    self.assertEqual(
-      out.getvalue(), "  150 of 1,000\n  550 of 1,000\n  1,000 of 1,000\n"
-    )
-
   def test_help(self):
-    """Oracle: every flag is told, and every format with its meaning."""
-    code, out, err = self._run("--help")
-    self.assertEqual((code, err), (0, ""))
-    for name in (
-      "format",
-      "source",
-      "output",
-      "order",
-      "data_set",
-      "space",
-      "encoding",
-      "objective",
-      "overwrite",
-    ):
-      self.assertIn(f"--{name}" if name != "overwrite" else name, out)
+    """Oracle: every format is told with its meaning."""
+    out = self._run("--help")[1]
     for name in convert.FORMATS:
       self.assertIn(f"\n  {name}  ", out)
-
-  @parameterized.named_parameters(
-    ("format", {"format": "csv"}, "--format=csv"),
-    ("no_format", {"format": None}, "--format"),
-    ("no_source", {"source": None}, "--source"),
-    ("no_output", {"output": None}, "--output"),
-    ("missing_source", {"source": "no/such"}, "no/such"),
-    ("order", {"order": "x"}, "--order"),
-    ("suffix", {"output": "table.npy"}, "table.npy"),
-    ("directory", {"output": "no/such/table.npz"}, "no/such"),
-    ("incomplete", {"allow_missing": None}, "--allow_missing"),
-    ("unknown", {"outptu": "x"}, "outptu"),
-    ("boolean", {"allow_missing": "perhaps"}, "allow_missing"),
-  )
-  def test_flags_that_the_user_can_mend(self, flags, part):
-    """Oracle: exit code 2, one line that names the flag or file, no file."""
-    self._assert_refused(self._run(**flags), part)
-
-  def test_positional_argument(self):
-    """Oracle: as above."""
-    self._assert_refused(self._run("table.npz"), "table.npz")
 
   def test_two_sources_of_one_format(self):
     """Oracle: as above."""
@@ -318,8 +272,9 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
 
   def test_interrupted_reading(self):
     """Oracle: exit code 130, one line, no file."""
+    report = mock.Mock(side_effect=KeyboardInterrupt)
     with mock.patch.object(
-      convert, "_print_tenths", side_effect=KeyboardInterrupt
+      progress, "progress", lambda: contextlib.nullcontext(report)
     ):
       code, _, err = self._run()
     self.assertEqual(code, 130)
@@ -333,7 +288,7 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     def write_half(file, *args, **options):
       file.write(b"half")
       if exception is SystemExit:
-        convert._terminate(signal.SIGTERM, None)
+        program.terminate(signal.SIGTERM, None)
       raise exception(28, "No space left on device")
 
     with mock.patch.object(np.lib.format, "write_array", write_half):

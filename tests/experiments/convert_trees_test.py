@@ -1,7 +1,5 @@
 """Tests of experiments.convert for boosted trees."""
 
-import contextlib
-import io
 import json
 import pathlib
 import tempfile
@@ -14,6 +12,7 @@ import numpy as np
 from experiments import convert
 from nagjax.benchmarks import surrogate
 from nagjax.spaces import nasbench201
+from tests.experiments import runs
 
 # edge_normal_0 (column 10) is 2 and 3; edge_normal_12 (34) does not apply, and
 # is 0; the logarithm of the learning rate (24) is -3.69 in both.
@@ -75,15 +74,12 @@ class ConvertTreesTest(parameterized.TestCase):
 
   def run_format(self, name, texts, *arguments):
     """Exit code, stdout and stderr of a conversion of these models."""
-    argv = ["convert", f"--format={name}", f"--output={self.output}"]
+    argv = [f"--format={name}", f"--output={self.output}"]
     for number, text in enumerate(texts):
       path = self.folder / f"model_{number}"
       path.write_text(text)
       argv.append(f"--source={path}")
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-      code = convert.main([*argv, *arguments])
-    return code, out.getvalue(), err.getvalue()
+    return runs.run_binary(convert, *argv, *arguments)
 
   def assert_predicts(self, expected):
     loaded = surrogate.load_known("nasbench301/cifar10", directory=self.folder)

@@ -13,8 +13,10 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
 
+from experiments import search
 from experiments.support import machine
 from experiments.support import planning
+from experiments.support import progress
 from experiments.support import records
 from nagjax import registry
 from nagjax import search as search_lib
@@ -459,15 +461,16 @@ class SearchTest(BinaryCase):
     self.assertRegex(result.stderr, r"\A.*--overwrite.*\n\Z")
 
 
-class PlanTest(BinaryCase):
-  def _plan(self, *flags):
-    values = planning.flags.define(planning.FLAGS)
-    values(["search", *flags])
-    return planning.make_plan(values)
+def plan_of(*flags):
+  values = planning.flags.define(planning.FLAGS)
+  values(["search", *flags])
+  return planning.make_plan(values)
 
+
+class PlanTest(BinaryCase):
   def test_variants(self):
     """Oracle: a variant goes to who has it, and may read every row."""
-    ednag, random = self._plan(
+    ednag, random = plan_of(
       "--algorithm=ednag,random", "--variant=reference"
     ).entries
     self.assertEqual((ednag.variant, ednag.search.budget), ("reference", 15625))
@@ -477,7 +480,7 @@ class PlanTest(BinaryCase):
   def test_parts(self):
     """Oracle: the registry's defaults, and those of the parts that are named
     by flags, by options of one algorithm, and as README once did."""
-    plan = self._plan(
+    plan = plan_of(
       "--algorithm=agnet,diffusionnag",
       "--surrogate=gp",
       "--nojoint",
@@ -520,6 +523,62 @@ class PlanTest(BinaryCase):
     found = planning.read_warm_start(str(path), nasbench201.nasbench201())
     self.assertEqual(found.dtype, np.int32)
     np.testing.assert_array_equal(found, archs[::-1])
+
+
+class HostTest(BinaryCase):
+  """Searches that cannot be compiled: those of an algorithm that says so."""
+
+  def setUp(self):
+    super().setUp()
+    make_search = registry.make_search
+
+    def on_host(*args, **options):
+      made = make_search(*args, **options)
+      algorithm = made.algorithm._replace(on_host=True)
+      return made._replace(algorithm=algorithm)
+
+    self.enter_context(mock.patch.object(registry, "make_search", on_host))
+
+  def test_an_interrupted_run_goes_on(self):
+    """Oracle: the compiled sweep, bit for bit; what was kept is removed."""
+    flags = ("--algorithm=random", "--budget=60", "--num_seeds=4")
+    seen = []
+
+    def of_sweep(report, name):
+      def on_progress(now):
+        seen.append((now.chunk, now.round))
+        if len(seen) == 9:
+          raise KeyboardInterrupt
+
+      return on_progress
+
+    with mock.patch.object(progress, "of_sweep", of_sweep):
+      for code in (130, 0):
+        outcome = run(*flags, f"--workdir={self.workdir}")
+        self.assertEqual(outcome[0], code, outcome[2])
+        unfinished = self.workdir / search.UNFINISHED
+        self.assertEqual(unfinished.exists(), code == 130)
+    # No round of the first run is run again.
+    self.assertLen(set(seen), len(seen))
+    written = sorted(path.name for path in self.workdir.iterdir())
+    self.assertEqual(written, sorted(FILES))
+    expected = arrays_of(search_of(4)[0])
+    for name, array in arrays_of(self.workdir).items():
+      np.testing.assert_array_equal(array, expected[f"random/{name}"], name)
+
+  def test_another_question_begins_anew(self):
+    """Oracle: folders of different budgets and options differ."""
+    places = set()
+    for flags in (
+      ("--budget=40",),
+      ("--budget=41",),
+      ("--budget=40", "--set=random.batch_size=3"),
+      ("--budget=40", "--constraint=params_m<=0.5"),
+      ("--budget=40", "--objective=-params_m"),
+    ):
+      plan = plan_of("--benchmark=synthetic", "--algorithm=random", *flags)
+      places.add(search._place(plan, plan.entries[0]))
+    self.assertLen(places, 5)
 
 
 class MergeTest(BinaryCase):

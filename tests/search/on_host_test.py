@@ -122,15 +122,8 @@ class EveryAlgorithmTest(HostTestCase):
   ):
     """Oracle: `run`, slot by slot; nothing is evaluated twice."""
     made = registered.make(name, variant)
-    search = search_lib.Search(
-      made.algorithm,
-      made.params,
-      made.config,
-      registered.problem(),
-      registered.BUDGET,
-      made.num_rounds,
-    )
-    trace, _ = registered.run(name, variant)
+    search = made._replace(problem=registered.problem())
+    trace = registered.run(name, variant)
     recorder = Recorder(dies_at=(1, 3, 4))
     run = functools.partial(
       search_lib.run_on_host,
