@@ -96,6 +96,11 @@ class LossTest(parameterized.TestCase):
     )
     np.testing.assert_allclose(result, expected, rtol=1e-5)
 
+  def test_heads_that_are_missing(self):
+    """Oracle: the documented error; one column would be repeated."""
+    with self.assertRaisesRegex(ValueError, r"head.*\(4, 1\).*\(4, 2\)"):
+      fitting.proxy_loss(jnp.zeros((4, 1)), jnp.zeros((4, 2)))
+
 
 class FitTest(parameterized.TestCase):
   def test_reduces_the_loss_and_orders_the_rows(self):
