@@ -40,7 +40,7 @@ ALLOWED = {
     *("spaces", "archive", "acquisition", "surrogates", "proposers"),
     *("generation", *MATHEMATICS),
   },
-  "candidates": {"types", "spaces", "files", "benchmarks.catalog"},
+  "candidates": {"types", "checks", "spaces", "files", "benchmarks.catalog"},
   "search": {
     *("types", "spaces", "files", "benchmarks", "problem", "sharding"),
   },
