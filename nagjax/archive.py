@@ -73,8 +73,16 @@ def add(
   Failed architectures are remembered as the worst. Of more than an archive
   holds at once, such as a long warm start, the best half an archive enters, so
   that there is room for what follows. What does not fit is forgotten.
+
+  Raises:
+    ValueError: if the problem has fewer constraints than the archive.
   """
   size, num_constraints = archive.violations.shape
+  if evaluation.violations.shape[-1] < num_constraints:
+    raise ValueError(
+      f"num_constraints = {num_constraints} must be at most the problem's "
+      f"{evaluation.violations.shape[-1]} constraints."
+    )
   archs, objective = proposal.archs, evaluation.objective
   violations = evaluation.violations[:, :num_constraints]
   value = evaluation.objectives[:, 0] if num_constraints else objective
@@ -159,10 +167,9 @@ def new_places(
   return places, jnp.minimum(total, size)
 
 
-def best_target(archive: Archive) -> jax.Array:
-  """The target of the best row by `Archive.objective`, `f32[]`."""
-  order = jnp.where(archive.used, archive.objective, -jnp.inf)
-  return archive.targets[jnp.argmax(order), 0]
+def best_row(archive: Archive) -> jax.Array:
+  """The place of the best row by `Archive.objective`, `int32[]`."""
+  return jnp.argmax(jnp.where(archive.used, archive.objective, -jnp.inf))
 
 
 def scaled_violations(violations: jax.Array, used: jax.Array) -> jax.Array:

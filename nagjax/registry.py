@@ -162,7 +162,7 @@ def register_benchmark(
     benchmark: the benchmark, or a function that loads it.
 
   Raises:
-    ValueError: if the name is taken.
+    ValueError: if the name is taken, or begins like those of a table.
   """
 
   def load(data_dir: str | None) -> Any:
@@ -170,6 +170,8 @@ def register_benchmark(
     is_one = hasattr(benchmark, "query")
     return benchmark if is_one else benchmark()  # type: ignore[operator]
 
+  if str(name).partition("/")[0] in _TABLES:
+    raise ValueError(f"benchmark names like {name!r} are taken.")
   _register(_TABLES, name, catalog.single(name, load), "benchmark")
 
 
@@ -198,8 +200,11 @@ def register_algorithm(
         f"{config!r}."
       )
     algorithm = Spec(build=algorithm, config=config)
-  if (name, variant) in _ALGORITHMS:
-    raise ValueError(f"algorithm {name!r} {variant!r} is there already.")
+  if not name or (name, variant) in _ALGORITHMS:
+    raise ValueError(
+      "An algorithm needs a name and a variant that are not taken, got "
+      f"{name!r} and {variant!r}."
+    )
   _ALGORITHMS[name, variant] = algorithm
 
 
@@ -313,7 +318,8 @@ def make_search(
     variant: "" or a published variant such as "reference".
     options: fields of the algorithm's Config by dotted name, as values or as
       text; see `options.with_options`.
-    surrogate: another surrogate, by name or as a value.
+    surrogate: another surrogate, by name or as a value; `options` of a value
+      are set where it is made.
     proposer: another proposer, likewise.
     acquisition: another acquisition, likewise.
     data_dir: where the user's own pretrained weights are; see
@@ -324,8 +330,8 @@ def make_search(
 
   Raises:
     FileNotFoundError: if the algorithm needs weights that nobody trained.
-    ValueError: if a name or an option is unknown or has a wrong value, or parts
-      cannot work together.
+    ValueError: if a name or an option is unknown or has a wrong value, parts
+      cannot work together, or the problem is none.
 
   Example:
     problem = nagjax.Problem(nagjax.make_benchmark("digits"))
@@ -333,6 +339,11 @@ def make_search(
     result = nagjax.sweep(jax.random.split(jax.random.key(0), 64), search)
   """
   spec = algorithm_spec(name, variant)
+  if not isinstance(problem, Problem):
+    raise ValueError(
+      "problem must be a Problem, such as Problem(benchmark), got a "
+      f"{type(problem).__name__}."
+    )
   parts = {
     "surrogate": surrogate,
     "proposer": proposer,
@@ -387,13 +398,15 @@ def made_of_parts() -> list[str]:
 
 
 def _with_parts(config: Any, parts: Mapping[str, Any]) -> Any:
-  """Gives parts that are named the options of their kind.
+  """Gives parts the options of their kind: None to those that are values.
 
   An algorithm's own options of a part stay if the new part has the same ones.
   """
   for part, table in (("surrogate", _SURROGATES), ("proposer", _PROPOSERS)):
-    if isinstance(parts.get(part), str):
-      wanted = _look_up(table, parts[part], part).config
+    if part in parts:
+      name, wanted = parts[part], None
+      if isinstance(name, str):
+        wanted = _look_up(table, name, part).config
       if type(getattr(config, part)) is not type(wanted):
         config = dataclasses.replace(config, **{part: wanted})
   return config

@@ -1,6 +1,7 @@
 """The rules that keep nagjax one house, read from its source."""
 
 import ast
+import functools
 import graphlib
 import importlib
 import pathlib
@@ -40,7 +41,7 @@ ALLOWED = {
     *("spaces", "archive", "acquisition", "surrogates", "proposers"),
     *("generation", *MATHEMATICS),
   },
-  "candidates": {"types", "spaces", "files", "benchmarks.catalog"},
+  "candidates": {"types", "checks", "spaces", "files", "benchmarks.catalog"},
   "search": {
     *("types", "spaces", "files", "benchmarks", "problem", "sharding"),
   },
@@ -73,6 +74,7 @@ def sources(folder):
   return sorted(folder.rglob("*.py"))
 
 
+@functools.cache
 def tree_of(path):
   return ast.parse(path.read_text(encoding="utf-8"), str(path))
 

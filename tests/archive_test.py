@@ -130,8 +130,13 @@ class AddTest(parameterized.TestCase):
     archive = add(empty(), *told([0, 1, 2], [1.0, -np.inf, 3.0]))
     np.testing.assert_array_equal(archive.value[:3], [1.0, -np.inf, 3.0])
     self.assertEqual(np.argsort(archive.targets[:3, 0]).tolist(), [1, 0, 2])
-    self.assertEqual(archive_lib.best_target(archive), archive.targets[2, 0])
+    self.assertEqual(archive_lib.best_row(archive), 2)
     self.assertEqual(archive.targets.shape, (SIZE, 1))
+
+  def test_more_constraints_than_the_problem_has(self):
+    """Oracle: the documented error."""
+    with self.assertRaisesRegex(ValueError, "constraints = 2 must be at most"):
+      add(empty(2), *told([0], [1.0], violations=[[1.0]]))
 
   @parameterized.parameters(0, 3)
   def test_a_long_warm_start_leaves_its_best(self, num_before):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax import checks
 from nagjax.algorithms.spec import Spec
 from nagjax.diffusion import noise as noise_lib
 from nagjax.diffusion import samplers
@@ -81,12 +82,7 @@ class Config:
   gumbel: bool = False
 
   def __post_init__(self):
-    if self.population_size < 2:
-      raise ValueError(
-        f"population_size must be at least 2, got {self.population_size}."
-      )
-    if self.num_steps < 2:
-      raise ValueError(f"num_steps must be at least 2, got {self.num_steps}.")
+    checks.sizes(self, population_size=2, num_steps=2)
     shares = (self.elite_share, self.diverse_share)
     if min(shares) < 0 or sum(shares) > 1:
       raise ValueError(

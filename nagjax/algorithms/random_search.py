@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax import checks
 from nagjax.algorithms.spec import Spec
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
@@ -26,8 +27,7 @@ class Config:
   batch_size: int = 10
 
   def __post_init__(self):
-    if self.batch_size < 1:
-      raise ValueError(f"batch_size must be at least 1, got {self.batch_size}.")
+    checks.sizes(self)
 
 
 class State(NamedTuple):

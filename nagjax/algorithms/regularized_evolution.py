@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax import checks
 from nagjax.algorithms.spec import Spec
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
@@ -32,11 +33,7 @@ class Config:
   sample_size: int = 10
 
   def __post_init__(self):
-    for name in ("population_size", "sample_size"):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f"{name} must be at least 1, got {getattr(self, name)}."
-        )
+    checks.sizes(self)
 
 
 class State(NamedTuple):

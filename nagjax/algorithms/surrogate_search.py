@@ -192,7 +192,8 @@ def surrogate_search(
     fit_key, propose_key, acquire_key, random_key = keys
     archive, fitted = state.archive, state.surrogate
     if surrogate.on_host:
-      fitted = surrogate.init(fit_key, params.surrogate)
+      init_key, fit_key = jax.random.split(fit_key)
+      fitted = surrogate.init(init_key, params.surrogate)
     fitted = surrogate.fit(fit_key, fitted, archive)
     belief = make_belief(surrogate, fitted, config.penalty)
     archs, valid, proposer_state = proposer.propose(
@@ -203,7 +204,7 @@ def surrogate_search(
       values = acquisition(
         acquire_key,
         belief.predict(archs),
-        archive_lib.best_target(archive),
+        belief.observed(archive)[archive_lib.best_row(archive)],
         params.optimism,
       )
     else:
@@ -246,7 +247,7 @@ def surrogate_search(
       stale = jnp.where(restarts, 0.0, stale)
       patience *= jnp.where(restarts, config.patience_growth, 1.0)
     fitted = state.surrogate
-    if surrogate.condition is not None:
+    if surrogate.condition is not None and not surrogate.on_host:
       num_new = proposal.archs.shape[0]
       fitted = surrogate.condition(fitted, archive, num_new)
     return State(archive, fitted, state.proposer, stale, patience), info

@@ -1,7 +1,6 @@
 """The benchmarks that have a name: what can be loaded, and how.
 
-Each table is a `registry.Table`, `(names, load)`; `load` returns None if the
-name is none of its.
+Names begin with that of a `Table`, which knows what follows.
 """
 
 from collections.abc import Callable

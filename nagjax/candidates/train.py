@@ -7,13 +7,13 @@ by their architecture only.
 """
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from nagjax import checks
 from nagjax.candidates import cells
 from nagjax.candidates.layers import Norm
 from nagjax.types import Archs
@@ -48,20 +48,9 @@ class Recipe:
   noise: float = 0.0
 
   def __post_init__(self):
-    if min(self.num_epochs, self.batch_size) < 1:
-      raise ValueError(
-        "num_epochs and batch_size must be at least 1, got "
-        f"{self.num_epochs} and {self.batch_size}."
-      )
-    for name in ("shift", "clutter", "noise", "momentum", "weight_decay"):
-      if not 0 <= getattr(self, name) < math.inf:
-        raise ValueError(
-          f"{name} must be finite and not negative, got {getattr(self, name)}."
-        )
-    if not 0 < self.learning_rate < math.inf:
-      raise ValueError(
-        f"learning_rate must be finite and positive, got {self.learning_rate}."
-      )
+    checks.sizes(self, shift=0)
+    checks.not_negative(self, "clutter", "noise", "momentum", "weight_decay")
+    checks.positive(self, "learning_rate")
 
 
 NASBENCH201 = Recipe()

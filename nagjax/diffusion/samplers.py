@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from nagjax import checks
 from nagjax.diffusion.guidance import ScoreFn
 from nagjax.diffusion.score_matching import mean_of_score
 from nagjax.diffusion.sde import NUM_SCALES
@@ -48,17 +49,9 @@ class Config:
   denoise: bool = True
 
   def __post_init__(self):
-    if self.num_steps < 2 or self.snr <= 0:
-      raise ValueError(
-        "num_steps must be at least 2 and snr positive, got "
-        f"{self.num_steps} and {self.snr}."
-      )
-    for name, known in (("predictor", PREDICTORS), ("corrector", CORRECTORS)):
-      if getattr(self, name) not in known:
-        raise ValueError(
-          f"{name} must be one of {', '.join(known)}, got "
-          f"{getattr(self, name)!r}."
-        )
+    checks.sizes(self, num_steps=2)
+    checks.positive(self, "snr")
+    checks.choices(self, predictor=PREDICTORS, corrector=CORRECTORS)
 
 
 class Sampled(NamedTuple):

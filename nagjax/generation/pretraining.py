@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import arrays
+from nagjax import checks
 from nagjax.generation import decoding
 from nagjax.generation import resumable
 from nagjax.generation import retraining
@@ -55,11 +56,7 @@ class Config:
   num_reported: int = 10_000
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      if field.type is int and getattr(self, field.name) < 1:
-        raise ValueError(
-          f"{field.name} must be at least 1, got {getattr(self, field.name)}."
-        )
+    checks.sizes(self)
     _optimizer_config(self)
 
   @property

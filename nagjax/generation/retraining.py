@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import optax
 
+from nagjax import checks
 from nagjax.arrays import average_ranks
 from nagjax.networks import generator as generator_lib
 from nagjax.networks.generator import GeneratorNetwork
@@ -51,14 +52,11 @@ class Config:
   decay_steps: int = 0
 
   def __post_init__(self):
-    if self.learning_rate <= 0 or not 0 <= self.first_moment < 1:
+    checks.sizes(self, decay_steps=0)
+    checks.positive(self, "learning_rate")
+    if not 0 <= self.first_moment < 1:
       raise ValueError(
-        "learning_rate must be positive and first_moment in [0, 1), got "
-        f"{self.learning_rate} and {self.first_moment}."
-      )
-    if self.decay_steps < 0:
-      raise ValueError(
-        f"decay_steps must be at least 0, got {self.decay_steps}."
+        f"first_moment must be in [0, 1), got {self.first_moment}."
       )
 
 

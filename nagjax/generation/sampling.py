@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import checks
 from nagjax.diffusion import samplers
 from nagjax.diffusion.guidance import ScoreFn
 from nagjax.generation.score_models import ScoreModel
@@ -39,15 +40,8 @@ class Config:
   corrector: bool = True
 
   def __post_init__(self):
-    if self.sampler not in SAMPLERS:
-      raise ValueError(
-        f"sampler must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}."
-      )
-    if self.num_steps < 2 or self.batch_size < 1:
-      raise ValueError(
-        "num_steps must be at least 2 and batch_size at least 1, got "
-        f"{self.num_steps} and {self.batch_size}."
-      )
+    checks.choices(self, sampler=SAMPLERS)
+    checks.sizes(self, num_steps=2)
 
 
 def has_corrector(space_name: str) -> bool:

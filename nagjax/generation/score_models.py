@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import checks
 from nagjax.diffusion import score_matching
 from nagjax.diffusion import sde as sde_lib
 from nagjax.diffusion.guidance import ScoreFn
@@ -86,15 +87,7 @@ class Config:
   tied_init: bool = False
 
   def __post_init__(self):
-    for name, known in (
-      ("output", OUTPUTS),
-      ("mask", MASKS),
-    ):
-      if getattr(self, name) not in known:
-        raise ValueError(
-          f"{name} must be one of {', '.join(known)}, got "
-          f"{getattr(self, name)!r}."
-        )
+    checks.choices(self, output=OUTPUTS, mask=MASKS)
     sde_lib.make(self.sde, self.sde_low, self.sde_high)
     _network_config(self)
 

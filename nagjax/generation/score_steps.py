@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nagjax import checks
 from nagjax.generation.score_models import ScoreModel
 from nagjax.types import Archs
 from nagjax.types import Key
@@ -44,14 +45,8 @@ class Config:
   central: bool = False
 
   def __post_init__(self):
-    for name in ("learning_rate", "clip_norm"):
-      if getattr(self, name) <= 0:
-        raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
-    if self.warmup_steps < 0 or self.decay_steps < 0:
-      raise ValueError(
-        "warmup_steps and decay_steps must not be negative, got "
-        f"{self.warmup_steps} and {self.decay_steps}."
-      )
+    checks.positive(self, "learning_rate", "clip_norm")
+    checks.sizes(self, warmup_steps=0, decay_steps=0)
     if not 0 <= self.ema_decay < 1:
       raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import arrays
+from nagjax import checks
 from nagjax.diffusion import samplers
 from nagjax.generation import resumable
 from nagjax.generation import sampling
@@ -58,9 +59,7 @@ class Config:
   num_reported: int = 1000
 
   def __post_init__(self):
-    for name in ("num_steps", "batch_size", "chunk_size", "num_reported"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} must be at least 1, got {self}.")
+    checks.sizes(self)
     if not 0 < self.training_share <= 1:
       raise ValueError(
         f"training_share must be in (0, 1], got {self.training_share}."

@@ -10,7 +10,6 @@ word for an entry, and the recurrent unit, whose published form has two biases.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import dataclasses
 import math
 from typing import Any
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import checks
 from nagjax.networks.base import GraphNetwork
 from nagjax.networks.base import Network
 from nagjax.types import Graph
@@ -224,10 +224,7 @@ def check_config(config: Any) -> None:
   Raises:
     ValueError: if a size is below 1 or `dropout` is not in [0, 1).
   """
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if field.type is int and value < 1:
-      raise ValueError(f"{field.name} must be at least 1, got {value}.")
+  checks.sizes(config)
   if not 0 <= config.dropout < 1:
     raise ValueError(f"dropout must be in [0, 1), got {config.dropout}.")
 

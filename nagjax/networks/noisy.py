@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax import checks
 from nagjax.networks import layers
 from nagjax.networks import score
 from nagjax.networks.base import GuideNetwork
@@ -45,18 +46,13 @@ class GcnConfig:
   dropout: float = 0.1
 
   def __post_init__(self):
-    if min(self.num_layers, self.graph_size) < 1:
-      raise ValueError(
-        "num_layers and graph_size must be at least 1, got "
-        f"{self.num_layers} and {self.graph_size}."
-      )
+    checks.sizes(self, set_size=0)
     if self.hidden_size < 4 or self.hidden_size % 2:
       raise ValueError(
         f"hidden_size must be even and at least 4, got {self.hidden_size}."
       )
     if not 0 <= self.dropout < 1:
       raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
-    _check_head(self.head_width, self.set_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +72,7 @@ class TransformerConfig:
   set_size: int = CODE_SIZE
 
   def __post_init__(self):
-    _check_head(self.head_width, self.set_size)
+    checks.sizes(self, set_size=0)
 
 
 class GcnParams(NamedTuple):
@@ -254,11 +250,3 @@ def _predict(
     code = jnp.broadcast_to(code, (*graph.shape[:-1], set_size))
     graph = jnp.concatenate([code, graph], axis=-1)
   return layers.mlp(head, graph, jnp.tanh)[..., 0]
-
-
-def _check_head(head_width: int, set_size: int) -> None:
-  if head_width < 1 or set_size < 0:
-    raise ValueError(
-      "head_width must be at least 1 and set_size at least 0, got "
-      f"{head_width} and {set_size}."
-    )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nagjax import checks
 from nagjax.networks import layers
 from nagjax.networks import transformer
 from nagjax.networks.base import Network
@@ -49,18 +50,11 @@ class Config:
   tied_init: bool = False
 
   def __post_init__(self):
-    for name in ("num_layers", "num_heads", "feed_forward"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} must be at least 1, got {self}.")
+    checks.sizes(self, head_width=0, time_width=0)
     if self.width < 4 or self.width % 2 or self.width % self.num_heads:
       raise ValueError(
         "width must be even, at least 4 and a multiple of num_heads, got "
         f"{self.width} and {self.num_heads}."
-      )
-    if self.head_width < 0 or self.time_width < 0:
-      raise ValueError(
-        "head_width and time_width must be 0 (for the paper's) or more, got "
-        f"{self.head_width} and {self.time_width}."
       )
     if not 0 <= self.dropout < 1:
       raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")

@@ -36,7 +36,8 @@ class Surrogate(NamedTuple):
       after every evaluation. None if `fit` does everything.
     params: default hyper-parameters, arrays that a sweep may vary.
     has_members: whether predictions have `members`.
-    on_host: whether `fit` and `predict` are Python that cannot be traced.
+    on_host: whether `fit` and `predict` are Python that cannot be traced. Then
+      every round begins with `init`, and `condition` is not called.
     guides: whether a proposer may follow it where it has no relaxed form, by
       how it ranks architectures that are drawn.
   """

@@ -86,11 +86,9 @@ class SurrogateConfig:
   fit: Config = Config()
 
   def __post_init__(self):
-    if self.num_members < 1 or not 0 < self.row_share <= 1:
-      raise ValueError(
-        "num_members must be at least 1 and row_share in (0, 1], got "
-        f"{self.num_members} and {self.row_share}."
-      )
+    checks.sizes(self)
+    if not 0 < self.row_share <= 1:
+      raise ValueError(f"row_share must be in (0, 1], got {self.row_share}.")
 
 
 TINY = SurrogateConfig(num_members=2, fit=Config(num_rounds=3))

@@ -141,7 +141,15 @@ def proxy_loss(
 
   Returns:
     `f32[]`.
+
+  Raises:
+    ValueError: if the shapes differ.
   """
+  if predictions.shape != targets.shape:
+    raise ValueError(
+      "A network needs a head for the objective and one for each constraint: "
+      f"it predicts {predictions.shape}, and the targets are {targets.shape}."
+    )
   squared = jnp.sum(jnp.mean((predictions - targets) ** 2, axis=0))
   ranks = jax.vmap(ranking_loss, (1, 1, None))(predictions, targets, margin)
   return squared + rank_weight * jnp.sum(ranks)

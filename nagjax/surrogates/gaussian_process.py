@@ -121,6 +121,11 @@ def gaussian_process(
 
   def fit(key: Key, state: State, archive: Archive) -> State:
     del key
+    if archive.targets.shape != state.weights.shape:
+      raise ValueError(
+        "The process was built for an archive_size and 1 + num_constraints of "
+        f"{state.weights.shape}, and the search has {archive.targets.shape}."
+      )
     return state._replace(weights=solve(state.process, archive.targets))
 
   def predict(state: State, archs: Archs) -> Prediction:

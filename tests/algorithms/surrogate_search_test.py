@@ -170,6 +170,33 @@ class AskTest(parameterized.TestCase):
     best = feasible[np.argsort(-first_digit(feasible))][:4]
     self.assertEqual(rows(proposal.archs), rows(best))
 
+  def test_the_best_is_penalized_as_predictions_are(self):
+    """Oracle: the targets of the row with the best objective, which violates
+    least; an acquisition that is told."""
+    seen = []
+
+    def told_best(key, prediction, best, optimism):
+      seen.append(float(best))
+      return acquisition.mean(key, prediction, best, optimism)
+
+    space = few_cells()
+    algorithm = loop.surrogate_search(
+      space,
+      oracle(first_digit, violation_fn=lambda archs: archs[:, 0] + 1.0),
+      everything(space),
+      told_best,
+      dataclasses.replace(CONFIG, num_constraints=1),
+    )
+    state = algorithm.init(jax.random.key(0), algorithm.params)
+    violations = jnp.asarray([[3.0], [1.0], [2.0]])
+    archs = space.all_architectures()[:3]
+    state, _ = told(
+      algorithm, state, archs, [-3.0, -1.0, -2.0], violations=violations
+    )
+    algorithm.ask(jax.random.key(0), state, algorithm.params)
+    objective, violation = state.archive.targets[1]
+    np.testing.assert_allclose(seen, [objective - 5 * violation], rtol=1e-5)
+
   @parameterized.parameters(2, 0)
   def test_random_until_enough_is_known(self, min_observed):
     """Oracle: with two observations needed and one there, not the best."""

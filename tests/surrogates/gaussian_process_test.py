@@ -170,6 +170,12 @@ class GaussianProcessTest(parameterized.TestCase):
       if ours is not None:
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
+  def test_an_archive_of_another_search(self):
+    """Oracle: the documented error, with both shapes."""
+    told = archive_lib.empty(SPACE, SIZE, 2)
+    with self.assertRaisesRegex(ValueError, r"\(24, 2\), .* has \(24, 3\)"):
+      SURROGATE.fit(None, grown(), told)
+
   @parameterized.parameters(("inverse_lengthscale", 0.0), ("noise", -1.0))
   def test_bad_options(self, option, value):
     """Oracle: the ValueError names the option."""
