@@ -139,7 +139,7 @@ def diffusion(
     model = score_models.score_model(space, trained.config)
     params = trained.params
   guide = guide or default_guide(space, model, config.guide_size)
-  adjacency = _adjacency(space, model)
+  adjacency = rows_adjacency(space, model)
   num = config.num_candidates
   draw_samples = sampler or _few_step(config.sample_steps)
 
@@ -242,15 +242,15 @@ def default_guide(
   return make(*model.shape, hidden_size=hidden_size)
 
 
-def _few_step(num_steps: int) -> Sampler:
-  return lambda score_fn, sde, start: samplers.few_step(
-    score_fn, sde, start, num_steps
-  )
-
-
-def _adjacency(space: SearchSpace, model: ScoreModel) -> jax.Array:
+def rows_adjacency(space: SearchSpace, model: ScoreModel) -> jax.Array:
   """Of the rows, `f32[n, n]`; all are connected where nobody said how."""
   graph, num_rows = space.feature_graph, model.shape[0]
   if graph is None or np.array_equal(graph.adjacency, np.eye(num_rows, k=1)):
     return jnp.ones((num_rows, num_rows))
   return jnp.asarray(graph.adjacency)
+
+
+def _few_step(num_steps: int) -> Sampler:
+  return lambda score_fn, sde, start: samplers.few_step(
+    score_fn, sde, start, num_steps
+  )

@@ -1,0 +1,75 @@
+"""What the systems reach on tables; long statistical runs are slow."""
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import numpy as np
+import pytest
+
+import nagjax
+from nagjax import problem as problem_lib
+from nagjax import statistics
+from nagjax.benchmarks import synthetic
+from nagjax.benchmarks import tabular
+from tests import data
+
+
+def swept(problem, name, *, budget, num_seeds, **parts):
+  """Best objective after every query `[S, Q]`, and the optimum."""
+  search = nagjax.make_search(name, problem, budget=budget, **parts)
+  keys = jax.random.split(jax.random.key(0), num_seeds)
+  trace = nagjax.sweep(keys, search, batch_size_seeds=64).trace
+  charged = np.cumsum(trace.paid.reshape(num_seeds, -1), axis=1)
+  objective = trace.objective.reshape(num_seeds, -1)
+  return statistics.best_so_far(objective, charged, budget)
+
+
+def at_optimum(problem, best):
+  optimum = problem.optimum().objective
+  return best >= optimum - problem_lib.tolerance(optimum)
+
+
+class SyntheticTest(absltest.TestCase):
+  def test_ednag_finds_what_is_feasible(self):
+    """Oracle: the closed-form optimum under a limit, and the share of feasible
+    cells, which the proposals exceed."""
+    problem = nagjax.Problem(
+      synthetic.synthetic(), constraints=("params_m<=0.4",)
+    )
+    search = nagjax.make_search("ednag", problem, budget=120)
+    result = nagjax.sweep(jax.random.split(jax.random.key(0), 16), search)
+    feasible = result.trace.feasible[result.trace.paid].mean()
+    every = problem.evaluate(problem.benchmark.architectures())
+    self.assertGreater(feasible, 1.3 * np.mean(every.feasible))
+    best = np.where(result.trace.feasible, result.trace.objective, -np.inf)
+    optimum = problem.optimum().objective
+    self.assertGreater(np.median(best.max(axis=(1, 2))), optimum - 2.0)
+
+
+@pytest.mark.slow
+@data.needs_table("nb201.npz")
+class RealTableTest(parameterized.TestCase):
+  @parameterized.product(
+    name=("ednag", "optiproxy", "agnet", "npenas", "bananas"),
+    data_set=("cifar10", "cifar100"),
+  )
+  def test_ahead_of_evolution(self, name, data_set):
+    """Oracle: evolution with the same queries, paired."""
+    problem = nagjax.Problem(tabular.load_nasbench201(data_set))
+    best = swept(problem, name, budget=100, num_seeds=24)
+    other = swept(problem, "regularized_evolution", budget=100, num_seeds=24)
+    difference = statistics.paired_difference(best[:, -1], other[:, -1])
+    self.assertGreater(difference.interval.high, 0)
+    share = at_optimum(problem, best[:, -1]).mean()
+    self.assertGreaterEqual(share, 0.45)
+
+  @parameterized.parameters("cifar10", "cifar100")
+  def test_ednag_reaches_the_optimum(self, data_set):
+    """Oracle: the demanded share at 500 queries."""
+    problem = nagjax.Problem(tabular.load_nasbench201(data_set))
+    best = swept(problem, "ednag", budget=500, num_seeds=128)
+    self.assertGreaterEqual(at_optimum(problem, best[:, -1]).mean(), 0.96)
+
+
+if __name__ == "__main__":
+  absltest.main()
