@@ -276,6 +276,24 @@ def algorithm_spec(name: str, variant: str = "") -> Spec:
   return _loaded(_ALGORITHMS[name, variant])
 
 
+def surrogate_spec(name: str) -> PartSpec:
+  """What is known of a surrogate.
+
+  Raises:
+    ValueError: if there is none of this name.
+  """
+  return _look_up(_SURROGATES, name, "surrogate")
+
+
+def proposer_spec(name: str) -> PartSpec:
+  """What is known of a proposer.
+
+  Raises:
+    ValueError: if there is none of this name.
+  """
+  return _look_up(_PROPOSERS, name, "proposer")
+
+
 def make_search(
   name: str,
   problem: Problem,
@@ -388,12 +406,12 @@ def _built(
   """Parts as values, looked up where they are names."""
   built = dict(parts)
   if isinstance(parts.get("surrogate"), str):
-    spec = _look_up(_SURROGATES, parts["surrogate"], "surrogate")
+    spec = surrogate_spec(parts["surrogate"])
     built["surrogate"] = spec.build(
       space, config.surrogate, config.num_constraints, config.archive_size
     )
   if isinstance(parts.get("proposer"), str):
-    spec = _look_up(_PROPOSERS, parts["proposer"], "proposer")
+    spec = proposer_spec(parts["proposer"])
     built["proposer"] = spec.build(
       space, config.proposer, benchmarks_base.data_directory(data_dir)
     )
