@@ -86,7 +86,7 @@ def compiled():
   budget = TINY.num_evaluations
 
   def start(key, problem, params):
-    return driver.start(key, search, problem, params, budget=budget)[0]
+    return driver.start(key, search, problem, params, budget=budget).state
 
   def advance(state, problem, params):
     return driver.advance(
@@ -104,9 +104,9 @@ def play(seed=0, scale=1.0):
   states = [start(jax.random.key(seed), problem(scale), weights())]
   traces = []
   for _ in range(NUM_ROUNDS):
-    state, trace = advance(states[-1], problem(scale), weights())
-    states.append(state)
-    traces.append(jax.device_get(trace))
+    result = advance(states[-1], problem(scale), weights())
+    states.append(result.state)
+    traces.append(jax.device_get(result.trace))
   return states, traces
 
 
@@ -209,10 +209,10 @@ class SearchTest(parameterized.TestCase):
     algorithm = agnet_training_free.agnet_training_free(SPACE, config)
 
     def run(key):
-      _, state = driver.run(
+      result = driver.run(
         key, algorithm, problem(), weights(), budget=128, num_rounds=8
       )
-      return state.algorithm.best
+      return result.state.algorithm.best
 
     keys = jax.random.split(jax.random.key(0), 4)
     best = np.asarray(jax.jit(jax.vmap(run))(keys))
