@@ -237,6 +237,7 @@ def answered(archs, objectives, status=None):
       objectives[:, 0],
       objectives,
       jnp.zeros((num, 0)),
+      jnp.isfinite(objectives[:, 0]),
     ),
   )
 
