@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from nagjax import generation
 from nagjax.algorithms import agnet_training_free
@@ -115,9 +116,8 @@ def proposed(traces):
 
 
 def numpy_ranks(values):
-  """0 for the largest; of equals, the first is before."""
-  order = sorted(range(len(values)), key=lambda i: -values[i])
-  return np.argsort(order)
+  """0 for the largest; equals share the mean of theirs."""
+  return stats.rankdata(-values) - 1
 
 
 def numpy_best(archs):
