@@ -72,15 +72,12 @@ _SURROGATES: dict[str, str | PartSpec] = {
   for name in ("gat", "gcn", "gp", "lstm", "mlp", "paths", "xgb", "xgb_rank")
 }
 _PROPOSERS: dict[str, str | PartSpec] = {
-  name: f"nagjax.algorithms.parts:{name.upper()}"
-  for name in (
-    "denoising",
-    "diffusion",
-    "generator",
-    "gradient",
-    "mutation",
-    "random",
-  )
+  "denoising": "nagjax.algorithms.parts:DENOISING",
+  "diffusion": "nagjax.algorithms.parts:DIFFUSION",
+  "generator": "nagjax.algorithms.parts:GENERATOR",
+  "gradient": "nagjax.algorithms.parts:GRADIENT",
+  "mutation": "nagjax.algorithms.parts:MUTATION",
+  "random": "nagjax.algorithms.parts:RANDOM",
 }
 _ACQUISITIONS: dict[str, str | Acquisition] = {
   "ei": "nagjax.acquisition:expected_improvement",
@@ -344,12 +341,8 @@ def make_search(
       "problem must be a Problem, such as Problem(benchmark), got a "
       f"{type(problem).__name__}."
     )
-  parts = {
-    "surrogate": surrogate,
-    "proposer": proposer,
-    "acquisition": acquisition,
-  }
-  parts = {part: value for part, value in parts.items() if value is not None}
+  given = dict(surrogate=surrogate, proposer=proposer, acquisition=acquisition)
+  parts = {part: value for part, value in given.items() if value is not None}
   if parts and spec.parts is None:
     raise ValueError(
       f"{name}{' ' + variant if variant else ''} is not made of parts, so it "
@@ -357,15 +350,12 @@ def make_search(
       f"{', '.join(made_of_parts())}."
     )
   space = problem.space
-  config = spec.config
   config = options_lib.with_options(
-    config, spec.preset(problem.benchmark.name, budget), name
+    spec.config, spec.preset(problem.benchmark.name, budget), name
   )
-  known = {field.name for field in dataclasses.fields(config)}
-  if "num_constraints" in known:
-    config = dataclasses.replace(
-      config, num_constraints=len(problem.constraints)
-    )
+  if hasattr(config, "num_constraints"):
+    num_constraints = len(problem.constraints)
+    config = dataclasses.replace(config, num_constraints=num_constraints)
   config = _with_parts(config, parts)
   if "num_constraints" in (options or {}):
     raise ValueError(
@@ -388,13 +378,8 @@ def make_search(
 
 def made_of_parts() -> list[str]:
   """Names of the algorithms whose parts can be replaced."""
-  return sorted(
-    {
-      name
-      for (name, _), entry in _ALGORITHMS.items()
-      if _loaded(entry).parts is not None
-    }
-  )
+  entries = _ALGORITHMS.items()
+  return sorted({name for (name, _), entry in entries if _loaded(entry).parts})
 
 
 def _with_parts(config: Any, parts: Mapping[str, Any]) -> Any:

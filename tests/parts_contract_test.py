@@ -59,40 +59,44 @@ def described(tree):
   return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
 
+def surrogate_of(name):
+  if name in ON_HOST:
+    pytest.importorskip("xgboost")
+  spec = registry.surrogate_spec(name)
+  return spec.build(SPACE, spec.tiny, NUM_CONSTRAINTS, SIZE)
+
+
+def compiled(surrogate, fn):
+  if surrogate.on_host:
+    return fn
+  return jax.jit(fn, compiler_options=QUICKLY)
+
+
+@functools.cache
+def learner(name):
+  """A surrogate, its way from a key and an archive to a state, `predict`."""
+  surrogate = surrogate_of(name)
+
+  def learn(key, archive):
+    init_key, fit_key = jax.random.split(key)
+    state = surrogate.init(init_key, surrogate.params)
+    if surrogate.condition is not None:
+      state = surrogate.condition(state, archive, NUM)
+    return surrogate.fit(fit_key, state, archive)
+
+  return (
+    surrogate,
+    compiled(surrogate, learn),
+    compiled(surrogate, surrogate.predict),
+  )
+
+
 class SurrogateContractTest(parameterized.TestCase):
-  def _part(self, name):
-    if name in ON_HOST:
-      pytest.importorskip("xgboost")
-    spec = registry.surrogate_spec(name)
-    return spec.build(SPACE, spec.tiny, NUM_CONSTRAINTS, SIZE)
-
-  def _compiled(self, surrogate, fn, **options):
-    if surrogate.on_host:
-      return fn
-    return jax.jit(fn, compiler_options=QUICKLY, **options)
-
-  @functools.cache  # noqa: B019
-  def _learn(self, name):
-    surrogate = self._part(name)
-
-    def learn(key, archive):
-      init_key, fit_key = jax.random.split(key)
-      state = surrogate.init(init_key, surrogate.params)
-      if surrogate.condition is not None:
-        state = surrogate.condition(state, archive, NUM)
-      return surrogate.fit(fit_key, state, archive)
-
-    return (
-      surrogate,
-      self._compiled(surrogate, learn),
-      self._compiled(surrogate, surrogate.predict),
-    )
-
   @surrogates
   def test_predictions(self, name):
     """Oracle: the declared shapes; the same key gives the same; rows that are
     not in use change nothing; better rows are predicted better on average."""
-    surrogate, learn, predict = self._learn(name)
+    surrogate, learn, predict = learner(name)
     archive = archive_of(NUM)
     archs = SPACE.sample(jax.random.key(1), 7)
     state = learn(jax.random.key(2), archive)
@@ -110,7 +114,7 @@ class SurrogateContractTest(parameterized.TestCase):
   @surrogates
   def test_nothing_and_failures_alone(self, name):
     """Oracle: finite predictions, whatever there is to learn from."""
-    _, learn, predict = self._learn(name)
+    _, learn, predict = learner(name)
     archs = SPACE.sample(jax.random.key(1), 7)
     for archive in (archive_of(0), archive_of(NUM, failing=True)):
       found = predict(learn(jax.random.key(2), archive), archs)
@@ -120,7 +124,7 @@ class SurrogateContractTest(parameterized.TestCase):
   @surrogates
   def test_types_are_stable_and_no_key_is_used_twice(self, name):
     """Oracle: the state before; jax's own checker of key reuse."""
-    surrogate = self._part(name)
+    surrogate = surrogate_of(name)
     if surrogate.on_host:
       self.skipTest("It is not traced.")
     key, archive = jax.random.key(0), archive_of(NUM)
@@ -136,7 +140,7 @@ class SurrogateContractTest(parameterized.TestCase):
   @surrogates
   def test_relaxed_is_predict_at_one_hot_options(self, name):
     """Oracle: `predict`; the gradient is finite between architectures."""
-    surrogate, learn, predict = self._learn(name)
+    surrogate, learn, predict = learner(name)
     if surrogate.relaxed is None:
       self.assertIn(name, ("paths", *ON_HOST))
       return
@@ -147,14 +151,15 @@ class SurrogateContractTest(parameterized.TestCase):
       value = lambda options: surrogate.relaxed(state, options).mean.sum()  # noqa: E731
       return surrogate.relaxed(state, options), jax.grad(value)(options)
 
-    found, _ = self._compiled(surrogate, relaxed)(state, SPACE.one_hot(archs))
+    both = compiled(surrogate, relaxed)
+    found, _ = both(state, SPACE.one_hot(archs))
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
       found,
       predict(state, archs),
     )
     soft = jnp.full((7, 6, 5), 0.2)
-    _, gradient = self._compiled(surrogate, relaxed)(state, soft)
+    _, gradient = both(state, soft)
     self.assertTrue(np.isfinite(gradient).all())
 
 
@@ -174,27 +179,24 @@ BELIEF = Belief(
 )
 
 
+def proposer_of(name):
+  spec = registry.proposer_spec(name)
+  return spec.build(SPACE, spec.tiny, None)
+
+
 class ProposerContractTest(parameterized.TestCase):
-  def _part(self, name):
-    spec = registry.proposer_spec(name)
-    return spec.build(SPACE, spec.tiny, None)
-
-  @functools.cache  # noqa: B019
-  def _propose(self, name):
-    part = self._part(name)
-
-    def run(key, archive):
-      init_key, propose_key = jax.random.split(key)
-      state = part.init(init_key, part.params)
-      return part.propose(propose_key, state, part.params, BELIEF, archive)
-
-    return part, jax.jit(run, compiler_options=QUICKLY)
-
   @proposers
   def test_candidates(self, name):
     """Oracle: shapes; what is valid is an architecture; the same key gives the
     same candidates, another one others; nothing to start from is no harm."""
-    part, propose = self._propose(name)
+    part = proposer_of(name)
+
+    @functools.partial(jax.jit, compiler_options=QUICKLY)
+    def propose(key, archive):
+      init_key, propose_key = jax.random.split(key)
+      state = part.init(init_key, part.params)
+      return part.propose(propose_key, state, part.params, BELIEF, archive)
+
     for archive in (
       archive_of(NUM),
       archive_of(0),
@@ -217,7 +219,7 @@ class ProposerContractTest(parameterized.TestCase):
   @proposers
   def test_types_are_stable_and_no_key_is_used_twice(self, name):
     """Oracle: the state before; jax's own checker of key reuse."""
-    part = self._part(name)
+    part = proposer_of(name)
     key = jax.random.key(0)
     with jax.debug_key_reuse(True):
       before = jax.eval_shape(part.init, key, part.params)
@@ -233,7 +235,7 @@ class ProposerContractTest(parameterized.TestCase):
   @proposers
   def test_what_it_needs(self, name):
     """Oracle: a belief without what is not needed is enough to trace it."""
-    part = self._part(name)
+    part = proposer_of(name)
 
     def refuse(archs):
       raise AssertionError("It asked for more than it needs.")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from nagjax import generation
 from nagjax.algorithms import agnet_training_free
@@ -86,7 +87,7 @@ def compiled():
   budget = TINY.num_evaluations
 
   def start(key, problem, params):
-    return driver.start(key, search, problem, params, budget=budget)[0]
+    return driver.start(key, search, problem, params, budget=budget).state
 
   def advance(state, problem, params):
     return driver.advance(
@@ -104,9 +105,9 @@ def play(seed=0, scale=1.0):
   states = [start(jax.random.key(seed), problem(scale), weights())]
   traces = []
   for _ in range(NUM_ROUNDS):
-    state, trace = advance(states[-1], problem(scale), weights())
-    states.append(state)
-    traces.append(jax.device_get(trace))
+    result = advance(states[-1], problem(scale), weights())
+    states.append(result.state)
+    traces.append(jax.device_get(result.trace))
   return states, traces
 
 
@@ -115,9 +116,8 @@ def proposed(traces):
 
 
 def numpy_ranks(values):
-  """0 for the largest; of equals, the first is before."""
-  order = sorted(range(len(values)), key=lambda i: -values[i])
-  return np.argsort(order)
+  """0 for the largest; equals share the mean of theirs."""
+  return stats.rankdata(-values) - 1
 
 
 def numpy_best(archs):
@@ -209,10 +209,10 @@ class SearchTest(parameterized.TestCase):
     algorithm = agnet_training_free.agnet_training_free(SPACE, config)
 
     def run(key):
-      _, state = driver.run(
+      result = driver.run(
         key, algorithm, problem(), weights(), budget=128, num_rounds=8
       )
-      return state.algorithm.best
+      return result.state.algorithm.best
 
     keys = jax.random.split(jax.random.key(0), 4)
     best = np.asarray(jax.jit(jax.vmap(run))(keys))
@@ -237,6 +237,7 @@ def answered(archs, objectives, status=None):
       objectives[:, 0],
       objectives,
       jnp.zeros((num, 0)),
+      jnp.isfinite(objectives[:, 0]),
     ),
   )
 

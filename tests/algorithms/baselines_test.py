@@ -183,7 +183,11 @@ class LocalSearchTest(parameterized.TestCase):
       proposal, state = ask(key, state, ())
       value = jnp.full(1, 50.0)
       evaluation = Evaluation(
-        jnp.zeros(1, jnp.int8), value, value[:, None], jnp.zeros((1, 0))
+        jnp.zeros(1, jnp.int8),
+        value,
+        value[:, None],
+        jnp.zeros((1, 0)),
+        jnp.isfinite(value),
       )
       state, _ = tell(state, proposal, evaluation, ())
       cells.append(tuple(proposal.archs[0].tolist()))
@@ -202,7 +206,11 @@ class LocalSearchTest(parameterized.TestCase):
       proposal, state = ask(key, state, ())
       value = jnp.full(1, value)
       evaluation = Evaluation(
-        jnp.zeros(1, jnp.int8), value, value[:, None], jnp.zeros((1, 0))
+        jnp.zeros(1, jnp.int8),
+        value,
+        value[:, None],
+        jnp.zeros((1, 0)),
+        jnp.isfinite(value),
       )
       state, _ = tell(state, proposal, evaluation, ())
     np.testing.assert_array_equal(state.center, proposal.archs[0])
@@ -249,6 +257,7 @@ class RegularizedEvolutionTest(parameterized.TestCase):
           objective,
           objective[:, None],
           jnp.zeros((size, 0)),
+          jnp.ones(size, bool),
         ),
         (),
       )
@@ -299,7 +308,11 @@ class RegularizedEvolutionTest(parameterized.TestCase):
     archs = jnp.asarray([[1, 2, 3, 4, 1, 2], [3, 3, 3, 3, 3, 3]], jnp.int32)
     objective = jnp.asarray([10.0, 20.0])
     evaluation = Evaluation(
-      jnp.zeros(2, jnp.int8), objective, objective[:, None], jnp.zeros((2, 0))
+      jnp.zeros(2, jnp.int8),
+      objective,
+      objective[:, None],
+      jnp.zeros((2, 0)),
+      jnp.ones(2, bool),
     )
     state, _ = algorithm.tell(
       algorithm.init(jax.random.key(0), ()),

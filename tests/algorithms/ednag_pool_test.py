@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nagjax import search
 from nagjax.algorithms import ednag_pool
 from nagjax.benchmarks import synthetic
 from nagjax.problem import Problem
+from nagjax.search import driver
 from nagjax.spaces import nasbench201
 
 SPACE = nasbench201.nasbench201()
@@ -42,14 +42,14 @@ class PoolTest(parameterized.TestCase):
   def test_queries_distinct_architectures_from_the_top(self):
     """Oracle: the order of the predictions, which are the objective here."""
     algorithm = ednag_pool.ednag_pool(SPACE, _predict, CONFIG, batch_size=2)
-    trace, _ = search.run(
+    trace = driver.run(
       jax.random.key(1),
       algorithm,
       Problem(synthetic.synthetic()),
       jnp.float32(0.0),
       budget=10,
       num_rounds=15,
-    )
+    ).trace
     paid = np.asarray(trace.paid).reshape(-1)
     value = np.asarray(trace.objective).reshape(-1)[paid]
     self.assertGreater(len(value), 1)

@@ -132,7 +132,7 @@ def configured(**options):
 
 @functools.cache
 def compiled(config):
-  """A search on the synthetic benchmark: from a key to trace and state."""
+  """A search on the synthetic benchmark: from a key to a `Result`."""
   algorithm = ednag_reference.ednag_reference(nasbench201.nasbench201(), config)
   problem = problem_lib.Problem(synthetic.synthetic())
   return jax.jit(
@@ -140,6 +140,12 @@ def compiled(config):
       key, algorithm, problem, (), budget=400, num_rounds=12
     )
   )
+
+
+def play(config, seed):
+  """Its trace and final state."""
+  result = compiled(config)(jax.random.key(seed))
+  return result.trace, result.state
 
 
 class ReplayTest(parameterized.TestCase):
@@ -243,7 +249,7 @@ class AblationTest(parameterized.TestCase):
 
   def test_without_selection_offspring_replace_their_parents(self):
     """Oracle: the population of a round decodes to the round's proposals."""
-    trace, state = compiled(configured(selects=False))(jax.random.key(0))
+    trace, state = play(configured(selects=False), 0)
     space = nasbench201.nasbench201()
     x = np.asarray(state.algorithm.x)
     archs, _ = space.from_features(jnp.asarray(x).reshape(-1, 8, 7))
@@ -255,7 +261,7 @@ class SearchTest(parameterized.TestCase):
   def test_the_population_holds_the_best_ever_seen(self):
     """Oracle: the maximum over the trace; elites are never lost."""
     for seed in range(3):
-      trace, state = compiled(configured())(jax.random.key(seed))
+      trace, state = play(configured(), seed)
       accuracy = np.asarray(state.algorithm.accuracy)
       self.assertEqual(accuracy.max(), np.max(trace.objective))
       np.testing.assert_allclose(
@@ -268,7 +274,7 @@ class SearchTest(parameterized.TestCase):
     """Oracle: the published count, T populations of P."""
     made = registry.make_search(
       "ednag",
-      synthetic.synthetic(),
+      problem_lib.Problem(synthetic.synthetic()),
       budget=3000,
       variant="reference",
     )
@@ -285,7 +291,7 @@ class SearchTest(parameterized.TestCase):
     """Oracle: a Gaussian start is valid with probability (5/7)^6."""
     statuses, paid = [], []
     for seed in range(20):
-      trace, _ = compiled(configured())(jax.random.key(seed))
+      trace, _ = play(configured(), seed)
       statuses.append(trace.status[0])
       paid.append(trace.paid[0])
     invalid = np.asarray(statuses) == Status.INVALID
@@ -304,7 +310,11 @@ class SearchTest(parameterized.TestCase):
     value = synthetic.synthetic().queried["valid_accuracy"][index]
     state = algorithm.init(jax.random.key(0), ())
     evaluation = Evaluation(
-      jnp.zeros(num, jnp.int8), value, value[:, None], jnp.zeros((num, 0))
+      jnp.zeros(num, jnp.int8),
+      value,
+      value[:, None],
+      jnp.zeros((num, 0)),
+      jnp.ones(num, bool),
     )
     proposal = Proposal(archs, jnp.ones(num, bool))
     warm, _ = algorithm.tell(state, proposal, evaluation, ())

@@ -11,9 +11,9 @@ import numpy as np
 from nagjax.algorithms import optiproxy_reference_steps as steps
 from nagjax.algorithms.optiproxy_reference_presets import Config
 from nagjax.networks.base import Network
-from nagjax.predictors.fitting import Fitted
 from nagjax.relaxation import proxy_search
 from nagjax.spaces import nasbench201
+from nagjax.surrogates.fitting import TrainState
 from nagjax.types import Graph
 
 SPACE = nasbench201.nasbench201()
@@ -131,7 +131,7 @@ class FitTest(parameterized.TestCase):
     rate = 0.05
     weights = rng.normal(size=(8, 7))
     start = jnp.float32(weights)
-    proxy = Fitted(start, steps.fit_optimizer(config).init(start))
+    proxy = TrainState(start, steps.fit_optimizer(config).init(start))
     graphs = Graph(jnp.float32(features), jnp.zeros((8, 8, 8)))
 
     @jax.jit
@@ -164,7 +164,7 @@ class FitTest(parameterized.TestCase):
         m = first / (1 - 0.9**number)
         v = second / (1 - 0.999**number)
         weights = weights * (1 - rate * 0.3) - rate * m / (np.sqrt(v) + 1e-8)
-    np.testing.assert_allclose(proxy.weights, weights, atol=1e-4)
+    np.testing.assert_allclose(proxy.params, weights, atol=1e-4)
     self.assertEqual(number, 2 * -(-count // 2))
 
   def test_a_fit_takes_every_evaluation_and_no_failure(self):
@@ -180,7 +180,7 @@ class FitTest(parameterized.TestCase):
     @jax.jit
     def run(archs, objective):
       optimizer = steps.fit_optimizer(CONFIG)
-      proxy = Fitted(weights, optimizer.init(weights))
+      proxy = TrainState(weights, optimizer.init(weights))
       return steps.fit(
         jax.random.key(2), network, proxy, archs, objective, SPACE, CONFIG
       )
@@ -188,10 +188,10 @@ class FitTest(parameterized.TestCase):
     fitted = run(archs, objective)
     usable = int(jnp.sum(jnp.isfinite(objective)))
     self.assertEqual(usable, 7)
-    self.assertEqual(int(fitted.optimizer[0].count), 3 * 4)
+    self.assertEqual(int(fitted.opt_state[0].count), 3 * 4)
     other = jnp.where(jnp.isfinite(objective)[:, None], archs, 4 - archs)
-    np.testing.assert_array_equal(fitted.weights, run(other, objective).weights)
-    self.assertTrue(np.all(np.isfinite(fitted.weights)))
+    np.testing.assert_array_equal(fitted.params, run(other, objective).params)
+    self.assertTrue(np.all(np.isfinite(fitted.params)))
 
   @parameterized.parameters(0.0, 0.5)
   def test_the_network_gets_a_key_where_it_drops(self, dropout):
@@ -204,7 +204,7 @@ class FitTest(parameterized.TestCase):
       return graph.nodes[:, 0] * weights * kept
 
     config = configured(dropout=dropout)
-    proxy = Fitted(
+    proxy = TrainState(
       jnp.ones((1, 1)), steps.fit_optimizer(config).init(jnp.ones((1, 1)))
     )
     graphs = Graph(jnp.ones((12, 1, 1)), jnp.ones((12, 1, 1)))
@@ -220,7 +220,7 @@ class FitTest(parameterized.TestCase):
         0.1,
         config,
       )
-      .optimizer[0]
+      .opt_state[0]
       .mu
       for seed in (3, 3, 4)
     )
@@ -293,7 +293,7 @@ class GroupsTest(parameterized.TestCase):
       lambda key: steps.search(
         key,
         linear_network(),
-        Fitted(weights, ()),
+        TrainState(weights, ()),
         groups,
         SPACE,
         config,

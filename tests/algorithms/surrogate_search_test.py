@@ -17,7 +17,6 @@ from nagjax.algorithms import surrogate_search as loop
 from nagjax.benchmarks import synthetic
 from nagjax.proposers import base as proposers
 from nagjax.proposers import denoising
-from nagjax.proposers import mutation
 from nagjax.proposers import random
 from nagjax.spaces import nasbench201
 from nagjax.surrogates import base as surrogates
@@ -263,20 +262,6 @@ class TellTest(absltest.TestCase):
 
 
 class PartsTest(parameterized.TestCase):
-  @parameterized.parameters(
-    ("optiproxy", dict(surrogate="paths"), "relaxed"),
-    ("ednag", dict(surrogate="xgb"), "compiled loop"),
-    ("ednag", dict(acquisition="ts"), "its"),
-    ("random", dict(surrogate="gp"), "not made of parts"),
-    ("ednag", dict(surrogate="svm"), "surrogate must be one of"),
-  )
-  def test_pairs_that_cannot_work(self, name, parts, message):
-    """Oracle: one line that says why."""
-    problem = nagjax.Problem(synthetic.synthetic())
-    with self.assertRaisesRegex(ValueError, message) as caught:
-      nagjax.make_search(name, problem, budget=30, **parts)
-    self.assertNotIn("\n", str(caught.exception))
-
   def test_parts_as_values(self):
     """Oracle: a surrogate that knows the truth needs one batch."""
     table = synthetic.synthetic()
@@ -299,20 +284,6 @@ class PartsTest(parameterized.TestCase):
     )
     best = problem.optimum().objective
     self.assertGreater(float(result.trace.objective[:6].max()), best - 1.0)
-
-  def test_options_of_a_part_by_name(self):
-    """Oracle: the Config of the part that was named."""
-    search = nagjax.make_search(
-      "ednag",
-      nagjax.Problem(synthetic.synthetic()),
-      budget=30,
-      proposer="mutation",
-      surrogate="gcn",
-      options={"num_parents": "7", "fit.num_steps": "9"},
-    )
-    self.assertEqual(search.config.proposer, mutation.Config(num_parents=7))
-    self.assertEqual(search.config.surrogate.fit.num_steps, 9)
-    self.assertEqual(search.algorithm.num_initial, 20)
 
   @parameterized.parameters(1, 25, 100, 1000)
   def test_presets_and_rounds_spend_the_budget(self, budget):
