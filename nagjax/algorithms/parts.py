@@ -1,5 +1,7 @@
 """The parts that have a name on the command line."""
 
+import dataclasses
+
 from nagjax.algorithms.spec import PartSpec
 from nagjax.proposers import denoising
 from nagjax.proposers import diffusion
@@ -38,6 +40,11 @@ def _boosted(space, config, num_constraints, archive_size):
   return boosted.boosted_trees(space, config, num_constraints)
 
 
+def _ranking(space, config, num_constraints, archive_size):
+  config = dataclasses.replace(config, guides=True)
+  return _boosted(space, config, num_constraints, archive_size)
+
+
 def _without_files(build):
   """A proposer that needs no weights."""
   return lambda space, config, directory: build(space, config)
@@ -58,9 +65,7 @@ GP = PartSpec(
   _gaussian_process, gaussian_process.Config(), gaussian_process.TINY
 )
 XGB = PartSpec(_boosted, boosted.SurrogateConfig(), boosted.TINY)
-XGB_RANK = PartSpec(
-  _boosted, boosted.SurrogateConfig(guides=True), boosted.TINY_RANK
-)
+XGB_RANK = PartSpec(_ranking, boosted.SurrogateConfig(), boosted.TINY)
 
 DENOISING = PartSpec(
   _without_files(denoising.denoising), denoising.Config(), denoising.TINY

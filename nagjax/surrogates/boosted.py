@@ -92,7 +92,6 @@ class SurrogateConfig:
 
 
 TINY = SurrogateConfig(num_members=2, fit=Config(num_rounds=3))
-TINY_RANK = dataclasses.replace(TINY, guides=True)
 """Options for tests of the contract."""
 
 
