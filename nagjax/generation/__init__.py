@@ -7,8 +7,10 @@ from nagjax.generation.latents import quantile_latents
 from nagjax.generation.latents import uniform_latents
 from nagjax.generation.pretrained import Pretrained
 from nagjax.generation.pretrained import load_pretrained
+from nagjax.generation.pretrained import save_pretrained
 from nagjax.generation.pretrained_scores import TrainedScore
 from nagjax.generation.pretrained_scores import load_trained_score
+from nagjax.generation.pretrained_scores import save_trained_score
 from nagjax.generation.pretraining import pretrain
 from nagjax.generation.retraining import rank_weights
 from nagjax.generation.score_models import ScoreModel
@@ -27,6 +29,8 @@ __all__ = [
   "quantile_latents",
   "rank_weights",
   "relaxed_graphs",
+  "save_pretrained",
+  "save_trained_score",
   "score_model",
   "train_score_model",
   "uniform_latents",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 
+from nagjax import files
 from nagjax.generation import retraining
 from nagjax.generation import weights
 from nagjax.networks.generator import Params
@@ -66,6 +67,24 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> Pretrained:
     command=command(space),
   )
   return Pretrained(params, header["notes"])
+
+
+def save_pretrained(
+  space: SearchSpace,
+  pretrained: Pretrained,
+  directory: str | os.PathLike[str],
+) -> None:
+  """Writes weights where searches of the space look for them.
+
+  Args:
+    space: the space.
+    pretrained: what `pretrain` returns.
+    directory: an existing one, the `data_dir` of searches.
+
+  Raises:
+    ValueError: if they are not those of a generator of the space.
+  """
+  save(files.expand(directory) / file_name(space), space, pretrained)
 
 
 def load_pretrained(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 
+from nagjax import files
 from nagjax.generation import score_models
 from nagjax.generation import weights
 from nagjax.generation.score_models import Config
@@ -73,6 +74,24 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> TrainedScore:
     command=command(space),
   )
   return TrainedScore(_config(header), params, header["notes"])
+
+
+def save_trained_score(
+  space: SearchSpace,
+  trained: TrainedScore,
+  directory: str | os.PathLike[str],
+) -> None:
+  """Writes weights where searches of the space look for them.
+
+  Args:
+    space: the space.
+    trained: what `train_score_model` returns; the network must be nagjax's own.
+    directory: an existing one, the `data_dir` of searches.
+
+  Raises:
+    ValueError: if they are not those of such a model of the space.
+  """
+  save(files.expand(directory) / file_name(space), space, trained)
 
 
 def load_trained_score(
