@@ -51,12 +51,10 @@ def train(data_dir: str, generator=GENERATOR, score=SCORE) -> None:
   generation.save_trained_score(SPACE, trained, data_dir)
 
 
-def search(name: str, data_dir: str, num_seeds=4, budget=40, **more) -> Result:
+def search(name: str, num_seeds: int = 4, budget: int = 40, **more) -> Result:
   """Searches the table with one algorithm; `more` is for `make_search`."""
   problem = nagjax.Problem(nagjax.make_benchmark("my_table"))
-  made = nagjax.make_search(
-    name, problem, budget=budget, data_dir=data_dir, **more
-  )
+  made = nagjax.make_search(name, problem, budget=budget, **more)
   return nagjax.sweep(jax.random.split(jax.random.key(0), num_seeds), made)
 
 
@@ -64,5 +62,5 @@ if __name__ == "__main__":
   with tempfile.TemporaryDirectory() as data_dir:
     train(data_dir)
     for name in nagjax.algorithm_names():
-      best = search(name, data_dir).trace.objective.max(axis=(1, 2))
+      best = search(name, data_dir=data_dir).trace.objective.max(axis=(1, 2))
       print(f"{name}: mean best {best.mean():.2f} of {ACCURACY.max():.2f}")
