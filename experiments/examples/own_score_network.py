@@ -9,6 +9,8 @@ output of the same shape. Nothing about it is saved here; weights that another
 process needs are yours to keep, since only you can build the network again.
 """
 
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ from nagjax.search import Search
 
 
 class Rows(nn.Module):
-  """All rows of an architecture at once, through two dense layers.
+  """All rows of an architecture at once, through a hidden layer.
 
   The arguments are the convention of score networks, `networks.ScoreApply`.
   Who reads all rows needs no mask of neighbors, and nothing is dropped here.
@@ -32,27 +34,33 @@ class Rows(nn.Module):
     level = jnp.broadcast_to(jnp.log(condition), x.shape[:-2])
     rows = x.reshape(*level.shape, -1)
     hidden = jnp.concatenate([rows, level[..., None]], axis=-1)
-    for _ in range(2):
-      hidden = nn.silu(nn.Dense(128)(hidden))
+    hidden = nn.silu(nn.Dense(128)(hidden))
     return nn.Dense(rows.shape[-1])(hidden).reshape(x.shape)
 
 
-def train(num_steps: int = 250, budget: int = 40) -> Search:
-  """Trains the network without accuracies, for a search that uses it."""
+ROWS: Any = Rows()
+
+
+def train(steps: int = 250, **more) -> Search:
+  """Trains the network without accuracies, for a search that uses it.
+
+  `more` is for `make_search`, such as `budget`.
+  """
   digits = nagjax.Problem(nagjax.make_benchmark("digits"))
   space = digits.space
   example = (jnp.zeros(space.feature_shape), jnp.ones(()), None)
-  network = nagjax.Network(lambda key: Rows().init(key, *example), Rows().apply)
-  config = score_training.preset(space, num_steps=num_steps)
+  network = nagjax.Network(lambda key: ROWS.init(key, *example), ROWS.apply)
+  config = score_training.preset(space, num_steps=steps, chunk_size=steps)
   trained = generation.train_score_model(space, config, network=network)
   print(f"valid architectures: {100 * trained.notes['validity']:.1f} %")
   # Candidates come from the trained weights in the network they belong to.
   model = generation.score_model(space, trained.config, network)
   own = diffusion(space, model=model, params=trained.params)
-  return nagjax.make_search("diffusionnag", digits, budget=budget, proposer=own)
+  return nagjax.make_search("diffusionnag", digits, proposer=own, **more)
 
 
 if __name__ == "__main__":
-  result = nagjax.sweep(jax.random.split(jax.random.key(0), 4), train())
-  best = result.trace.objective.max(axis=(1, 2))
-  print(f"mean best accuracy: {best.mean():.3f} %")
+  keys = jax.random.split(jax.random.key(0), 4)
+  result = nagjax.sweep(keys, train(budget=40))
+  best = result.trace.objective.max(axis=(1, 2)).mean()
+  print(f"mean best accuracy: {best:.3f} %")

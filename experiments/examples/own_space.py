@@ -2,7 +2,7 @@
 
   python -m experiments.examples.own_space
   python -m experiments.search --module=experiments.examples.own_space \\
-    --benchmark=my_table --algorithms=ednag,random --num_seeds=16 --budget=60
+    --benchmark=my_table --algorithm=ednag --num_seeds=16 --budget=60
 
 Swap the cardinalities and the column for yours. It works because the number of
 options of every variable is all that a space must say: its graphs, its one-hot

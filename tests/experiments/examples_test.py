@@ -105,7 +105,7 @@ class ExamplesTest(parameterized.TestCase):
   def test_own_score_network(self):
     """Oracle: the table of digits; the weights are shaped like the module's,
     and a search with broken ones ends, so that none other are read."""
-    made = own_score_network.train(num_steps=2, budget=15)
+    made = own_score_network.train(2, budget=15, surrogate="gp")
     kernel = made.params.proposer["params"]["Dense_0"]["kernel"]
     num_rows, num_columns = made.problem.space.feature_shape
     self.assertEqual(kernel.shape, (num_rows * num_columns + 1, 128))
