@@ -196,7 +196,7 @@ class StepContractTest(parameterized.TestCase):
     search = registered.make(name, variant)
     algorithm, params = search.algorithm, search.params
     space = registered.problem().space
-    state = algorithm.init(jax.random.key(0), params)
+    state = jax.jit(algorithm.init)(jax.random.key(0), params)
     expected = described(state)
     kinds = set()
     for size in (1, 2, algorithm.batch_size, 40):
@@ -206,6 +206,8 @@ class StepContractTest(parameterized.TestCase):
       self.assertEqual(described(told), expected)
       kinds.add(str(described(info)))
     self.assertLen(kinds, 1)
+    if dict(name=name, variant=variant) not in registered.OWN_LOOPS:
+      return  # Another algorithm runs this `tell`.
     told, _ = jax.jit(algorithm.tell)(state, *answers(40, space), params)
     proposal, _ = jax.jit(algorithm.ask)(jax.random.key(1), told, params)
     self.assertTrue(np.all(space.is_valid(proposal.archs[proposal.valid])))

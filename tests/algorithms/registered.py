@@ -30,13 +30,22 @@ ALL = [
 """For `parameterized.named_parameters`."""
 
 
-LOOPS = [
-  case
+OWN_LOOPS = [
+  dict(name=case["name"], variant=case["variant"])
   for case in ALL
   if registry.algorithm_spec(case["name"], case["variant"]).parts is None
   or (case["name"], case["variant"]) == ("ednag", "")
 ]
 """Algorithms with a loop of their own, and one of those that share theirs."""
+
+LOOPS = [
+  case
+  for case in ALL
+  if dict(name=case["name"], variant=case["variant"]) in OWN_LOOPS
+  and (case["name"], case["variant"])
+  not in (("agnet", "training_free"), ("optiproxy", "reference"))
+]
+"""Those of them that train no networks, which are slow without compilation."""
 
 
 @functools.cache

@@ -265,14 +265,14 @@ class BenchmarkTest(parameterized.TestCase):
   def test_a_search_pays_for_distinct_keys(self):
     """Oracle: the keys of the space; no test metric, no rows."""
     benchmark, _ = make_benchmark(darts.darts(), "options")
-    trace, _ = driver.run(
+    trace = driver.run(
       jax.random.key(0),
       random_search.random(benchmark.space),
       problem.Problem(benchmark),
       (),
       budget=30,
       num_rounds=4,
-    )
+    ).trace
     archs = trace.archs.reshape(-1, 22)[:30]
     self.assertEqual(int(trace.charged[-1]), 30)
     self.assertLen(np.unique(archs, axis=0), 30)

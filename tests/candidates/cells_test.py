@@ -5,6 +5,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.candidates import cells
 from nagjax.candidates import layers
@@ -132,6 +133,7 @@ class NetworkTest(parameterized.TestCase):
     self.assertEqual(float(result.log_scale), 0.0)
     self.assertLessEqual(forward._cache_size(), 1)
 
+  @pytest.mark.slow
   def test_draws_are_shared_and_scaled_by_fan_in(self):
     """Oracle: bounds 1 / sqrt(fan in); equal draws of two cells."""
     model, other = (

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.candidates import darts_cells
 from nagjax.candidates.darts_cells import Stem
@@ -170,6 +171,7 @@ class NetworkTest(parameterized.TestCase):
       np.testing.assert_allclose(result.logits, expected, rtol=1e-3, atol=1e-3)
     self.assertEqual(forward._cache_size(), 1)
 
+  @pytest.mark.slow
   def test_draws_are_shared_and_scaled_by_fan_in(self):
     """Oracle: bounds 1 / sqrt(fan in); equal draws of two architectures."""
     config = darts_cells.Config(num_channels=32, num_layers=3)

@@ -119,6 +119,7 @@ class KernelTest(parameterized.TestCase):
         rows @ np.concatenate(flat), (plus - minus) / 2e-7, rtol=1e-3, atol=1e-3
       )
 
+  @pytest.mark.slow
   @parameterized.parameters(False, True)
   def test_condition(self, centered):
     """Oracle: NumPy's eigenvalues in 64 bits."""
@@ -302,6 +303,7 @@ class BenchmarkTest(parameterized.TestCase):
 
 
 class TransformationTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_vmap_of_regions_equals_a_loop(self):
     """Oracle: one architecture after the other."""
     archs = darts.darts().sample(jax.random.key(4), 3)

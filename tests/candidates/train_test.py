@@ -88,6 +88,7 @@ class AssessTest(absltest.TestCase):
 
 
 class FitTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_sgd_over_epochs(self):
     """Oracle: Nesterov's momentum, decay and cosine in NumPy, step by step; the
     last batch of an epoch is filled up from its beginning."""

@@ -15,6 +15,7 @@ from unittest import mock
 from absl.testing import absltest
 import jax
 import numpy as np
+import pytest
 
 from experiments import build_benchmark
 from experiments.support import building
@@ -96,6 +97,7 @@ class BuildTest(absltest.TestCase):
     lines = (self.folder / "whole.timings.csv").read_text().splitlines()
     self.assertLen(lines, 1 + 3)
 
+  @pytest.mark.slow
   def test_killed_at_several_points_it_gives_the_same_table(self):
     """Oracle: the bytes of the run that nobody disturbed."""
     command = [

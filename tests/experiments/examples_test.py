@@ -11,6 +11,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from experiments.examples import gradient_on_gp
@@ -93,6 +94,7 @@ class ExamplesTest(parameterized.TestCase):
     default, own = (r.trace.archs for r in results.values())
     self.assertFalse(np.array_equal(default, own))
 
+  @pytest.mark.slow
   def test_gradient_on_gp(self):
     """Oracle: the table of digits; the states are those of two surrogates."""
     problem = nagjax.Problem(nagjax.make_benchmark("digits"))

@@ -175,7 +175,7 @@ class FitTest(parameterized.TestCase):
     """Oracle: the file's values; the correlation measured when written."""
     output = self.folder / "nb301_surrogate.npz"
     path = data.table_path("nb301_subset.npz")
-    spaces = {"darts": ("nagjax.spaces.darts", "darts")}
+    spaces = {"darts": "nagjax.spaces.darts:darts"}
     with mock.patch.dict(registry._SPACES, spaces):
       code, _, err = run(
         "--library=lightgbm",

@@ -126,7 +126,11 @@ ROWS = (
   ("build_benchmark", "--output=table.csv", "npz"),
   ("build_benchmark", "--num_train=2000", "must leave"),
   ("build_benchmark", "--noise=nan", "noise must be finite"),
-  ("build_benchmark", "--learning_rate=inf", "learning_rate must be finite"),
+  (
+    "build_benchmark",
+    "--learning_rate=inf",
+    "learning_rate must be positive and finite",
+  ),
   ("build_benchmark", "--compare=nothing", "benchmark must be"),
   (
     "build_benchmark",
