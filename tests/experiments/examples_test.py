@@ -1,10 +1,12 @@
 """Tests of the examples, in tiny settings: what a user swaps is used."""
 
 import ast
+import importlib
 import io
 import pathlib
 import tempfile
 import tokenize
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -17,14 +19,14 @@ from scipy import stats
 from experiments.examples import gradient_on_gp
 from experiments.examples import own_acquisition
 from experiments.examples import own_score_network
-from experiments.examples import own_space
 import nagjax
+from nagjax import registry
 from nagjax.generation import pretraining
 from nagjax.generation import score_models
 from nagjax.generation import score_training
 from nagjax.types import Prediction
 
-FOLDER = pathlib.Path(own_space.__file__).parent
+FOLDER = pathlib.Path(own_acquisition.__file__).parent
 MAX_LINES = 25
 BUDGET = 24
 LAYOUT = {
@@ -125,8 +127,13 @@ class OwnSpaceTest(parameterized.TestCase):
   def setUpClass(cls):
     super().setUpClass()
     cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+    # What it registers is gone after its tests.
+    for names in (registry._SPACES, registry._TABLES):
+      cls.enterClassContext(mock.patch.dict(names))
+    cls.example = importlib.import_module("experiments.examples.own_space")
+    importlib.reload(cls.example)
     model = score_models.Config(1, 4, 1, 4, 4)
-    own_space.train(
+    cls.example.train(
       cls.folder,
       pretraining.Config(4, 4, 1, num_trials=2, num_reported=2),
       score_training.Config(
@@ -138,13 +145,13 @@ class OwnSpaceTest(parameterized.TestCase):
   def test_every_algorithm(self, name):
     """Oracle: the column itself, at the place that a formula gives."""
     spec = nagjax.registry.algorithm_spec(name)
-    trace = own_space.search(
+    trace = self.example.search(
       name, 2, 12, options=spec.tiny, data_dir=self.folder
     ).trace
     self.assertTrue(np.all(trace.charged[:, -1] == 12))
     archs = trace.archs[trace.paid]
     self.assertLen(archs, 2 * 12)
-    found = own_space.ACCURACY[archs @ [1, 4, 16, 64]]
+    found = self.example.ACCURACY[archs @ [1, 4, 16, 64]]
     np.testing.assert_allclose(trace.objective[trace.paid], found, rtol=1e-6)
 
 
