@@ -21,6 +21,7 @@ ALWAYS = {
   "merge": "--workdir=new",
   "agnet": "--benchmark=synthetic --algorithm=agnet --workdir=new",
   "train_top": "--runs=part0 --images=images.npz --workdir=new",
+  "combinations": "",
   "compare": "",
   "build_benchmark": "--workdir=new --output=new.npz",
   "fit_surrogate": "--space=nasbench201 --source=rows.csv --output=new.npz "
