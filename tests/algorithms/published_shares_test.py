@@ -57,15 +57,9 @@ class SharesTest(parameterized.TestCase):
     folder = data.table_path("nb201.npz").parent
     benchmark = registry.make_benchmark(f"nasbench201/{data_set}", str(folder))
     problem = problem_lib.Problem(benchmark)
-    search = registry.make_search(name, benchmark, budget=500)
-    trace = search_lib.sweep(
-      jax.random.split(jax.random.key(2024), num),
-      search.algorithm,
-      problem,
-      search.params,
-      budget=500,
-      num_rounds=search.num_rounds,
-    ).trace
+    search = registry.make_search(name, problem, budget=500)
+    keys = jax.random.split(jax.random.key(2024), num)
+    trace = search_lib.sweep(keys, search).trace
     np.testing.assert_array_equal(trace.charged[:, -1], 500)
     ours = np.asarray(success_at(trace, problem.optimum()[0]))
     pooled = (ours + expected) / 2
