@@ -207,10 +207,11 @@ class SearchTest(parameterized.TestCase):
     """
     config = agnet_training_free.Config(num_evaluations=128)
     algorithm = agnet_training_free.agnet_training_free(SPACE, config)
+    params = weights()
 
     def run(key):
       result = driver.run(
-        key, algorithm, problem(), weights(), budget=128, num_rounds=8
+        key, algorithm, problem(), params, budget=128, num_rounds=8
       )
       return result.state.algorithm.best
 

@@ -365,17 +365,12 @@ class PublishedResultTest(parameterized.TestCase):
     benchmark = registry.make_benchmark(
       f"search-on-test-accuracy:nasbench201/{data_set}", folder
     )
+    problem = problem_lib.Problem(benchmark)
     search = registry.make_search(
-      "ednag", benchmark, budget=3000, variant="reference"
+      "ednag", problem, budget=3000, variant="reference"
     )
-    trace = search_lib.sweep(
-      jax.random.split(jax.random.key(2024), 200),
-      search.algorithm,
-      problem_lib.Problem(benchmark),
-      search.params,
-      budget=3000,
-      num_rounds=search.num_rounds,
-    ).trace
+    keys = jax.random.split(jax.random.key(2024), 200)
+    trace = search_lib.sweep(keys, search).trace
     best = trace.objective.reshape(200, -1).max(axis=1)
     error = np.sqrt(deviation**2 / 20 + best.var(ddof=1) / 200)
     self.assertLess(abs(best.mean() - mean), 3.5 * error, best.mean())
