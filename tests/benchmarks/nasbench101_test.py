@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nagjax.algorithms import random_search
+from nagjax import registry
 from nagjax.benchmarks import nasbench101
 from nagjax.benchmarks import tabular
 from nagjax.problem import Problem
@@ -261,14 +261,8 @@ class RealTableTest(parameterized.TestCase):
     share = (np.arange(len(value) + 1) / len(value)) ** 150
     expected = np.sum(np.diff(share) * value)
     keys = jax.random.split(jax.random.key(0), 32)
-    trace = sweeping.sweep(
-      keys,
-      random_search.random(benchmark.space),
-      Problem(benchmark),
-      (),
-      budget=150,
-      num_rounds=30,
-    ).trace
+    search = registry.make_search("random", Problem(benchmark), budget=150)
+    trace = sweeping.sweep(keys, search).trace
     best = np.where(trace.paid, trace.objective, -np.inf).max(axis=(1, 2))
     self.assertTrue(np.all(trace.charged[:, -1] == 150))
     error = best.std(ddof=1) / np.sqrt(len(best))
