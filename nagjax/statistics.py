@@ -78,7 +78,7 @@ def mean_interval(
     values: `[S]` finite: decide first what a seed without a value (-inf) is.
   """
   array = _finite_vector("values", values)
-  mean, std, low, high = map(float, _student(array, confidence))
+  mean, std, low, high = map(float, _student_interval(array, confidence))
   return Interval(mean, std, low, high, array.size)
 
 
@@ -225,7 +225,7 @@ def regret_curve(
   _check(np.isfinite(optimum), "a finite optimum", optimum)
   known = np.isfinite(values).all(axis=0)
   regret = np.where(known, float(np.float32(optimum)) - values, 0.0)
-  mean, *rest = _student(regret, confidence)
+  mean, *rest = _student_interval(regret, confidence)
   std, low, high = (np.where(known, field, np.nan) for field in rest)
   return Interval(np.where(known, mean, np.inf), std, low, high, len(values))
 
@@ -315,7 +315,9 @@ def reliability(values: ArrayLike) -> float:
   return float(num * single / (1 + (num - 1) * single))
 
 
-def _student(values: np.ndarray, confidence: float) -> tuple[np.ndarray, ...]:
+def _student_interval(
+  values: np.ndarray, confidence: float
+) -> tuple[np.ndarray, ...]:
   """Mean, std, low and high over the leading axis of `[S, ...]`."""
   _check(0.0 < confidence < 1.0, "confidence in (0, 1)", confidence)
   num = len(values)

@@ -209,7 +209,7 @@ def agnet_training_free(
   return Algorithm(init, ask, tell, 0, config.batch_size, params=params)
 
 
-def peers(state: State, layout: GraphLayout) -> jax.Array:
+def comparable_rows(state: State, layout: GraphLayout) -> jax.Array:
   """Evaluated rows that differ from the best in the searched graph, `bool[M]`.
 
   The best is one of them; failures are not. All rows, if there are none, as
@@ -225,7 +225,7 @@ def peers(state: State, layout: GraphLayout) -> jax.Array:
   return jnp.where(jnp.any(found), found, alive)
 
 
-def sum_of_weights(objectives: jax.Array, used: jax.Array) -> jax.Array:
+def summed_rank_weights(objectives: jax.Array, used: jax.Array) -> jax.Array:
   """Sums the rank weights of several objectives, `f32[M, K] -> f32[M]`.
 
   Args:
@@ -243,7 +243,7 @@ def find_best(state: State, layout: GraphLayout) -> Archs:
   equal sums it is the first; the best so
   far, if all have failed.
   """
-  used = peers(state, layout)
+  used = comparable_rows(state, layout)
   ranks = jax.vmap(average_ranks, (1, None), 1)(-state.objectives, used)
   total = jnp.where(used, jnp.sum(ranks, axis=1), 1.0 * ranks.size)
   best = state.archs[jnp.argmin(total)]
@@ -262,8 +262,8 @@ def retrain(
     layout: of the graphs.
   """
   row_key, latent_key = jax.random.split(key)
-  used = peers(state, layout)
-  weights = sum_of_weights(state.objectives, used)
+  used = comparable_rows(state, layout)
+  weights = summed_rank_weights(state.objectives, used)
   shape = (config.train_steps, config.train_batch_size)
   rows = jax.random.categorical(row_key, jnp.log(weights), shape=shape)
   before = jax.tree.map(lambda leaf: leaf[state.graph], state.trained)

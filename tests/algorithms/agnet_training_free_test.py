@@ -280,8 +280,8 @@ class TellTest(parameterized.TestCase):
     reductions[:, 11] = 1, 2, 3
     answer = reductions, [[19.0, 19.0], [-np.inf, -np.inf], [1.0, 1.0]]
     state = tell(state, *answer)
-    peers = agnet_training_free.peers(state, LAYOUT)
-    self.assertEqual(np.flatnonzero(peers).tolist(), [7, 12, 14])
+    comparable_rows = agnet_training_free.comparable_rows(state, LAYOUT)
+    self.assertEqual(np.flatnonzero(comparable_rows).tolist(), [7, 12, 14])
     np.testing.assert_array_equal(state.best, normals[7])
 
   def test_without_jit(self):
@@ -327,7 +327,7 @@ class WeightsTest(absltest.TestCase):
     for column in objectives.T:
       ranks = numpy_ranks(column[used])
       expected[used] += 1 / (0.01 * num + ranks)
-    found = agnet_training_free.sum_of_weights(
+    found = agnet_training_free.summed_rank_weights(
       jnp.asarray(objectives, jnp.float32), jnp.asarray(used)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
