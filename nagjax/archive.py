@@ -186,7 +186,7 @@ def scaled_violations(violations: jax.Array, used: jax.Array) -> jax.Array:
   finite = jnp.isfinite(violations) & used[:, None]
   logs = jnp.sign(violations) * jnp.log1p(jnp.abs(violations))
   squares = jnp.where(finite, logs, 0.0) ** 2
-  count = jnp.maximum(jnp.sum(finite, axis=0), 1)
+  count = jnp.maximum(jnp.sum(finite, axis=0, dtype=jnp.float32), 1)
   scale = jnp.sqrt(jnp.sum(squares, axis=0) / count + 1e-12)
   scaled = jnp.where(finite, logs, jnp.inf) / scale[None]
   bound = _MAX_SCALED

@@ -59,7 +59,7 @@ def hamming(x: jax.Array, y: jax.Array) -> jax.Array:
   # vectorize.
   differs = jnp.zeros((x.shape[0], y.shape[0]), jnp.float32)
   for v in range(x.shape[-1]):
-    differs += x[:, None, v] != y[None, :, v]
+    differs += (x[:, None, v] != y[None, :, v]).astype(jnp.float32)
   return differs
 
 

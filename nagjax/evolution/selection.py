@@ -125,7 +125,7 @@ def roulette(
     chosen = jnp.argmax(~taken & (wheel >= draw)).astype(jnp.int32)
     hit = (draw <= top) & (filled < num)
     taken = taken | (hit & (position == chosen))
-    return (taken, filled + hit), jnp.where(hit, chosen, -1)
+    return (taken, filled + hit.astype(jnp.int32)), jnp.where(hit, chosen, -1)
 
   _, chosen = jax.lax.scan(spin, (taken, jnp.int32(0)), uniform)
   if not redraw:

@@ -235,7 +235,8 @@ class SearchSpace:
   def from_uniform(self, uniform: jax.Array) -> Archs:
     """`sample` of given draws in [0, 1), `f32[..., L] -> int32[..., L]`."""
     num = _along_last(self.cardinalities, uniform.ndim)
-    return jnp.minimum((uniform * num).astype(jnp.int32), num - 1)
+    chosen = (uniform * num.astype(jnp.float32)).astype(jnp.int32)
+    return jnp.minimum(chosen, num - 1)
 
   def index(self, archs: Archs) -> jax.Array:
     """Ranks architectures: `sum_l archs[l] * prod_{m<l} K_m`, `int32[...]`.
@@ -331,7 +332,8 @@ class SearchSpace:
     # A product of a float below one and a small integer may round up to it.
     variable = (uniform[..., 0] * self.num_variables).astype(jnp.int32)
     variable = jnp.minimum(variable, self.num_variables - 1)
-    step = 1 + (uniform[..., 1] * (num[variable] - 1)).astype(jnp.int32)
+    num_steps = (num[variable] - 1).astype(jnp.float32)
+    step = 1 + (uniform[..., 1] * num_steps).astype(jnp.int32)
     step = jnp.minimum(step, num[variable] - 1)
     position = _along_last(np.arange(self.num_variables), archs.ndim)
     delta = jnp.where(position == variable[..., None], step[..., None], 0)

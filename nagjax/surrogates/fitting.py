@@ -96,7 +96,8 @@ def fit(
   size = min(config.batch_size, targets.shape[0])
   # One draw for the rows of all minibatches.
   rows_key, dropout_key = jax.random.split(key)
-  rows = jax.random.uniform(rows_key, (config.num_steps, size)) * num
+  rows = jax.random.uniform(rows_key, (config.num_steps, size))
+  rows = rows * jnp.asarray(num, jnp.float32)
   rows = jnp.minimum(rows.astype(jnp.int32), jnp.asarray(num, jnp.int32) - 1)
   rates = optax.cosine_decay_schedule(1.0, config.num_steps)
 
@@ -172,7 +173,7 @@ def ranking_loss(
   pairs = targets[:, None] > targets[None]
   lead = predictions[:, None] - predictions[None]
   hinge = jnp.where(pairs, jnp.maximum(0.0, margin - lead), 0.0)
-  return jnp.sum(hinge) / jnp.maximum(jnp.sum(pairs), 1)
+  return jnp.sum(hinge) / jnp.maximum(jnp.sum(pairs, dtype=jnp.float32), 1)
 
 
 def _optimizer(config: Config) -> optax.GradientTransformation:

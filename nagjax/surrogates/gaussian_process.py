@@ -172,7 +172,8 @@ def kernel(
   decay = -process.params.inverse_lengthscale / x.shape[-1]
   if y is not None:
     return jnp.exp(decay * hamming(x, y))
-  return jnp.exp(decay * hamming(x, process.archs)) * used(process)[None]
+  prior = jnp.exp(decay * hamming(x, process.archs))
+  return jnp.where(used(process)[None], prior, 0.0)
 
 
 def relaxed_kernel(process: GaussianProcess, options: jax.Array) -> jax.Array:
@@ -185,7 +186,8 @@ def relaxed_kernel(process: GaussianProcess, options: jax.Array) -> jax.Array:
   ratio = jnp.exp(-process.params.inverse_lengthscale / num_variables)
   inputs = jax.nn.one_hot(process.archs, num_options, dtype=jnp.float32)
   same = jnp.einsum("glk,mlk->lgm", options, inputs)
-  return jnp.prod(ratio + (1 - ratio) * same, axis=0) * used(process)[None]
+  prior = jnp.prod(ratio + (1 - ratio) * same, axis=0)
+  return jnp.where(used(process)[None], prior, 0.0)
 
 
 def relaxed_variance(process: GaussianProcess, options: jax.Array) -> jax.Array:

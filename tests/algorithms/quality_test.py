@@ -49,15 +49,18 @@ class SyntheticTest(absltest.TestCase):
 @pytest.mark.slow
 @data.needs_table("nb201.npz")
 class RealTableTest(parameterized.TestCase):
-  @parameterized.product(
-    name=("ednag", "optiproxy", "agnet", "npenas", "bananas"),
-    data_set=("cifar10", "cifar100"),
+  @parameterized.parameters(
+    ("ednag", "cifar10"),
+    ("optiproxy", "cifar100"),
+    ("agnet", "cifar10"),
+    ("npenas", "cifar100"),
+    ("bananas", "cifar100"),
   )
   def test_ahead_of_evolution(self, name, data_set):
     """Oracle: evolution with the same queries, paired."""
     problem = nagjax.Problem(tabular.load_nasbench201(data_set))
-    best = swept(problem, name, budget=100, num_seeds=24)
-    other = swept(problem, "regularized_evolution", budget=100, num_seeds=24)
+    best = swept(problem, name, budget=100, num_seeds=16)
+    other = swept(problem, "regularized_evolution", budget=100, num_seeds=16)
     difference = statistics.paired_difference(best[:, -1], other[:, -1])
     self.assertGreater(difference.interval.high, 0)
     share = at_optimum(problem, best[:, -1]).mean()
