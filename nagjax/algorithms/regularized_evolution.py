@@ -88,7 +88,8 @@ def regularized_evolution(
   def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
     del params
     uniform = jax.random.uniform(key, (config.sample_size + 2,))
-    drawn = (uniform[:-2] * state.num_filled.astype(jnp.float32)).astype(jnp.int32)
+    drawn = uniform[:-2] * state.num_filled.astype(jnp.float32)
+    drawn = drawn.astype(jnp.int32)
     drawn = jnp.minimum(drawn, state.num_filled - 1)
     parent = drawn[jnp.argmax(state.objective[drawn])]
     child = space.mutate(state.archs[parent], uniform[-2:])

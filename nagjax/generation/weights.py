@@ -60,8 +60,13 @@ def load(
           found = files.one_line(repr(header[key]))
           raise ValueError(f"its {key} is {found}, not {wanted!r}")
       header["notes"] = dict(header["notes"])
+      # Files hold 32 bits, whatever the widest type of the process is.
+      like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float32),
+        like_fn(header),
+      )
       params, _ = files.load_tree(
-        path, like_fn(header), kind=identity["kind"], max_bytes=MAX_BYTES
+        path, like, kind=identity["kind"], max_bytes=MAX_BYTES
       )
       if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise ValueError("some of its weights are not finite")
