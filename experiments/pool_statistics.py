@@ -360,7 +360,7 @@ def make_plan(values: flags.Values) -> Plan:
         f"--columns must name some of {', '.join(sorted(known))}, got "
         f"{','.join(values.columns)}."
       )
-  surrogate = ensemble.graph_networks("gcn", problem.space, config.surrogate)
+  surrogate = ensemble.graph_networks(problem.space, config.surrogate)
   return Plan(
     problem, config, surrogate, guided, unguided, values.columns, allowed
   )

@@ -254,7 +254,7 @@ def _measure_part(
   budget, space = values.budget or 100, benchmark.space
   made = registry.make_search("optiproxy", Problem(benchmark), budget=budget)
   config, algorithm, params = made.config, made.algorithm, made.params
-  surrogate = ensemble.graph_networks("gcn", space, config.surrogate)
+  surrogate = ensemble.graph_networks(space, config.surrogate)
   proposer = gradient.gradient(space, config.proposer)
 
   def generate(key, state):

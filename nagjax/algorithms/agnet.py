@@ -23,7 +23,6 @@ import os
 from nagjax.acquisition import Acquisition
 from nagjax.acquisition import upper_confidence_bound
 from nagjax.algorithms import surrogate_search as loop
-from nagjax.algorithms.spec import Spec
 from nagjax.proposers import generator
 from nagjax.proposers.base import Proposer
 from nagjax.spaces.base import SearchSpace
@@ -82,9 +81,7 @@ def agnet(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(
-      "gcn", space, config.surrogate, config.num_constraints
-    ),
+    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
     proposer
     or generator.generator(space, config.proposer, directory=directory),
     acquisition,
@@ -92,19 +89,14 @@ def agnet(
   )
 
 
-SPEC = Spec(
-  build=agnet,
-  config=Config(),
-  num_rounds=loop.num_rounds,
-  preset=lambda benchmark, budget: loop.preset(Config(), budget),
+SPEC = loop.assembly(
+  agnet,
+  Config(),
   parts=("gcn", "generator", "ucb"),
-  needs_directory=True,
   tiny=dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
     surrogate=ensemble.TINY,
     proposer=generator.TINY,
   ),
+  needs_directory=True,
 )
 """How the registry builds it."""

@@ -19,7 +19,6 @@ import dataclasses
 from nagjax.acquisition import Acquisition
 from nagjax.acquisition import independent_thompson
 from nagjax.algorithms import surrogate_search as loop
-from nagjax.algorithms.spec import Spec
 from nagjax.proposers import mutation
 from nagjax.proposers.base import Proposer
 from nagjax.spaces.base import SearchSpace
@@ -72,16 +71,11 @@ def bananas(
   )
 
 
-SPEC = Spec(
-  build=bananas,
-  config=Config(),
-  num_rounds=loop.num_rounds,
-  preset=lambda benchmark, budget: loop.preset(Config(), budget),
+SPEC = loop.assembly(
+  bananas,
+  Config(),
   parts=("paths", "mutation", "its"),
   tiny=dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
     surrogate=ensemble.TINY,
     proposer=mutation.TINY,
   ),

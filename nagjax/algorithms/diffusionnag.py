@@ -112,9 +112,7 @@ def diffusionnag(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(
-      "gcn", space, config.surrogate, config.num_constraints
-    ),
+    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
     proposer
     or diffusion.diffusion(
       space,
@@ -157,14 +155,12 @@ def pool_preset(benchmark: str, budget: int) -> dict[str, Any]:
 
 _TINY_PARTS = dict(surrogate=ensemble.TINY, proposer=diffusion.TINY)
 
-SPEC = Spec(
-  build=diffusionnag,
-  config=Config(),
-  num_rounds=loop.num_rounds,
-  preset=lambda benchmark, budget: loop.preset(Config(), budget),
+SPEC = loop.assembly(
+  diffusionnag,
+  Config(),
   parts=("gcn", "diffusion", "ei"),
+  tiny=_TINY_PARTS,
   needs_directory=True,
-  tiny=dict(num_initial=5, batch_size=3, archive_size=20, **_TINY_PARTS),
 )
 """How the registry builds the Bayesian optimization."""
 

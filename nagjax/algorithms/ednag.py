@@ -22,7 +22,6 @@ import dataclasses
 from nagjax.acquisition import Acquisition
 from nagjax.acquisition import upper_confidence_bound
 from nagjax.algorithms import surrogate_search as loop
-from nagjax.algorithms.spec import Spec
 from nagjax.proposers import denoising
 from nagjax.proposers.base import Proposer
 from nagjax.spaces.base import SearchSpace
@@ -74,16 +73,11 @@ def ednag(
   )
 
 
-SPEC = Spec(
-  build=ednag,
-  config=Config(),
-  num_rounds=loop.num_rounds,
-  preset=lambda benchmark, budget: loop.preset(Config(), budget),
+SPEC = loop.assembly(
+  ednag,
+  Config(),
   parts=("gp", "denoising", "ucb"),
   tiny=dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
     min_observed=5,
     shortlist=5,
     proposer=denoising.TINY,

@@ -19,7 +19,6 @@ import dataclasses
 from nagjax.acquisition import Acquisition
 from nagjax.acquisition import mean
 from nagjax.algorithms import surrogate_search as loop
-from nagjax.algorithms.spec import Spec
 from nagjax.proposers import mutation
 from nagjax.proposers.base import Proposer
 from nagjax.spaces.base import SearchSpace
@@ -61,25 +60,18 @@ def npenas(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(
-      "gcn", space, config.surrogate, config.num_constraints
-    ),
+    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
     proposer or mutation.mutation(space, config.proposer),
     acquisition,
     config,
   )
 
 
-SPEC = Spec(
-  build=npenas,
-  config=Config(),
-  num_rounds=loop.num_rounds,
-  preset=lambda benchmark, budget: loop.preset(Config(), budget),
+SPEC = loop.assembly(
+  npenas,
+  Config(),
   parts=("gcn", "mutation", "mean"),
   tiny=dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
     surrogate=ensemble.TINY,
     proposer=mutation.TINY,
   ),

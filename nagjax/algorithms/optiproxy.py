@@ -18,7 +18,6 @@ import dataclasses
 from nagjax.acquisition import Acquisition
 from nagjax.acquisition import upper_confidence_bound
 from nagjax.algorithms import surrogate_search as loop
-from nagjax.algorithms.spec import Spec
 from nagjax.proposers import gradient
 from nagjax.proposers.base import Proposer
 from nagjax.spaces.base import SearchSpace
@@ -55,25 +54,18 @@ def optiproxy(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(
-      "gcn", space, config.surrogate, config.num_constraints
-    ),
+    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
     proposer or gradient.gradient(space, config.proposer),
     acquisition,
     config,
   )
 
 
-SPEC = Spec(
-  build=optiproxy,
-  config=Config(),
-  num_rounds=loop.num_rounds,
-  preset=lambda benchmark, budget: loop.preset(Config(), budget),
+SPEC = loop.assembly(
+  optiproxy,
+  Config(),
   parts=("gcn", "gradient", "ucb"),
   tiny=dict(
-    num_initial=5,
-    batch_size=3,
-    archive_size=20,
     surrogate=ensemble.TINY,
     proposer=gradient.TINY,
   ),

@@ -3,6 +3,10 @@
 import dataclasses
 
 from nagjax.algorithms.spec import PartSpec
+from nagjax.networks import gat
+from nagjax.networks import gcn
+from nagjax.networks import lstm
+from nagjax.networks import mlp
 from nagjax.proposers import denoising
 from nagjax.proposers import diffusion
 from nagjax.proposers import generator
@@ -14,12 +18,14 @@ from nagjax.surrogates import ensemble
 from nagjax.surrogates import gaussian_process
 
 
-def _graph_networks(name: str) -> PartSpec:
+def _graph_networks(network_fn, options_fn) -> PartSpec:
   """An ensemble of one of the networks over graphs."""
 
   def build(space, config, num_constraints, archive_size):
     del archive_size
-    return ensemble.graph_networks(name, space, config, num_constraints)
+    return ensemble.graph_networks(
+      space, config, num_constraints, build=network_fn, options=options_fn
+    )
 
   return PartSpec(build, ensemble.Config(), ensemble.TINY)
 
@@ -56,10 +62,10 @@ def _with_files(build):
   )
 
 
-GAT = _graph_networks("gat")
-GCN = _graph_networks("gcn")
-LSTM = _graph_networks("lstm")
-MLP = _graph_networks("mlp")
+GAT = _graph_networks(gat.gat, gat.Config)
+GCN = _graph_networks(gcn.gcn, gcn.Config)
+LSTM = _graph_networks(lstm.lstm, lstm.Config)
+MLP = _graph_networks(mlp.mlp, mlp.Config)
 PATHS = PartSpec(_paths, ensemble.Config(hidden_size=64), ensemble.TINY)
 GP = PartSpec(
   _gaussian_process, gaussian_process.Config(), gaussian_process.TINY

@@ -15,6 +15,8 @@ subtracted from what is predicted of the objective, so that proposers and
 acquisitions see one value.
 """
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 from typing import NamedTuple
@@ -26,6 +28,7 @@ from nagjax import acquisition as acquisition_lib
 from nagjax import archive as archive_lib
 from nagjax import checks
 from nagjax.acquisition import Acquisition
+from nagjax.algorithms.spec import Spec
 from nagjax.archive import Archive
 from nagjax.diffusion.samplers import check_finite
 from nagjax.proposers.base import Belief
@@ -363,6 +366,34 @@ def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
   del algorithm
   needed = -(-max(budget - config.num_initial, 1) // config.batch_size)
   return 2 * needed if config.patience else needed + 2 + needed // 10
+
+
+def assembly(
+  build: Callable[..., Algorithm],
+  config: Config,
+  *,
+  parts: tuple[str, str, str],
+  tiny: Mapping[str, Any],
+  needs_directory: bool = False,
+) -> Spec:
+  """The `Spec` of an assembly; see there for the arguments.
+
+  Args:
+    build: its builder.
+    config: its default options.
+    parts: names of its parts.
+    tiny: small options of its parts; those of the loop are added.
+    needs_directory: whether `build` takes the user's `directory` of weights.
+  """
+  return Spec(
+    build=build,
+    config=config,
+    num_rounds=num_rounds,
+    preset=lambda benchmark, budget: preset(config, budget),
+    parts=parts,
+    needs_directory=needs_directory,
+    tiny=dict(num_initial=5, batch_size=3, archive_size=20, **tiny),
+  )
 
 
 def preset(config: Config, budget: int) -> dict[str, int]:

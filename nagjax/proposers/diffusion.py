@@ -39,6 +39,7 @@ from nagjax.networks import guides
 from nagjax.networks.base import GuideNetwork
 from nagjax.proposers import base
 from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import fitting
 from nagjax.surrogates import noise_aware
 from nagjax.types import Archs
 from nagjax.types import Key
@@ -101,7 +102,7 @@ class State(NamedTuple):
     bad_step: `int32[]` first step of a sampler that was not finite, or -1.
   """
 
-  guide: noise_aware.TrainState
+  guide: fitting.TrainState
   bad_step: jax.Array
 
 

@@ -6,15 +6,14 @@ constraint each.
 
 from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from nagjax import checks
 from nagjax.archive import Archive
-from nagjax.networks import gat
 from nagjax.networks import gcn
-from nagjax.networks import lstm
 from nagjax.networks import mlp
 from nagjax.networks import path_encoding
 from nagjax.networks.base import GraphNetwork
@@ -26,8 +25,6 @@ from nagjax.types import Graph
 from nagjax.types import Key
 from nagjax.types import Params
 from nagjax.types import Prediction
-
-_GRAPH_NETWORKS = {"gat": gat, "gcn": gcn, "lstm": lstm, "mlp": mlp}
 
 ViewFn = Callable[[Archs], Graph]
 """What the networks read of `int32[C, L]` architectures."""
@@ -115,23 +112,26 @@ def ensemble(
 
 
 def graph_networks(
-  name: str, space: SearchSpace, config: Config, num_constraints: int = 0
+  space: SearchSpace,
+  config: Config,
+  num_constraints: int = 0,
+  *,
+  build: Callable[..., GraphNetwork] = gcn.gcn,
+  options: Callable[..., Any] = gcn.Config,
 ) -> base.Surrogate:
-  """An ensemble of one of the library's networks over graphs.
+  """An ensemble of networks over graphs, such as those of the library.
 
   Args:
-    name: `gat`, `gcn`, `lstm` or `mlp`.
     space: the space whose graphs are read.
     config: options.
     num_constraints: heads besides the objective.
+    build: `(num_nodes, num_labels, options) -> network`.
+    options: `(hidden_size=, num_heads=) -> ` its options.
   """
-  module = _GRAPH_NETWORKS[name]
-  network = getattr(module, name)(
+  network = build(
     space.num_nodes,
     space.num_labels,
-    module.Config(
-      hidden_size=config.hidden_size, num_heads=1 + num_constraints
-    ),
+    options(hidden_size=config.hidden_size, num_heads=1 + num_constraints),
   )
   return ensemble(network, space.to_graph, config, space.to_soft_graph)
 

@@ -8,6 +8,7 @@ The loss is OptiProxy-NAS's (Lyu et al., section 2.3, equation 6): mean squared
 error plus a pairwise ranking hinge.
 """
 
+from collections.abc import Callable
 import dataclasses
 from typing import NamedTuple
 
@@ -64,8 +65,27 @@ class TrainState(NamedTuple):
 
 def init(key: Key, network: Network, config: Config) -> TrainState:
   """A network at its random start; the key is consumed."""
-  params = network.init(key)
-  return TrainState(params, _optimizer(config).init(params))
+  return begin(network.init(key), _optimizer(config))
+
+
+def begin(
+  params: Params, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """A fit at given parameters."""
+  return TrainState(params, optimizer.init(params))
+
+
+def descend(
+  state: TrainState,
+  loss_fn: Callable[[Params], jax.Array],
+  optimizer: optax.GradientTransformation,
+  rate: ArrayLike,
+) -> TrainState:
+  """One step of an optimizer, its update times `rate`."""
+  gradient = jax.grad(loss_fn)(state.params)
+  update, moments = optimizer.update(gradient, state.opt_state, state.params)
+  update = jax.tree.map(lambda leaf: rate * leaf, update)
+  return TrainState(optax.apply_updates(state.params, update), moments)
 
 
 def fit(
@@ -115,11 +135,7 @@ def fit(
         margin=config.margin,
       )
 
-    gradient = jax.grad(loss)(state.params)
-    update, moments = optimizer.update(gradient, state.opt_state, state.params)
-    update = jax.tree.map(lambda leaf: rates(number) * leaf, update)
-    params = optax.apply_updates(state.params, update)
-    return TrainState(params, moments), None
+    return descend(state, loss, optimizer, rates(number)), None
 
   inputs = (jnp.arange(config.num_steps), rows)
   return jax.lax.scan(step, state, inputs)[0]

@@ -14,7 +14,6 @@ Models Beat GANs on Image Synthesis", NeurIPS 2021, section 4).
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +25,7 @@ from nagjax.diffusion.guidance import ValueFn
 from nagjax.diffusion.sde import NUM_SCALES
 from nagjax.diffusion.sde import Sde
 from nagjax.networks.base import GuideNetwork
+from nagjax.surrogates import fitting
 from nagjax.types import Key
 from nagjax.types import Params
 
@@ -56,35 +56,22 @@ class Config:
     checks.choices(self, loss=LOSSES)
 
 
-class TrainState(NamedTuple):
-  """A predictor in the state of its last fit.
-
-  Attributes:
-    params: of the network.
-    opt_state: moments, which the next fit goes on from.
-  """
-
-  params: Params
-  opt_state: optax.OptState
-
-
-def init(key: Key, network: GuideNetwork, config: Config) -> TrainState:
+def init(key: Key, network: GuideNetwork, config: Config) -> fitting.TrainState:
   """A predictor at its random start; the key is consumed."""
-  params = network.init(key)
-  return TrainState(params, _optimizer(config).init(params))
+  return fitting.begin(network.init(key), _optimizer(config))
 
 
 def fit(
   key: Key,
   network: GuideNetwork,
-  state: TrainState,
+  state: fitting.TrainState,
   data: jax.Array,
   labels: jax.Array,
   adjacency: jax.Array,
   sde: Sde,
   occurs: jax.Array,
   config: Config,
-) -> TrainState:
+) -> fitting.TrainState:
   """Goes on fitting a predictor to perturbed data.
 
   Args:
@@ -106,7 +93,9 @@ def fit(
   keys = jax.random.split(noise_key, config.num_steps)
   rates = optax.cosine_decay_schedule(1.0, config.num_steps)
 
-  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
+  def step(
+    state: fitting.TrainState, inputs
+  ) -> tuple[fitting.TrainState, None]:
     number, rows, t, key = inputs
     noise = jax.random.normal(key, (config.batch_size, *data.shape[1:]))
     x = sde.perturb(data[rows], t, noise)
@@ -118,11 +107,7 @@ def fit(
       losses = optax.sigmoid_binary_cross_entropy(values, labels[rows])
       return jnp.mean(losses)
 
-    gradient = jax.grad(loss)(state.params)
-    update, moments = optimizer.update(gradient, state.opt_state)
-    update = jax.tree.map(lambda leaf: rates(number) * leaf, update)
-    params = optax.apply_updates(state.params, update)
-    return TrainState(params, moments), None
+    return fitting.descend(state, loss, optimizer, rates(number)), None
 
   inputs = (jnp.arange(config.num_steps), rows, times, keys)
   return jax.lax.scan(step, state, inputs)[0]
