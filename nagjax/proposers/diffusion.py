@@ -155,11 +155,15 @@ def diffusion(
 
   @jax.jit
   def sample(
-    key: Key, state: State, params: Params, archs: Archs, labels: jax.Array
+    key: Key,
+    state: State,
+    params: Params,
+    examples: tuple[Archs, jax.Array] | None,
   ):
     fit_key, sample_key = jax.random.split(key)
     score_fn = model.score_fn(params)
-    if config.guidance:
+    if examples is not None:
+      archs, labels = examples
       trained = noise_aware.fit(
         fit_key,
         guide,
@@ -188,12 +192,11 @@ def diffusion(
     key: Key, state: State, params: Params, belief: base.Belief, archive
   ):
     taught_key, sample_key = jax.random.split(key)
+    if not config.guidance:
+      return sample(sample_key, state, params, None)
     archs = draw_taught(taught_key, archive)
-    if config.guidance:
-      labels = good(belief.predict(archs).mean, config.good_share)
-    else:
-      labels = jnp.zeros(archs.shape[0])
-    return sample(sample_key, state, params, archs, labels)
+    labels = good(belief.predict(archs).mean, config.good_share)
+    return sample(sample_key, state, params, (archs, labels))
 
   return base.Proposer(
     init,
