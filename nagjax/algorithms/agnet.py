@@ -67,7 +67,7 @@ def agnet(
 
   Args:
     space: a space with a layout of graphs.
-    config: options.
+    config: `Config`: of the loop, the surrogate and the proposer.
     surrogate: another surrogate.
     proposer: another proposer, such as a generator with weights of your own.
     acquisition: what a candidate is worth.

@@ -258,7 +258,7 @@ def retrain(
   Args:
     key: random key, consumed.
     state: what the search remembers.
-    config: options.
+    config: minibatches and learning rate of a round.
     layout: of the graphs.
   """
   row_key, latent_key = jax.random.split(key)
@@ -294,7 +294,7 @@ def generate(
     params: of the generator, leading axis 1.
     state: what the search remembers.
     space: the search space.
-    config: options.
+    config: number of latent vectors.
     layout: of the graphs.
 
   Returns:

@@ -95,7 +95,7 @@ def diffusionnag(
 
   Args:
     space: the space.
-    config: options.
+    config: `Config`: of the loop, the surrogate and the proposer.
     surrogate: another surrogate.
     proposer: another proposer; `model` and `sampler` are for the default one.
     acquisition: what a candidate is worth.

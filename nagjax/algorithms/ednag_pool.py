@@ -100,7 +100,7 @@ def generate(
     key: random key, consumed.
     space: the search space.
     fitness_fn: accuracies in percent of `int32[P, L]`, `[P]`.
-    config: options of the published program.
+    config: population, steps and selection of the published program.
 
   Returns:
     The final population: architectures `int32[P, L]`, `bool[P]` whether each is

@@ -242,7 +242,7 @@ def denoise(
     mutation_uniform: `[P]` uniform draws `u`; below the rate mutates.
     mutation_strength: `[P]` uniform draws `m` (unused where `u` does not
       mutate).
-    config: options.
+    config: schedule, density, noise and mutation of a step.
 
   Returns:
     `[P, D]` in [-1, 1].
@@ -290,7 +290,7 @@ def select(
     draws: `[num_roulette]` uniform draws; or, with `redraw`, `[A]` uniform
       attempts in the order in which the published program spends them; or, with
       `config.gumbel`, `[2 P]` Gumbel draws.
-    config: options.
+    config: shares of elites and diverse, and how the roulette is drawn.
     redraw: see `draws` and `selection.roulette`.
 
   Returns:

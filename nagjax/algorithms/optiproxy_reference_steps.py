@@ -74,7 +74,7 @@ def fit(
     archs: `int32[M, L]`.
     objective: `f32[M]`; rows that are not finite do not count.
     space: the space.
-    config: options.
+    config: epochs, minibatches and loss of a fit.
 
   Returns:
     The network after `config.fit_epochs` passes.
@@ -128,7 +128,7 @@ def fit_epoch(
     order: `int32[M]`; its first `count` entries are the rows, in turn.
     count: `int32[]`; without rows there is no step.
     rate: learning rate.
-    config: options.
+    config: minibatches, optimizer, dropout and loss.
 
   Returns:
     The network after `ceil(count / fit_batch_size)` steps.
@@ -174,7 +174,7 @@ def batch_loss(
     predictions: `f32[B]`, `f`.
     targets: `f32[B]`.
     present: `bool[B]` rows that count.
-    config: options.
+    config: weight and margin of the hinge.
 
   Returns:
     `f32[]`; the hinge of a single row is 0.
@@ -223,7 +223,7 @@ def search(
     proxy: its weights and moments.
     groups: where to start; their learning rate and temperature start anew.
     space: the space.
-    config: options.
+    config: steps, temperatures and optimizer of the groups.
 
   Returns:
     The groups after `config.search_epochs` steps.
@@ -265,7 +265,7 @@ def sample_unseen(
     num_wanted: proposals; `ceil(num_wanted verify_ratio / G)` candidates a
       group.
     space: the space.
-    config: options.
+    config: candidates wanted for a proposal, tries and noise of a draw.
 
   Returns:
     `int32[C, L]` candidates, group by group, and `bool[C]` whether each is

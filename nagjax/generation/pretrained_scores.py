@@ -27,7 +27,7 @@ class TrainedScore(NamedTuple):
   """A score model that has been trained.
 
   Attributes:
-    config: options of the model.
+    config: width, depth and path of noise, of which the model was built.
     params: its weights.
     notes: as JSON: how they were trained, and what they generate.
   """

@@ -117,7 +117,7 @@ def denoise(
     params: hyper-parameters.
     belief: gives the fitness.
     archive: gives the elites.
-    config: options.
+    config: number of elites; of the population and the steps, the draws tell.
 
   Returns:
     `int32[T P, L]` every individual of every step.

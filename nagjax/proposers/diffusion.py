@@ -120,7 +120,7 @@ def diffusion(
 
   Args:
     space: the space.
-    config: options.
+    config: `Config`: candidates of a round, and what the guide learns from.
     model: the score model; that of the space's file if None.
     params: its weights; those of the file if None.
     sampler: how samples are drawn; `samplers.few_step` if None.

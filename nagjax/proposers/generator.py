@@ -126,7 +126,7 @@ def generator(
 
   Args:
     space: a space with a layout of graphs.
-    config: options.
+    config: `Config`: how it is retrained in a round, and how much it draws.
     params: weights of a pretrained generator, leading axis `C`; those of the
       space's file if None.
     directory: where the user's files are, see `generation.load_pretrained`.
@@ -252,7 +252,7 @@ def batches(
     key: random key, consumed.
     archive: what was evaluated.
     layout: of the graphs.
-    config: options.
+    config: sizes of the minibatches, and the power of the rank weights.
   """
   row_key, latent_key = jax.random.split(key)
   weights = generation.rank_weights(ranked(archive, config), archive.used)
@@ -303,7 +303,7 @@ def generate(
     params: of the generators, leading axis `C`.
     pretrained: what they were before the search.
     layout: of the graphs.
-    config: options.
+    config: how many latent vectors and draws, and the pretrained share.
 
   Returns:
     `int32[num_latents * num_decodes, L]` and `bool[...]` whether each is one.

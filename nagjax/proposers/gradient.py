@@ -93,7 +93,7 @@ def climb(
     space: the search space.
     belief: what is climbed.
     archive: gives the starts of half of the groups.
-    config: options.
+    config: number of groups, their steps and how many each draws.
   """
   start_key, epoch_key, draw_key = jax.random.split(key, 3)
   num_groups = config.num_groups

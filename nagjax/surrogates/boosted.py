@@ -132,7 +132,7 @@ def fit(
   Args:
     features: `[M, D]`, read as float32.
     targets: `[M]`, finite, read as float32.
-    config: options.
+    config: number and shape of the trees, and what each may read.
     seed: of the rows and columns that are left out; without any, it changes
       nothing.
 
@@ -201,7 +201,7 @@ def boosted_trees(
 
   Args:
     space: the space.
-    config: options.
+    config: members, what each is fitted to, and whether they guide.
     num_constraints: heads besides the objective.
 
   Raises:

@@ -73,7 +73,7 @@ def ensemble(
     network: one member, with a head for the objective and one for each
       constraint.
     view: what it reads.
-    config: options; the width is the network's affair.
+    config: members and their fits; the width is the network's affair.
     relaxed_view: the same of weights of the options `f32[G, L, K]`; None if the
       network cannot read them.
   """
@@ -123,7 +123,7 @@ def graph_networks(
 
   Args:
     space: the space whose graphs are read.
-    config: options.
+    config: width, members and their fits; the path limit has no meaning.
     num_constraints: heads besides the objective.
     build: `(num_nodes, num_labels, options) -> network`.
     options: `(hidden_size=, num_heads=) -> ` its options.
@@ -145,7 +145,7 @@ def path_networks(
 
   Args:
     space: the space.
-    config: options.
+    config: width, members and their fits, and the most paths.
     num_constraints: heads besides the objective.
 
   Raises:

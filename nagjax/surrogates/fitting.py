@@ -106,7 +106,7 @@ def fit(
     graphs: leading size `M`.
     targets: `f32[M, H]`, one column a head, of a scale near 1.
     num: `int32[]` rows that count, at least one.
-    config: options.
+    config: minibatches, optimizer and loss of this fit.
 
   Returns:
     The network after `config.num_steps` minibatches; its schedule starts anew

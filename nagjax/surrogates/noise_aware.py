@@ -83,7 +83,7 @@ def fit(
     adjacency: `f32[n, n]` of all samples.
     sde: perturbs them.
     occurs: see `score_matching.log_probabilities`.
-    config: options.
+    config: minibatches, optimizer and loss of this fit.
   """
   optimizer = _optimizer(config)
   row_key, time_key, noise_key = jax.random.split(key, 3)
