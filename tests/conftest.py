@@ -31,7 +31,13 @@ from tests.algorithms import registered  # noqa: E402
 
 
 def pytest_configure(config):
-  """Lets two workers write the same cache entry at the same time."""
+  """Compiles short tests quickly; two workers may write one cache entry."""
+  if config.option.markexpr == "not slow":
+    # Nearly all of their time is compilation, and half of that optimization.
+    # The programs that they start inherit the variable.
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    quickly = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] != "0"
+    jax.config.update("jax_disable_most_optimizations", quickly)
   for what in ("reading", "writing"):
     config.addinivalue_line(
       "filterwarnings", f"ignore:Error {what} persistent compilation cache"

@@ -163,6 +163,16 @@ class BinaryCase(parameterized.TestCase):
     ).resolve()
     self.workdir = self.directory / "results"
 
+  def run_small(self, *flags):
+    """A run of random search that four seeds and 60 queries bound."""
+    outcome = run(
+      *("--algorithm=random", "--budget=60", "--num_seeds=4"),
+      f"--workdir={self.workdir}",
+      *flags,
+    )
+    self.assert_succeeds(outcome)
+    return outcome
+
   def assert_refused(self, outcome, *parts):
     """Oracle: exit code 2 and one line on stderr that has all the parts."""
     code, _, err = outcome
