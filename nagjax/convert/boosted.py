@@ -12,9 +12,7 @@ LightGBM), and objectives that transform the sum.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
-import contextlib
 import os
 from typing import Any
 
@@ -25,6 +23,7 @@ import numpy as np
 from nagjax import files
 from nagjax.benchmarks import trees
 from nagjax.convert.pickles import ConversionError
+from nagjax.convert.pickles import guarded
 
 XGBOOST_OBJECTIVES = (
   "reg:absoluteerror",
@@ -64,8 +63,12 @@ def from_xgboost_json(
     ConversionError: if it is no such model, or one that is refused; see above.
   """
   text, where = _read(text_or_path, starts="{")
-  with _reading(where, "a model of XGBoost, saved as .json"):
-    return _xgboost(files.parse_json(text)["learner"], where)
+  return guarded(
+    lambda: _xgboost(files.parse_json(text)["learner"], where),
+    where,
+    "a model of XGBoost, saved as .json",
+    _ADVICE,
+  )
 
 
 def from_lightgbm_text(
@@ -83,16 +86,12 @@ def from_lightgbm_text(
     ConversionError: if it is no such model, or one that is refused; see above.
   """
   text, where = _read(text_or_path, starts="tree\n")
-  with _reading(where, "a model of LightGBM, saved as text"):
-    # The text behind the trees names importances and parameters.
-    blocks = text.split("end of trees")[0].split("\nTree=")
-    header = _assignments(blocks[0])
-    _require_plain_lightgbm(header, where)
-    return trees.ensemble_of(
-      [_lightgbm_tree(_assignments(block), where) for block in blocks[1:]],
-      num_features=int(header["max_feature_idx"]) + 1,
-      less_equal=True,
-    )
+  return guarded(
+    lambda: _lightgbm(text, where),
+    where,
+    "a model of LightGBM, saved as text",
+    _ADVICE,
+  )
 
 
 def mean_of(ensembles: Sequence[trees.TreeEnsemble]) -> trees.TreeEnsemble:
@@ -148,27 +147,8 @@ def _read(
   if isinstance(text_or_path, str) and text_or_path.startswith(starts):
     return text_or_path, "The text"
   path = files.expand(text_or_path)
-  with _reading(path, "a text file"):
-    return files.read_text(path), str(path)
-
-
-@contextlib.contextmanager
-def _reading(where: str | os.PathLike[str], expected: str) -> Iterator[None]:
-  """Makes errors of reading those of the file."""
-  try:
-    yield
-  except ConversionError:
-    raise
-  except (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    TypeError,
-    ValueError,
-  ) as error:
-    got = f"{type(error).__name__}: {error}"
-    raise ConversionError(where, expected, got, _ADVICE) from error
+  text = guarded(lambda: files.read_text(path), path, "a text file", _ADVICE)
+  return text, str(path)
 
 
 def _xgboost(learner: dict[str, Any], where: str) -> trees.TreeEnsemble:
@@ -211,6 +191,18 @@ def _assignments(block: str) -> dict[str, str]:
   """Lines `name=value` of a block; a line without `=` has an empty value."""
   lines = (line.partition("=") for line in block.splitlines())
   return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def _lightgbm(text: str, where: str) -> trees.TreeEnsemble:
+  # The text behind the trees names importances and parameters.
+  blocks = text.split("end of trees")[0].split("\nTree=")
+  header = _assignments(blocks[0])
+  _require_plain_lightgbm(header, where)
+  return trees.ensemble_of(
+    [_lightgbm_tree(_assignments(block), where) for block in blocks[1:]],
+    num_features=int(header["max_feature_idx"]) + 1,
+    less_equal=True,
+  )
 
 
 def _require_plain_lightgbm(header: dict[str, str], where: str) -> None:

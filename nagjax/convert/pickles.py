@@ -15,6 +15,7 @@ import pickletools
 import re
 from typing import Any
 from typing import BinaryIO
+from typing import TypeVar
 import zipfile
 
 import numpy as np
@@ -39,6 +40,9 @@ _WIDTHS = {
 }
 _NAMES = (ord("c"), ord("i"))
 _LONG_PUT, _TEXT_PUT, _STOP = ord("r"), ord("p"), ord(".")
+
+
+T = TypeVar("T")
 
 
 class ConversionError(files.FileError):
@@ -280,14 +284,18 @@ def _check_memo(place: int, number: int) -> None:
 
 
 def guarded(
-  read_fn: Callable[[], Any], file: str | os.PathLike[str], expected: str
-) -> Any:
+  read_fn: Callable[[], T],
+  file: str | os.PathLike[str],
+  expected: str,
+  advice: str = "The file may be damaged or cut off; download it again.",
+) -> T:
   """Calls `read_fn` and turns every failure into a `ConversionError`.
 
   Args:
     read_fn: opens and reads the file.
     file: its name, for the message.
     expected: what the file should be, for the message.
+    advice: what to do about what cannot be read.
   """
   try:
     return read_fn()
@@ -307,5 +315,5 @@ def guarded(
       file,
       expected,
       f"one that cannot be read ({type(cause).__name__}: {cause})",
-      "The file may be damaged or cut off; download it again.",
+      advice,
     ) from error
