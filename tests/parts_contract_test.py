@@ -25,7 +25,6 @@ from nagjax.types import Status
 SPACE = nasbench201.nasbench201()
 SIZE, NUM, NUM_CONSTRAINTS = 20, 12, 1
 ON_HOST = ("xgb", "xgb_rank")
-QUICKLY = {"xla_backend_optimization_level": 0}
 
 surrogates = parameterized.parameters(*registry.surrogate_names())
 proposers = parameterized.parameters(*registry.proposer_names())
@@ -69,7 +68,7 @@ def surrogate_of(name):
 def compiled(surrogate, fn):
   if surrogate.on_host:
     return fn
-  return jax.jit(fn, compiler_options=QUICKLY)
+  return jax.jit(fn)
 
 
 @functools.cache
@@ -191,7 +190,7 @@ class ProposerContractTest(parameterized.TestCase):
     same candidates, another one others; nothing to start from is no harm."""
     part = proposer_of(name)
 
-    @functools.partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def propose(key, archive):
       init_key, propose_key = jax.random.split(key)
       state = part.init(init_key, part.params)

@@ -73,11 +73,11 @@ def run_on_host(
   algorithm, budget, params = search.algorithm, search.budget, search.params
   driver.check_budget(algorithm, problem, budget=budget, warm_start=warm_start)
   init_key, design_key, search_key = jax.random.split(key, 3)
-  ask, tell = algorithm.ask, algorithm.tell
+  init, ask, tell = algorithm.init, algorithm.ask, algorithm.tell
   if not algorithm.on_host:
-    ask, tell = jax.jit(ask), jax.jit(tell)
+    init, ask, tell = jax.jit(init), jax.jit(ask), jax.jit(tell)
   ledger = HostLedger(problem, budget, warm_start)
-  inner = algorithm.init(init_key, params)
+  inner = init(init_key, params)
   rounds: list[Trace] = []
   infos: list[Any] = []
   saved = None

@@ -34,8 +34,6 @@ TINY = agnet_training_free.Config(
   train_batch_size=4,
 )
 NUM_ROUNDS = TINY.num_evaluations // TINY.batch_size
-# Most of a test is compilation; without optimization it takes half the time.
-FAST = {"xla_backend_optimization_level": 0}
 
 
 @struct.dataclass
@@ -94,8 +92,7 @@ def compiled():
       state, search, problem, params, budget=budget, num_rounds=1
     )
 
-  jit = functools.partial(jax.jit, compiler_options=FAST)
-  return jit(start), jit(advance), jit(search.tell)
+  return jax.jit(start), jax.jit(advance), jax.jit(search.tell)
 
 
 @functools.cache

@@ -16,9 +16,7 @@ from tests.search import toys
 BUDGET = 17
 MAX_ROUNDS = 9
 FAILING_SHARE = 0.1
-
-QUICKLY = {"xla_backend_optimization_level": 0}
-"""Options of compilation: it takes longer than the tiny searches."""
+SEEDS = (0, 1, 2)
 
 ALL = [
   dict(
@@ -31,19 +29,17 @@ ALL = [
 
 
 OWN_LOOPS = [
-  dict(name=case["name"], variant=case["variant"])
+  case
   for case in ALL
   if registry.algorithm_spec(case["name"], case["variant"]).parts is None
-  or (case["name"], case["variant"]) == ("ednag", "")
+  or case["testcase_name"] == "ednag-default"
 ]
 """Algorithms with a loop of their own, and one of those that share theirs."""
 
 LOOPS = [
   case
-  for case in ALL
-  if dict(name=case["name"], variant=case["variant"]) in OWN_LOOPS
-  and (case["name"], case["variant"])
-  not in (("agnet", "training_free"), ("optiproxy", "reference"))
+  for case in OWN_LOOPS
+  if case["testcase_name"] not in ("agnet-training_free", "optiproxy-reference")
 ]
 """Those of them that train no networks, which are slow without compilation."""
 
@@ -105,10 +101,11 @@ def compiled(name, variant):
 
   # chex counts traces by the name of a function.
   lanes.__name__ = f"run_{name}_{variant}"
-  return jax.jit(chex.assert_max_traces(lanes, n=1), compiler_options=QUICKLY)
+  return jax.jit(chex.assert_max_traces(lanes, n=1))
 
 
-def run_lanes(name, variant, *seeds, failing_share=FAILING_SHARE):
+@functools.cache
+def run_lanes(name, variant, seeds=SEEDS, failing_share=FAILING_SHARE):
   """Traces and final states of three seeds."""
   keys = jnp.stack([jax.random.key(seed) for seed in seeds])
   result = compiled(name, variant)(
@@ -117,13 +114,11 @@ def run_lanes(name, variant, *seeds, failing_share=FAILING_SHARE):
   return jax.device_get(result.trace), result.state
 
 
-@functools.cache
 def run(name, variant, seed=0):
-  """The trace of one tiny search, beside two others."""
-  trace, _ = run_lanes(name, variant, seed, seed + 1, seed + 2)
-  return lane(trace, 0)
+  """The trace of one tiny search, beside those of the other `SEEDS`."""
+  return lane(run_lanes(name, variant)[0], SEEDS.index(seed))
 
 
-def lane(trace, index):
-  """One lane of a trace."""
-  return jax.tree.map(lambda a: a[index], trace)
+def lane(tree, index):
+  """One lane of a trace or of a state."""
+  return jax.tree.map(lambda a: a[index], tree)

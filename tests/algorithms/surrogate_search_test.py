@@ -28,7 +28,6 @@ from nagjax.types import Status
 
 SPACE = nasbench201.nasbench201()
 CONFIG = loop.Config(num_initial=6, batch_size=4, archive_size=40)
-QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 def few_cells():
@@ -85,13 +84,11 @@ def told(algorithm, state, archs, objective, status=None, violations=None):
     jnp.all(violations <= 0, axis=-1),
   )
   proposal = Proposal(jnp.asarray(archs, jnp.int32), jnp.ones(num, bool))
-  return jax.jit(algorithm.tell, compiler_options=QUICKLY)(
-    state, proposal, evaluation, algorithm.params
-  )
+  return jax.jit(algorithm.tell)(state, proposal, evaluation, algorithm.params)
 
 
 def asked(algorithm, state, seed=0):
-  ask = jax.jit(algorithm.ask, compiler_options=QUICKLY)
+  ask = jax.jit(algorithm.ask)
   return ask(jax.random.key(seed), state, algorithm.params)
 
 

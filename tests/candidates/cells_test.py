@@ -1,5 +1,7 @@
 """Tests of nagjax.candidates.cells."""
 
+import functools
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -19,8 +21,13 @@ ARCH = (3, 2, 4, 1, 3, 0)
 
 
 @jax.jit
-def forward(model, arch, images):
-  return cells.forward(model, arch, images, norm=Norm.BATCH)
+def init(key, arch):
+  return cells.init(key, arch, CONFIG)
+
+
+@functools.partial(jax.jit, static_argnames="norm")
+def forward(model, arch, images, norm=Norm.BATCH):
+  return cells.forward(model, arch, images, norm=norm)
 
 
 def network(model, arch, x):
@@ -101,7 +108,7 @@ class CountsTest(parameterized.TestCase):
   @parameterized.parameters(ARCH, (0,) * 6, (2,) * 6)
   def test_counts_are_those_of_the_arrays(self, *arch):
     """Oracle: non-zero weights after the initialization, and BN pairs."""
-    model = cells.init(jax.random.key(0), jnp.asarray(arch), CONFIG)
+    model = init(jax.random.key(0), jnp.asarray(arch))
     weights = jax.tree.leaves(
       [
         model.params.stem.weight,
@@ -124,14 +131,14 @@ class NetworkTest(parameterized.TestCase):
   def test_forward(self, *arch):
     """Oracle: NumPy loops; one program serves all cells."""
     archs = jnp.asarray(arch)
-    model = cells.init(jax.random.key(1), archs, CONFIG)
+    model = init(jax.random.key(1), archs)
     x = np.random.default_rng(0).normal(size=(3, 5, 6, 2)).astype(np.float32)
     result = forward(model, archs, jnp.asarray(x))
     np.testing.assert_allclose(
       result.logits, network(model, arch, x), rtol=1e-3, atol=1e-3
     )
     self.assertEqual(float(result.log_scale), 0.0)
-    self.assertLessEqual(forward._cache_size(), 1)
+    self.assertLessEqual(forward._cache_size(), 2)  # Another test has one.
 
   @pytest.mark.slow
   def test_draws_are_shared_and_scaled_by_fan_in(self):
@@ -157,13 +164,13 @@ class NetworkTest(parameterized.TestCase):
   def test_logits_without_normalization_have_a_scale(self):
     """Oracle: doubling the first weights adds log 2, the bias being 0."""
     archs = jnp.asarray(ARCH)
-    model = cells.init(jax.random.key(1), archs, CONFIG)
+    model = init(jax.random.key(1), archs)
     params = jax.tree.map(jnp.abs, model.params)
     params = params._replace(bias=jnp.zeros_like(params.bias))
     images = jnp.ones((1, 5, 6, 2))
 
     def log_total(params):
-      result = cells.forward(
+      result = forward(
         model._replace(params=params), archs, images, norm=Norm.NONE
       )
       return jnp.log(jnp.sum(result.logits)) + result.log_scale

@@ -14,8 +14,6 @@ from nagjax.candidates.darts_cells import Stem
 from nagjax.spaces import darts
 from tests.candidates import numpy_darts
 
-# Most of a test is compilation; without optimization it takes half the time.
-FAST = {"xla_backend_optimization_level": 0}
 CONFIGS = {
   "cifar": darts_cells.Config((7, 6, 3), 4, num_channels=2, num_layers=4),
   "imagenet": darts_cells.Config(
@@ -102,8 +100,8 @@ def programs(stem):
   init = functools.partial(darts_cells.init, config=config)
   forward = functools.partial(darts_cells.forward, config=config)
   return (
-    jax.jit(init, compiler_options=FAST),
-    jax.jit(forward, compiler_options=FAST),
+    jax.jit(init),
+    jax.jit(forward),
   )
 
 

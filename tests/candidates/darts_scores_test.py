@@ -20,8 +20,6 @@ from nagjax.problem import Problem
 from nagjax.spaces import darts
 from tests.candidates import numpy_darts
 
-# Most of a test is compilation; without optimization it takes half the time.
-FAST = {"xla_backend_optimization_level": 0}
 CONFIG = darts_cells.Config((8, 8, 3), 4, num_channels=1, num_layers=3)
 SETTING = darts_scores.Setting(CONFIG, 2, 2, 40)
 NUM_IMAGES = 6
@@ -46,9 +44,7 @@ def close_images():
 def drawn(arch):
   """A network with weights that are all different."""
   init = functools.partial(darts_cells.init, config=CONFIG)
-  params = jax.jit(init, compiler_options=FAST)(
-    jax.random.key(SEED), jnp.asarray(arch)
-  )
+  params = jax.jit(init)(jax.random.key(SEED), jnp.asarray(arch))
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda leaf: leaf * rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32),
@@ -60,7 +56,7 @@ def drawn(arch):
 def program():
   """Compiled once for all architectures."""
   function = functools.partial(darts_scores.image_gradients, config=CONFIG)
-  return jax.jit(function, compiler_options=FAST)
+  return jax.jit(function)
 
 
 @functools.cache
@@ -94,7 +90,7 @@ def regions():
   def one(key, arch, images):
     return darts_scores.linear_regions(key, arch, images, CONFIG)
 
-  return jax.jit(one, compiler_options=FAST)
+  return jax.jit(one)
 
 
 class KernelTest(parameterized.TestCase):
@@ -252,12 +248,9 @@ class BenchmarkTest(parameterized.TestCase):
     """Oracle: means over networks of the two functions, in a loop."""
     asked = self._benchmark("tenas")
     archs = jnp.asarray([POOLS, NO_POOL])
-    columns = jax.jit(objective.ZeroCost.query, compiler_options=FAST)(
-      asked, archs
-    )
+    columns = jax.jit(objective.ZeroCost.query)(asked, archs)
     ntk = jax.jit(
       functools.partial(darts_scores.ntk_condition, config=CONFIG),
-      compiler_options=FAST,
     )
     for i, arch in enumerate(archs):
       kernels, counts = [], []
@@ -312,7 +305,6 @@ class TransformationTest(parameterized.TestCase):
         functools.partial(darts_scores.linear_regions, config=CONFIG),
         (None, 0, None),
       ),
-      compiler_options=FAST,
     )
     key, images = jax.random.key(SEED), close_images()
     values = together(key, archs, images)
@@ -325,7 +317,7 @@ class TransformationTest(parameterized.TestCase):
     archs = (POOLS, NO_POOL, (0,) * 22)
     params = jax.tree.map(lambda *p: jnp.stack(p), *map(drawn, archs))
     function = functools.partial(darts_scores.image_gradients, config=CONFIG)
-    together = jax.jit(jax.vmap(function, (0, 0, None)), compiler_options=FAST)
+    together = jax.jit(jax.vmap(function, (0, 0, None)))
     rows = together(params, jnp.asarray(archs), batch())
     for arch, row in zip(archs, rows, strict=True):
       np.testing.assert_allclose(row, gradients(arch), rtol=1e-3, atol=1e-3)

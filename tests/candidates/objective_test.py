@@ -23,8 +23,6 @@ from nagjax.spaces import nasbench201
 from nagjax.types import Status
 
 CONFIG = cells.Config((4, 4, 1), num_classes=3, num_channels=1, num_cells=1)
-# Most of a test is compilation; without optimization it takes half the time.
-FAST = {"xla_backend_optimization_level": 0}
 
 
 def benchmark(score="params", **options):
@@ -79,14 +77,13 @@ class ProtocolTest(parameterized.TestCase):
     with with_a_cost():
       asked = benchmark("cost", batch_size=batch_size)
       self.assertEqual(asked.units, (("cost", "ms"),))
-      query = jax.jit(objective.ZeroCost.query, compiler_options=FAST)
+      query = jax.jit(objective.ZeroCost.query)
       one = query(asked, jnp.asarray(archs[0, 0]))["cost"]
       values = query(asked, jnp.asarray(archs))["cost"]
       score = jax.jit(
         lambda arch, images: zerocost.evaluate(
           jax.random.key(0), arch, images, CONFIG, score="cost"
         ),
-        compiler_options=FAST,
       )
       for i, j in itertools.product(range(2), range(3)):
         single = score(jnp.asarray(archs[i, j]), asked.images)
@@ -174,7 +171,7 @@ class SearchTest(parameterized.TestCase):
     """
     problem = problem_lib.Problem(benchmark("naswot"))
     archs = jnp.asarray([[0] * 6, [3] * 6, [1, 2, 3, 4, 0, 1], [3] * 6])
-    evaluate = jax.jit(problem_lib.Problem.evaluate, compiler_options=FAST)
+    evaluate = jax.jit(problem_lib.Problem.evaluate)
     answer = evaluate(problem, archs)
     self.assertEqual(answer.failed.tolist(), [True, False, False, False])
     self.assertEqual(answer.objective[0], -jnp.inf)

@@ -31,8 +31,6 @@ NONE, SKIP = (0,) * 6, (1,) * 6
 SEED = 1
 """Of networks that have no rectifier closed for all images."""
 
-# Most of a test is compilation; without optimization it takes half the time.
-FAST = {"xla_backend_optimization_level": 0}
 
 PUBLISHED_CELLS = {
   "A": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
@@ -85,13 +83,13 @@ def compiled(names, config=CONFIG, precision="float32"):
         for name in names
       }
 
-  return jax.jit(scores, compiler_options=FAST)
+  return jax.jit(scores)
 
 
 @functools.cache
 def drawn(arch, seed=SEED):
   """A network of `CONFIG`."""
-  init = jax.jit(cells.init, static_argnums=2, compiler_options=FAST)
+  init = jax.jit(cells.init, static_argnums=2)
   return init(jax.random.key(seed), jnp.asarray(arch), CONFIG)
 
 
@@ -235,7 +233,7 @@ class TransformationTest(parameterized.TestCase):
 
     archs, seeds = (MIXED, NONE, DEAD_END, SKIP), (0, 1, 2, 0)
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    batched = jax.jit(jax.vmap(one, (0, 0, None)), compiler_options=FAST)
+    batched = jax.jit(jax.vmap(one, (0, 0, None)))
     values = batched(keys, jnp.asarray(archs), batch())
     for arch, seed, value in zip(archs, seeds, values, strict=True):
       single = all_scores(arch, seed)[score]

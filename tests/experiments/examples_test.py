@@ -35,15 +35,6 @@ LAYOUT = {
 }
 
 
-def setUpModule():
-  # Nearly all the time is compilation.
-  jax.config.update("jax_disable_most_optimizations", True)
-
-
-def tearDownModule():
-  jax.config.update("jax_disable_most_optimizations", False)
-
-
 def own_lines(source):
   """Lines that are no comment, docstring, import or blank."""
   tokens = tokenize.generate_tokens(io.StringIO(source).readline)

@@ -34,9 +34,6 @@ def truth(archs):
 BELIEF = base.Belief(truth, None, True, 0.0)
 
 
-QUICKLY = {"xla_backend_optimization_level": 0}
-
-
 @functools.cache
 def part(**options):
   return diffusion.diffusion(SPACE, dataclasses.replace(CONFIG, **options))
@@ -48,7 +45,7 @@ def proposed(made, params=None):
     archive = archive_lib.empty(SPACE, 9, 0)
     return made.propose(key, state, params, BELIEF, archive)
 
-  run = jax.jit(run, compiler_options=QUICKLY)
+  run = jax.jit(run)
   return run(jax.random.key(5), params or made.params)
 
 
@@ -144,7 +141,7 @@ class DiffusionTest(parameterized.TestCase):
     model = score_models.score_model(space)
     guide = diffusion.default_guide(space, model, 48)
     adjacency = diffusion.rows_adjacency(space, model)
-    params = jax.jit(guide.init, compiler_options=QUICKLY)(jax.random.key(0))
+    params = jax.jit(guide.init)(jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (1, *model.shape))
     both = [
       guide.apply(params, rows, jnp.ones(1), adjacency)

@@ -36,9 +36,6 @@ FOCUSED = generator.Config(
 )
 
 
-QUICKLY = {"xla_backend_optimization_level": 0}
-
-
 @functools.cache
 def pretrained():
   """The weights that the package ships."""
@@ -91,7 +88,6 @@ def proposed(config, relaxed=True):
     lambda key, state, filled: part.propose(
       key, state, part.params, believed, filled
     ),
-    compiler_options=QUICKLY,
   )(jax.random.key(1), state, filled)
   return np.asarray(archs), np.asarray(valid)
 
@@ -141,7 +137,6 @@ class RetrainingTest(parameterized.TestCase):
     now = jax.tree.map(lambda leaf: leaf + 0.01, before)
     generate = jax.jit(
       functools.partial(generator.generate, layout=LAYOUT, config=config),
-      compiler_options=QUICKLY,
     )
     key = jax.random.key(0)
     mixed, old, new = (

@@ -20,7 +20,6 @@ from nagjax.types import Status
 from tests.algorithms import registered
 from tests.search import toys
 
-every = parameterized.named_parameters(*registered.ALL)
 COLUMNS = ("valid_accuracy", "params_m")
 KEY = jax.random.key(0)
 
@@ -115,8 +114,8 @@ class HostTestCase(parameterized.TestCase):
     self.folder = pathlib.Path(folder.name) / "run"
 
 
-class EveryAlgorithmTest(HostTestCase):
-  @every
+class EveryLoopTest(HostTestCase):
+  @parameterized.named_parameters(*registered.OWN_LOOPS)
   def test_a_search_that_is_killed_is_that_of_the_compiled_loop(
     self, name, variant
   ):
