@@ -34,7 +34,7 @@ class Network:
     self.open = []
     x = tamper(("stem",), conv(x, params.stem.weight))
     x = self.norm(x, params.stem.norm)
-    for stage in range(3):
+    for stage in range(len(params.cells)):
       if stage:
         block, name = params.reductions[stage - 1], ("reduction", stage - 1)
         y = tamper((*name, 0), conv(self.relu(x), block.first.weight, 2))
