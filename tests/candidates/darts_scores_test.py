@@ -115,7 +115,6 @@ class KernelTest(parameterized.TestCase):
         rows @ np.concatenate(flat), (plus - minus) / 2e-7, rtol=1e-3, atol=1e-3
       )
 
-  @pytest.mark.slow
   @parameterized.parameters(False, True)
   def test_condition(self, centered):
     """Oracle: NumPy's eigenvalues in 64 bits."""

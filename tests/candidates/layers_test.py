@@ -1,5 +1,7 @@
 """Tests of nagjax.candidates.layers."""
 
+import functools
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -25,6 +27,25 @@ def padded_sum(x, weight, stride):
   return result
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def all_forms(x, weight, stride):
+  forms = (layers.convolve, layers._dense, layers._patches, layers._convolution)
+  return [form(x, weight, stride) for form in forms]
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def gradients(x, weight, stride):
+  """Ours and those of XLA's own convolution."""
+
+  def of(form):
+    def loss(x, weight):
+      return jnp.sum(jnp.sin(form(x, weight, stride)))
+
+    return jax.grad(loss, (0, 1))(x, weight)
+
+  return of(layers.convolve), of(layers._convolution)
+
+
 class ConvolveTest(parameterized.TestCase):
   @parameterized.product(
     size=((1, 1), (2, 2), (3, 5), (4, 4), (5, 7), (8, 8)), stride=(1, 2)
@@ -35,14 +56,7 @@ class ConvolveTest(parameterized.TestCase):
     x = rng.normal(size=(2, *size, 3)).astype(np.float32)
     weight = rng.normal(size=(9, 3, 4)).astype(np.float32)
     expected = padded_sum(x, weight, stride)
-    forms = (
-      layers.convolve,
-      layers._dense,
-      layers._patches,
-      layers._convolution,
-    )
-    for form in forms:
-      result = form(jnp.asarray(x), jnp.asarray(weight), stride)
+    for result in all_forms(x, weight, stride):
       np.testing.assert_allclose(result, expected, atol=2e-5)
 
   @parameterized.product(
@@ -50,19 +64,10 @@ class ConvolveTest(parameterized.TestCase):
   )
   def test_derivatives(self, size, stride):
     """Oracle: the derivatives of XLA's own convolution."""
-    x_key, weight_key = jax.random.split(jax.random.key(0))
-    x = jax.random.normal(x_key, (2, *size, 3))
-    weight = jax.random.normal(weight_key, (9, 3, 4))
-
-    def gradients(form):
-      def loss(x, weight):
-        return jnp.sum(jnp.sin(form(x, weight, stride)))
-
-      return jax.grad(loss, (0, 1))(x, weight)
-
-    for ours, theirs in zip(
-      gradients(layers.convolve), gradients(layers._convolution), strict=True
-    ):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, *size, 3)).astype(np.float32)
+    weight = rng.normal(size=(9, 3, 4)).astype(np.float32)
+    for ours, theirs in zip(*gradients(x, weight, stride), strict=True):
       np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
   def test_one_by_one(self):
