@@ -18,10 +18,10 @@ from nagjax import archive as archive_lib
 from nagjax.algorithms import optiproxy_reference_presets as presets
 from nagjax.algorithms import optiproxy_reference_steps as steps
 from nagjax.algorithms.spec import Spec
+from nagjax.networks.descent import TrainState
 from nagjax.relaxation import maximin_latin_hypercube
 from nagjax.relaxation import proxy_search
 from nagjax.spaces.base import SearchSpace
-from nagjax.surrogates import fitting
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
 from nagjax.types import Key
@@ -48,7 +48,7 @@ class State(NamedTuple):
   objective: jax.Array
   num: jax.Array
   initial: jax.Array
-  proxy: fitting.TrainState
+  proxy: TrainState
   groups: proxy_search.Variables
 
 
@@ -115,9 +115,7 @@ def optiproxy_reference(
       objective=jnp.full(size, -jnp.inf, jnp.float32),
       num=jnp.int32(0),
       initial=candidates[chosen],
-      proxy=fitting.TrainState(
-        weights, steps.fit_optimizer(config).init(weights)
-      ),
+      proxy=TrainState(weights, steps.fit_optimizer(config).init(weights)),
       groups=groups,
     )
 

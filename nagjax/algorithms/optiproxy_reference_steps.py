@@ -19,10 +19,11 @@ from nagjax import archive as archive_lib
 from nagjax.algorithms.optiproxy_reference_presets import Config
 from nagjax.networks import base
 from nagjax.networks import gcn
+from nagjax.networks.descent import TrainState
+from nagjax.networks.descent import descend
 from nagjax.relaxation import gumbel as gumbel_lib
 from nagjax.relaxation import proxy_search
 from nagjax.spaces.base import SearchSpace
-from nagjax.surrogates import fitting
 from nagjax.types import Archs
 from nagjax.types import Graph
 from nagjax.types import Key
@@ -59,12 +60,12 @@ def proxy_graph(space: SearchSpace, options: jax.Array) -> Graph:
 def fit(
   key: Key,
   network: base.Network,
-  proxy: fitting.TrainState,
+  proxy: TrainState,
   archs: Archs,
   objective: jax.Array,
   space: SearchSpace,
   config: Config,
-) -> fitting.TrainState:
+) -> TrainState:
   """Goes on fitting the proxy to all evaluations (section 2.3).
 
   Args:
@@ -94,9 +95,7 @@ def fit(
     ),
   )
 
-  def epoch(
-    proxy: fitting.TrainState, inputs
-  ) -> tuple[fitting.TrainState, None]:
+  def epoch(proxy: TrainState, inputs) -> tuple[TrainState, None]:
     key, order, rate = inputs
     count = jnp.sum(used)
     return fit_epoch(
@@ -109,14 +108,14 @@ def fit(
 def fit_epoch(
   key: Key,
   network: base.Network,
-  proxy: fitting.TrainState,
+  proxy: TrainState,
   graphs: Graph,
   targets: jax.Array,
   order: jax.Array,
   count: jax.Array,
   rate: ArrayLike,
   config: Config,
-) -> fitting.TrainState:
+) -> TrainState:
   """One pass over a data set in minibatches; the last may be smaller.
 
   Args:
@@ -136,7 +135,7 @@ def fit_epoch(
   size = config.fit_batch_size
   optimizer = fit_optimizer(config)
 
-  def step(number: jax.Array, proxy: fitting.TrainState) -> fitting.TrainState:
+  def step(number: jax.Array, proxy: TrainState) -> TrainState:
     position = number * size + jnp.arange(size)
     rows = order[jnp.minimum(position, order.shape[0] - 1)]
     batch = jax.tree.map(lambda leaf: leaf[rows], graphs)
@@ -146,12 +145,7 @@ def fit_epoch(
       predictions = network.apply(weights, batch, dropout_key=drop)[:, 0]
       return batch_loss(predictions, targets[rows], position < count, config)
 
-    gradient = jax.grad(loss)(proxy.params)
-    update, moments = optimizer.update(gradient, proxy.opt_state, proxy.params)
-    update = jax.tree.map(lambda leaf: rate * leaf, update)
-    return fitting.TrainState(
-      optax.apply_updates(proxy.params, update), moments
-    )
+    return descend(proxy, loss, optimizer, rate)
 
   # Of a data set that grows only the batches that it fills are worth a step.
   return jax.lax.fori_loop(0, -(-count // size), step, proxy)
@@ -210,7 +204,7 @@ def standardize(
 def search(
   key: Key,
   network: base.Network,
-  proxy: fitting.TrainState,
+  proxy: TrainState,
   groups: proxy_search.Variables,
   space: SearchSpace,
   config: Config,

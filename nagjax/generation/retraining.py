@@ -13,7 +13,6 @@ targets.
 
 from collections.abc import Callable
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,9 @@ import optax
 
 from nagjax import checks
 from nagjax.arrays import average_ranks
+from nagjax.networks import descent
 from nagjax.networks import generator as generator_lib
+from nagjax.networks.descent import TrainState
 from nagjax.networks.generator import GeneratorNetwork
 from nagjax.networks.generator import GraphLogits
 from nagjax.networks.generator import Params
@@ -60,18 +61,6 @@ class Config:
       )
 
 
-class TrainState(NamedTuple):
-  """Generators in the state of their training.
-
-  Attributes:
-    params: leading axis `C`, one generator for each graph of an architecture.
-    opt_state: of the optimizer.
-  """
-
-  params: Params
-  opt_state: optax.OptState
-
-
 def make_generator(layout: GraphLayout) -> GeneratorNetwork:
   """The generator that writes one graph of a layout."""
   config = generator_lib.Config(
@@ -83,7 +72,7 @@ def make_generator(layout: GraphLayout) -> GeneratorNetwork:
 
 def start(params: Params, config: Config) -> TrainState:
   """Begins a training at given weights, leading axis `C`."""
-  return TrainState(params, _optimizer(config).init(params))
+  return descent.begin(params, _optimizer(config))
 
 
 def generate(
@@ -216,10 +205,7 @@ def train(
         total -= guidance * jnp.mean(value_fn(logits))
       return total
 
-    gradient = jax.grad(loss)(state.params)
-    update, opt_state = optimizer.update(gradient, state.opt_state)
-    params = optax.apply_updates(state.params, update)
-    return TrainState(params, opt_state), None
+    return descent.descend(state, loss, optimizer), None
 
   return jax.lax.scan(step, state, (targets, z))[0]
 

@@ -1,5 +1,6 @@
 """Networks over architecture graphs, as pure pairs of `init` and `apply`."""
 
+from nagjax.networks import descent
 from nagjax.networks import gat
 from nagjax.networks import gcn
 from nagjax.networks import generator
@@ -29,6 +30,7 @@ __all__ = [
   "Network",
   "ScoreApply",
   "ScoreNetwork",
+  "descent",
   "flatten",
   "gat",
   "gcn",

@@ -37,9 +37,9 @@ from nagjax.generation import score_models
 from nagjax.generation.score_models import ScoreModel
 from nagjax.networks import guides
 from nagjax.networks.base import GuideNetwork
+from nagjax.networks.descent import TrainState
 from nagjax.proposers import base
 from nagjax.spaces.base import SearchSpace
-from nagjax.surrogates import fitting
 from nagjax.surrogates import noise_aware
 from nagjax.types import Archs
 from nagjax.types import Key
@@ -102,7 +102,7 @@ class State(NamedTuple):
     bad_step: `int32[]` first step of a sampler that was not finite, or -1.
   """
 
-  guide: fitting.TrainState
+  guide: TrainState
   bad_step: jax.Array
 
 

@@ -17,6 +17,7 @@ from nagjax.networks import gcn
 from nagjax.networks import mlp
 from nagjax.networks import path_encoding
 from nagjax.networks.base import GraphNetwork
+from nagjax.networks.descent import TrainState
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import base
 from nagjax.surrogates import fitting
@@ -78,25 +79,23 @@ def ensemble(
       network cannot read them.
   """
 
-  def init(key: Key, params: Params) -> fitting.TrainState:
+  def init(key: Key, params: Params) -> TrainState:
     del params
     keys = jax.random.split(key, config.num_members)
     return jax.vmap(lambda key: fitting.init(key, network, config.fit))(keys)
 
-  def fit(
-    key: Key, state: fitting.TrainState, archive: Archive
-  ) -> fitting.TrainState:
+  def fit(key: Key, state: TrainState, archive: Archive) -> TrainState:
     init_key, fit_key = jax.random.split(key)
     start = state if config.continues else init(init_key, ())
     graphs, targets = view(archive.archs), archive.targets
     num = jnp.maximum(archive.num, 1)
 
-    def one(key: Key, member: fitting.TrainState) -> fitting.TrainState:
+    def one(key: Key, member: TrainState) -> TrainState:
       return fitting.fit(key, network, member, graphs, targets, num, config.fit)
 
     return jax.vmap(one)(jax.random.split(fit_key, config.num_members), start)
 
-  def read(state: fitting.TrainState, graphs: Graph) -> Prediction:
+  def read(state: TrainState, graphs: Graph) -> Prediction:
     return base.of_members(
       jax.vmap(network.apply, (0, None))(state.params, graphs)
     )

@@ -8,9 +8,7 @@ The loss is OptiProxy-NAS's (Lyu et al., section 2.3, equation 6): mean squared
 error plus a pairwise ranking hinge.
 """
 
-from collections.abc import Callable
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +17,9 @@ import optax
 
 from nagjax import checks
 from nagjax.networks.base import Network
+from nagjax.networks.descent import TrainState
+from nagjax.networks.descent import begin
+from nagjax.networks.descent import descend
 from nagjax.types import Graph
 from nagjax.types import Key
 from nagjax.types import Params
@@ -51,41 +52,9 @@ class Config:
     checks.positive(self, "learning_rate")
 
 
-class TrainState(NamedTuple):
-  """A network in the state of its last fit.
-
-  Attributes:
-    params: of the network.
-    opt_state: moments, which the next fit goes on from.
-  """
-
-  params: Params
-  opt_state: optax.OptState
-
-
 def init(key: Key, network: Network, config: Config) -> TrainState:
   """A network at its random start; the key is consumed."""
   return begin(network.init(key), _optimizer(config))
-
-
-def begin(
-  params: Params, optimizer: optax.GradientTransformation
-) -> TrainState:
-  """A fit at given parameters."""
-  return TrainState(params, optimizer.init(params))
-
-
-def descend(
-  state: TrainState,
-  loss_fn: Callable[[Params], jax.Array],
-  optimizer: optax.GradientTransformation,
-  rate: ArrayLike,
-) -> TrainState:
-  """One step of an optimizer, its update times `rate`."""
-  gradient = jax.grad(loss_fn)(state.params)
-  update, moments = optimizer.update(gradient, state.opt_state, state.params)
-  update = jax.tree.map(lambda leaf: rate * leaf, update)
-  return TrainState(optax.apply_updates(state.params, update), moments)
 
 
 def fit(

@@ -24,8 +24,9 @@ from nagjax.diffusion import score_matching
 from nagjax.diffusion.guidance import ValueFn
 from nagjax.diffusion.sde import NUM_SCALES
 from nagjax.diffusion.sde import Sde
+from nagjax.networks import descent
 from nagjax.networks.base import GuideNetwork
-from nagjax.surrogates import fitting
+from nagjax.networks.descent import TrainState
 from nagjax.types import Key
 from nagjax.types import Params
 
@@ -56,22 +57,22 @@ class Config:
     checks.choices(self, loss=LOSSES)
 
 
-def init(key: Key, network: GuideNetwork, config: Config) -> fitting.TrainState:
+def init(key: Key, network: GuideNetwork, config: Config) -> TrainState:
   """A predictor at its random start; the key is consumed."""
-  return fitting.begin(network.init(key), _optimizer(config))
+  return descent.begin(network.init(key), _optimizer(config))
 
 
 def fit(
   key: Key,
   network: GuideNetwork,
-  state: fitting.TrainState,
+  state: TrainState,
   data: jax.Array,
   labels: jax.Array,
   adjacency: jax.Array,
   sde: Sde,
   occurs: jax.Array,
   config: Config,
-) -> fitting.TrainState:
+) -> TrainState:
   """Goes on fitting a predictor to perturbed data.
 
   Args:
@@ -93,9 +94,7 @@ def fit(
   keys = jax.random.split(noise_key, config.num_steps)
   rates = optax.cosine_decay_schedule(1.0, config.num_steps)
 
-  def step(
-    state: fitting.TrainState, inputs
-  ) -> tuple[fitting.TrainState, None]:
+  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
     number, rows, t, key = inputs
     noise = jax.random.normal(key, (config.batch_size, *data.shape[1:]))
     x = sde.perturb(data[rows], t, noise)
@@ -107,7 +106,7 @@ def fit(
       losses = optax.sigmoid_binary_cross_entropy(values, labels[rows])
       return jnp.mean(losses)
 
-    return fitting.descend(state, loss, optimizer, rates(number)), None
+    return descent.descend(state, loss, optimizer, rates(number)), None
 
   inputs = (jnp.arange(config.num_steps), rows, times, keys)
   return jax.lax.scan(step, state, inputs)[0]
