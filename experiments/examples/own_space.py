@@ -19,6 +19,7 @@ import numpy as np
 import nagjax
 from nagjax import generation
 from nagjax.generation import pretraining
+from nagjax.generation import score_models
 from nagjax.generation import score_training
 from nagjax.search import Result
 
@@ -28,9 +29,8 @@ SPACE = nagjax.SearchSpace(name="mine", cardinalities=(4, 4, 4, 3))
 # A number for each of the 192 architectures, in the order of `SPACE.index`; a
 # table without some of them brings its `archs` along.
 ACCURACY = 80 + 9 * np.sin(SPACE.all_architectures() @ [0.5, 0.7, 1.1, 1.3])
-TABLE = nagjax.Tabular(
-  queried={"accuracy": ACCURACY}, space=SPACE, name="my_table"
-)
+COLUMNS = {"accuracy": ACCURACY}
+TABLE = nagjax.Tabular(queried=COLUMNS, space=SPACE, name="my_table")
 
 # The names work in every binary that is given this module. Run as a program it
 # may be imported under a second name, but registers once.
@@ -38,9 +38,10 @@ if SPACE.name not in nagjax.space_names():
   nagjax.register_space(SPACE.name, SPACE)
   nagjax.register_benchmark(TABLE.name, TABLE)
 
-# Small trainings are enough for a small space.
-GENERATOR = pretraining.Config(16_000, num_trials=100, num_reported=1000)
-SCORE = score_training.preset(SPACE, num_steps=250)
+# Small trainings and a small network are enough for a small space.
+GENERATOR = pretraining.Config(8000, num_trials=100, num_reported=100)
+MODEL = score_models.Config(num_layers=1, width=16)
+SCORE = score_training.Config(MODEL, num_steps=250, num_reported=100)
 
 
 def train(data_dir: str, generator=GENERATOR, score=SCORE) -> None:
@@ -53,12 +54,13 @@ def train(data_dir: str, generator=GENERATOR, score=SCORE) -> None:
 
 def search(name: str, num_seeds: int = 4, budget: int = 40, **more) -> Result:
   """Searches the table with one algorithm; `more` is for `make_search`."""
-  problem = nagjax.Problem(nagjax.make_benchmark("my_table"))
-  made = nagjax.make_search(name, problem, budget=budget, **more)
+  made = nagjax.make_search(name, nagjax.Problem(TABLE), budget=budget, **more)
   return nagjax.sweep(jax.random.split(jax.random.key(0), num_seeds), made)
 
 
 if __name__ == "__main__":
+  # Compiling such searches takes longer than running them.
+  jax.config.update("jax_disable_most_optimizations", True)
   with tempfile.TemporaryDirectory() as data_dir:
     train(data_dir)
     for name in nagjax.algorithm_names():

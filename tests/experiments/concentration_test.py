@@ -17,12 +17,10 @@ from tests.experiments import runs
 SMALL = {
   "batch_size": 4,
   "num_initial": 4,
-  "surrogate.hidden_size": 4,
-  "surrogate.num_members": 1,
-  "fit.num_steps": 2,
   "num_decodes": 2,
   "num_latents": 8,
   "train_steps": 2,
+  "guidance": 0.0,
 }
 
 
@@ -31,7 +29,9 @@ class ConcentrationTest(parameterized.TestCase):
     """Oracle: one search run by itself, its last generators decoded by hand,
     every valid architecture looked up by itself."""
     problem = Problem(registry.make_benchmark("synthetic"))
-    made = registry.make_search("agnet", problem, budget=16, options=SMALL)
+    made = registry.make_search(
+      "agnet", problem, budget=16, surrogate="gp", options=SMALL
+    )
     keys = jax.random.split(jax.random.key(3), 2)
     _, last = concentration.measure(keys, made, 3)
 
