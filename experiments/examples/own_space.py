@@ -52,7 +52,7 @@ def train(data_dir: str, generator=GENERATOR, score=SCORE) -> None:
   generation.save_trained_score(SPACE, trained, data_dir)
 
 
-def search(name: str, num_seeds: int = 4, budget: int = 40, **more) -> Result:
+def search(name: str, num_seeds: int = 2, budget: int = 30, **more) -> Result:
   """Searches the table with one algorithm; `more` is for `make_search`."""
   made = nagjax.make_search(name, nagjax.Problem(TABLE), budget=budget, **more)
   return nagjax.sweep(jax.random.split(jax.random.key(0), num_seeds), made)
