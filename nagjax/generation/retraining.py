@@ -217,7 +217,8 @@ def train(
       return total
 
     gradient = jax.grad(loss)(state.params)
-    update, opt_state = optimizer.update(gradient, state.opt_state)
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes types.
+      update, opt_state = optimizer.update(gradient, state.opt_state)
     params = optax.apply_updates(state.params, update)
     return TrainState(params, opt_state), None
 

@@ -83,7 +83,8 @@ def descend(
 ) -> TrainState:
   """One step of an optimizer, its update times `rate`."""
   gradient = jax.grad(loss_fn)(state.params)
-  update, moments = optimizer.update(gradient, state.opt_state, state.params)
+  with jax.numpy_dtype_promotion("standard"):  # Optax mixes types.
+    update, moments = optimizer.update(gradient, state.opt_state, state.params)
   update = jax.tree.map(lambda leaf: rate * leaf, update)
   return TrainState(optax.apply_updates(state.params, update), moments)
 
@@ -135,7 +136,9 @@ def fit(
         margin=config.margin,
       )
 
-    return descend(state, loss, optimizer, rates(number)), None
+    return descend(
+      state, loss, optimizer, rates(number.astype(jnp.float32))
+    ), None
 
   inputs = (jnp.arange(config.num_steps), rows)
   return jax.lax.scan(step, state, inputs)[0]

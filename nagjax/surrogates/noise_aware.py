@@ -107,7 +107,9 @@ def fit(
       losses = optax.sigmoid_binary_cross_entropy(values, labels[rows])
       return jnp.mean(losses)
 
-    return fitting.descend(state, loss, optimizer, rates(number)), None
+    return fitting.descend(
+      state, loss, optimizer, rates(number.astype(jnp.float32))
+    ), None
 
   inputs = (jnp.arange(config.num_steps), rows, times, keys)
   return jax.lax.scan(step, state, inputs)[0]
