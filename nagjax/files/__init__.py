@@ -36,6 +36,7 @@ from nagjax.files.base import expand
 from nagjax.files.base import one_line
 from nagjax.files.base import reading
 from nagjax.files.base import sha256
+from nagjax.files.claims import claimed
 from nagjax.files.text import parse_json
 from nagjax.files.text import read_csv
 from nagjax.files.text import read_json
@@ -54,6 +55,7 @@ __all__ = [
   "Record",
   "array_names",
   "atomic_path",
+  "claimed",
   "expand",
   "is_key",
   "leaves_by_name",
