@@ -11,10 +11,12 @@ and whatever is wrong with it is one `FileError`, one line that names the file.
 
 The doors, all others stand on them:
 
-  read_record, read_arrays, read_header, load_tree     `.npz`
+  read_record, read_arrays, read_header, array_names   `.npz`
+  load_tree                                            `.npz` of a pytree
   read_json, parse_json                                JSON
   read_csv                                             CSV
   read_text                                            text of other formats
+  sha256                                               any file
   convert.pickles                                      pickles, restricted
   convert.torch_files                                  PyTorch's, restricted
   convert.tfrecords                                    TFRecords

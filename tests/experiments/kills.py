@@ -3,9 +3,9 @@
   python -m tests.experiments.kills [--num_kills=20] [--seed=0] [COMMAND ...]
 
 Every run is a process of its own, forked from this one, which has imported the
-binaries and not started JAX. Prints a line a command: how many runs were killed,
-how many ended with the bytes of a run that nobody disturbed, how many refused.
-Exits with 1 if a run did neither.
+binaries and not started JAX. Prints a line a command: how many runs were
+killed, how many ended with the bytes of a run that nobody disturbed, how many
+refused. Exits with 1 if a run did neither.
 """
 
 import argparse
