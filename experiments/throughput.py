@@ -70,6 +70,7 @@ def _run(values: flags.Values) -> None:
     print(json.dumps(_measure(task, values)))
     return
   require_extra("matplotlib")
+  machine.make_cache(values.compilation_cache_dir)
   tasks = _tasks(values)
   with user_errors():
     _plan(values)
