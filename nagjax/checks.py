@@ -37,7 +37,7 @@ def positive(config: Any, *names: str) -> None:
   """
   for name in names:
     value = getattr(config, name)
-    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+    if not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
       raise ValueError(f"{name} must be positive and finite, got {value!r}.")
 
 
@@ -49,7 +49,7 @@ def not_negative(config: Any, *names: str) -> None:
   """
   for name in names:
     value = getattr(config, name)
-    if not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
       raise ValueError(
         f"{name} must be finite and not negative, got {value!r}."
       )
