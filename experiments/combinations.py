@@ -51,6 +51,7 @@ def _run(values: flags.Values) -> None:
     if not at or at[0] < 1:
       raise ValueError(f"expected queries from 1 on, got {values.at}")
   for flag, named, known in (
+    ("algorithm", [values.algorithm], registry.made_of_parts()),
     ("proposers", values.proposers, registry.proposer_names()),
     ("surrogates", values.surrogates, registry.surrogate_names()),
   ):

@@ -138,17 +138,18 @@ def boosted_trees(
     progress_fn(number, len(sources))
   with user_errors("--source: "):
     ensemble = boosted.mean_of(models)
-  card = surrogate.Card(
-    space=search_space.name,
-    encoding=encoding,
-    objective=objective,
-    unit="%" if objective == _VALID_ACCURACY else "",
-    num_rows=None,
-    spearman=None,
-    kendall=None,
-    held_out=None,
-    settings=(("library", library), ("num_models", len(models))),
-  )
+  with user_errors("--objective: "):
+    card = surrogate.Card(
+      space=search_space.name,
+      encoding=encoding,
+      objective=objective,
+      unit="%" if objective == _VALID_ACCURACY else "",
+      num_rows=None,
+      spearman=None,
+      kendall=None,
+      held_out=None,
+      settings=(("library", library), ("num_models", len(models))),
+    )
   benchmark = surrogate.TreeBenchmark(ensemble, "", search_space, card)
   with user_errors("--encoding: "):
     benchmark.query(jnp.zeros((1, search_space.num_variables), jnp.int32))

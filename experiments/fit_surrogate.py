@@ -43,6 +43,7 @@ import numpy as np
 from nagjax import files
 from nagjax import registry
 from nagjax import statistics
+from nagjax.benchmarks import columns
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import trees
 from nagjax.convert import boosted
@@ -141,6 +142,13 @@ def read_rows(values: flags.Values, space: SearchSpace) -> Rows:
   with user_errors("--source: "):
     read = _READERS[pathlib.Path(values.source).suffix]
     rows = read(values.source, space, values.column)
+    columns.as_column("of the values", rows.values, len(rows.values))
+  rows = rows._replace(
+    objective=values.objective or rows.objective,
+    unit=rows.unit if values.unit is None else values.unit,
+  )
+  with user_errors():
+    surrogate.check_predicted(rows.objective, rows.unit)
   finite = np.isfinite(rows.values)
   same = space.canonicalize(jnp.asarray(rows.archs))
   keys = np.asarray(space.keys(same))[finite]
@@ -157,11 +165,8 @@ def read_rows(values: flags.Values, space: SearchSpace) -> Rows:
     f"{int((~finite).sum()):,} rows without a value."
   )
   total = np.bincount(group.ravel(), rows.values[finite])
-  return Rows(
-    archs=rows.archs[finite][first],
-    values=total / np.bincount(group.ravel()),
-    objective=values.objective or rows.objective,
-    unit=rows.unit if values.unit is None else values.unit,
+  return rows._replace(
+    archs=rows.archs[finite][first], values=total / np.bincount(group.ravel())
   )
 
 

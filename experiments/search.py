@@ -220,6 +220,7 @@ def _merge(values: flags.Values) -> tuple[Problem, list[records.Run]]:
   problem = planning.make_problem(
     record.benchmark, values.data_dir, record.objectives, limits
   )
+  records.check_archs(merged, problem.space)
   return problem, merged
 
 

@@ -65,9 +65,12 @@ _POPULATIONS = (
 
 def _run(values: flags.Values) -> None:
   if values.measure is not None:
-    print(json.dumps(_measure(json.loads(values.measure), values)))
+    with user_errors("--measure: "):
+      task = files.parse_json(values.measure)
+    print(json.dumps(_measure(task, values)))
     return
   require_extra("matplotlib")
+  machine.make_cache(values.compilation_cache_dir)
   tasks = _tasks(values)
   with user_errors():
     _plan(values)
@@ -161,7 +164,7 @@ def _in_process(given: list[str], task: dict[str, Any]) -> dict[str, Any]:
   if run.returncode != 0:
     reason = (run.stderr.strip().splitlines() or ["no message"])[-1]
     raise UsageError(f"Measuring {task} failed: {reason}")
-  return json.loads(run.stdout.strip().splitlines()[-1])
+  return files.parse_json(run.stdout.strip().splitlines()[-1])
 
 
 def _measure(task: dict[str, Any], values: flags.Values) -> dict[str, Any]:

@@ -22,7 +22,6 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
-import hashlib
 import pathlib
 import sys
 from typing import Any
@@ -125,10 +124,9 @@ def from_checkpoint(
   params = jax.tree.map(lambda leaf: jnp.stack([leaf] * num_graphs), params)
   with user_errors("--from_checkpoint: "):
     pretrained.check_params(params, space)
-  content = pathlib.Path(path).read_bytes()
   notes = {
     "from_checkpoint": pathlib.Path(path).name,
-    "sha256": hashlib.sha256(content).hexdigest(),
+    "sha256": files.sha256(path),
   }
   return params, notes
 

@@ -97,6 +97,7 @@ def read_best(
   problem = planning.make_problem(
     first.benchmark, data_dir, first.objectives, limits
   )
+  records.check_archs([run for _, run in runs], problem.space)
   founds = [
     results.distinct_rows(run.trace, problem.benchmark) for _, run in runs
   ]

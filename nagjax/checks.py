@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 import dataclasses
 import math
+import numbers
 from typing import Any
 
 
 def sizes(config: Any, **least: int) -> None:
-  """Checks that whole numbers are at least 1, or what `least` says of them.
+  """Checks that sizes are whole numbers from 1, or from what `least` says.
 
   Args:
     config: a dataclass.
@@ -18,7 +19,11 @@ def sizes(config: Any, **least: int) -> None:
   """
   for field in dataclasses.fields(config):
     value, smallest = getattr(config, field.name), least.get(field.name, 1)
-    if field.type in ("int", int) and value < smallest:
+    if field.type not in ("int", int):
+      continue
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+      raise ValueError(f"{field.name} must be a whole number, got {value!r}.")
+    if value < smallest:
       raise ValueError(
         f"{field.name} must be at least {smallest}, got {value}."
       )
@@ -31,10 +36,9 @@ def positive(config: Any, *names: str) -> None:
     ValueError: if one is not.
   """
   for name in names:
-    if not 0 < getattr(config, name) < math.inf:
-      raise ValueError(
-        f"{name} must be positive and finite, got {getattr(config, name)}."
-      )
+    value = getattr(config, name)
+    if not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+      raise ValueError(f"{name} must be positive and finite, got {value!r}.")
 
 
 def not_negative(config: Any, *names: str) -> None:
@@ -44,9 +48,10 @@ def not_negative(config: Any, *names: str) -> None:
     ValueError: if one is not.
   """
   for name in names:
-    if not 0 <= getattr(config, name) < math.inf:
+    value = getattr(config, name)
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
       raise ValueError(
-        f"{name} must be finite and not negative, got {getattr(config, name)}."
+        f"{name} must be finite and not negative, got {value!r}."
       )
 
 

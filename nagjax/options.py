@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
+import numbers
 from typing import Any
 from typing import get_type_hints
+
+import numpy as np
 
 _KINDS = {
   bool: "true or false",
   float: "a number",
   int: "a whole number",
+  type(None): "None",
 }
 """What a value of an option can be read as; any text is text."""
 
@@ -31,6 +35,10 @@ def with_options(config: Any, options: Mapping[str, Any], name: str) -> Any:
   Example:
     with_options(optiproxy.Config(), {"fit.num_steps": "20"}, "optiproxy")
   """
+  if not isinstance(options, Mapping):
+    raise ValueError(
+      f"options of {name} must be a dictionary, got {options!r}."
+    )
   for option, value in options.items():
     path = _find(config, option, name)
     config = _replace(config, path.split("."), value, f"{name}.{path}")
@@ -76,7 +84,26 @@ def _replace(config: Any, path: list[str], value: Any, name: str) -> Any:
     value = _replace(getattr(config, field), rest, value, name)
   elif isinstance(value, str):
     value = _parse(config, field, value, name)
+  else:
+    _check(config, field, value, name)
   return dataclasses.replace(config, **{field: value})
+
+
+def _check(config: Any, field: str, value: Any, name: str) -> None:
+  """Raises ValueError if a value is not of the plain type of a field."""
+  hint = get_type_hints(type(config))[field]
+  kinds = getattr(hint, "__args__", (hint,))
+  is_true_or_false = isinstance(value, bool | np.bool_)
+  fits = {
+    bool: is_true_or_false,
+    float: isinstance(value, numbers.Real) and not is_true_or_false,
+    int: isinstance(value, numbers.Integral) and not is_true_or_false,
+    str: False,
+    type(None): value is None,
+  }
+  if not any(fits.get(kind, True) for kind in kinds):
+    words = " or ".join(_KINDS.get(k, "text") for k in kinds if k in fits)
+    raise ValueError(f"{name} must be {words}, got {value!r}.")
 
 
 def _parse(config: Any, field: str, text: str, name: str) -> Any:

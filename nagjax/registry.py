@@ -23,6 +23,7 @@ from nagjax.benchmarks.base import Benchmark
 from nagjax.problem import Problem
 from nagjax.proposers.base import Proposer
 from nagjax.search import Search
+from nagjax.search import driver
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates.base import Surrogate
 
@@ -252,6 +253,7 @@ def make_benchmark(name: str, data_dir: str | None = None) -> Benchmark:
     FileNotFoundError: if its file is absent.
     ValueError: if there is no benchmark of this name, or the file is damaged.
   """
+  name = str(name)
   if name.startswith(TEST_ACCURACY_PREFIX):
     inner = make_benchmark(name.removeprefix(TEST_ACCURACY_PREFIX), data_dir)
     if not isinstance(inner, tabular.Tabular):
@@ -313,14 +315,11 @@ def make_search(
     problem: the question; its benchmark gives the space and published presets.
     budget: queries of a search; sizes archives.
     variant: "" or a published variant such as "reference".
-    options: fields of the algorithm's Config by dotted name, as values or as
-      text; see `options.with_options`.
+    options: fields of its Config by dotted name; see `options.with_options`.
     surrogate: another surrogate, by name or as a value; `options` of a value
       are set where it is made.
-    proposer: another proposer, likewise.
-    acquisition: another acquisition, likewise.
-    data_dir: where the user's own pretrained weights are; see
-      `benchmarks.data_directory`.
+    proposer, acquisition: others, likewise.
+    data_dir: where weights of your own are; see `benchmarks.data_directory`.
 
   Returns:
     The algorithm with everything that `run`, `sweep` and `run_on_host` need.
@@ -336,6 +335,7 @@ def make_search(
     result = nagjax.sweep(jax.random.split(jax.random.key(0), 64), search)
   """
   spec = algorithm_spec(name, variant)
+  driver.check_count("budget", budget, least=1)
   if not isinstance(problem, Problem):
     raise ValueError(
       "problem must be a Problem, such as Problem(benchmark), got a "

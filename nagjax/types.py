@@ -8,6 +8,8 @@ from collections.abc import Callable
 import enum
 from typing import Any
 from typing import NamedTuple
+from typing import NoReturn
+from typing import Self
 
 import jax
 
@@ -111,6 +113,23 @@ class Algorithm(NamedTuple):
   check: Callable[[State], None] | None = None
   on_host: bool = False
   params: Params = ()
+
+  def __reduce__(self) -> NoReturn:
+    """Says what to pickle instead.
+
+    Raises:
+      TypeError: always.
+    """
+    raise TypeError(
+      "An Algorithm holds functions and cannot be pickled: pickle its name and "
+      "its config, and build it again."
+    )
+
+  def __copy__(self) -> Self:
+    return self
+
+  def __deepcopy__(self, memo: dict) -> Self:
+    return self
 
 
 class Graph(NamedTuple):

@@ -35,6 +35,11 @@ class ChecksTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ("size", 0, "size must be at least 1, got 0"),
+    ("size", 1.5, "size must be a whole number, got 1.5"),
+    ("size", None, "size must be a whole number, got None"),
+    ("size", True, "size must be a whole number, got True"),
+    ("rate", None, "rate must be positive and finite, got None"),
+    ("share", "x", "share must be finite and not negative, got 'x'"),
     ("zero", -1, "zero must be at least 0, got -1"),
     ("kind", "c", "kind must be one of b, a, got 'c'"),
     ("rate", 0.0, "rate must be positive and finite, got 0.0"),

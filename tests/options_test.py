@@ -104,12 +104,23 @@ class OptionsTest(parameterized.TestCase):
     ("fit.dropout", "maybe", "fit.dropout must be true or false, got 'maybe'"),
     ("function", "abs", "it.function is no plain value; set it in Python"),
     ("surrogate.fit", "x", "it.surrogate.fit is no plain value"),
+    ("fit.num_steps", 1.5, "fit.num_steps must be a whole number, got 1.5"),
+    ("fit.num_steps", True, "fit.num_steps must be a whole number, got True"),
+    ("fit.dropout", 1, "fit.dropout must be true or false, got 1"),
+    ("rate", None, "rate must be a number, got None"),
+    ("kind", 3, "kind must be text, got 3"),
+    ("surrogate.size", [1], "size must be a whole number or None, got"),
   )
   def test_wrong_ones(self, name, value, message):
     """Oracle: the documented ValueErrors, in one line."""
     with self.assertRaisesRegex(ValueError, message) as caught:
       options.with_options(Config(), {name: value}, "it")
     self.assertNotIn("\n", str(caught.exception))
+
+  def test_no_dictionary(self):
+    """Oracle: the documented ValueError."""
+    with self.assertRaisesRegex(ValueError, "of it must be a dictionary"):
+      options.with_options(Config(), "size=3", "it")
 
 
 if __name__ == "__main__":

@@ -97,6 +97,9 @@ class NamesTest(parameterized.TestCase):
     (lambda: make("ednag", surrogate="gpp"), "surrogate.*lstm.*'gpp'"),
     (lambda: make("ednag", proposer=""), "proposer.*mutation.*got ''"),
     (lambda: make("ednag", acquisition="lcb"), "acquisition.*ucb.*'lcb'"),
+    (lambda: registry.make_benchmark(None), "synthetic.*'None'"),
+    (lambda: make("ednag", budget=30.5), "budget must be a whole.*got 30.5"),
+    (lambda: make("ednag", budget=0), "budget must be at least 1, got 0"),
     (lambda: make("ednag", options={"x": "1"}), "ednag has the options.*'x'"),
     (lambda: make("ednag", options={"batch_size": "0"}), "batch_size.*got 0"),
     (

@@ -7,7 +7,6 @@ that was killed continues with the next one and ends in the same table.
 from collections.abc import Sequence
 import csv
 import datetime
-import hashlib
 import json
 import pathlib
 import time
@@ -141,7 +140,7 @@ def write_table(
   """
   with files.atomic_path(job.output) as path:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-    _write_manifest(job, command, hashlib.sha256(path.read_bytes()).hexdigest())
+    _write_manifest(job, command, files.sha256(path))
 
 
 def _write_manifest(job: Job, command: Sequence[str], digest: str) -> None:
@@ -217,7 +216,7 @@ def claim(workdir: pathlib.Path, settings: dict[str, Any]) -> None:
   path = workdir / SETTINGS
   text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
   if path.exists():
-    if path.read_text() != text:
+    if files.read_text(path) != text:
       raise ValueError(
         f"{workdir} holds chunks of other settings, see {path}; choose another "
         "--workdir, or delete that directory."

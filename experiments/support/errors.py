@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 import contextlib
 
+_MAX_LINE = 1200
+
 
 class UsageError(ValueError):
   """Something that the user can mend; its message becomes one line."""
@@ -24,6 +26,13 @@ def user_errors(prefix: str = "") -> Iterator[None]:
 
 
 def one_line(error: object) -> str:
-  """A message without line breaks, and without what cannot be printed."""
+  """A message without line breaks, and without what cannot be printed.
+
+  A long one keeps its two ends: what was expected, and what to do.
+  """
   line = " ".join(str(error).split())
-  return "".join(c if c.isprintable() else "?" for c in line)
+  line = "".join(c if c.isprintable() else "?" for c in line)
+  if len(line) > _MAX_LINE:
+    half = _MAX_LINE // 2
+    line = f"{line[:half]} ... {line[-half:]}"
+  return line

@@ -16,6 +16,7 @@ from absl import flags
 
 from .errors import UsageError
 from .errors import one_line
+from .errors import user_errors
 
 Values = flags.FlagValues
 
@@ -193,7 +194,8 @@ def read(
     The flags; None if help was asked for and printed.
 
   Raises:
-    UsageError: if an argument is no flag, or a module cannot be imported.
+    UsageError: if an argument is no flag, a path is none, or a module cannot be
+      imported.
   """
   values = define(declared)
   names = {flag.name for flag in declared}
@@ -201,7 +203,8 @@ def read(
     name = argument.lstrip("-").partition("=")[0]
     if argument.startswith("-") and name in set(_RENAMED) - names:
       raise UsageError(_RENAMED[name])
-  rest = values(list(argv))[1:]
+  with user_errors("The command line: "):  # And files that --flagfile names.
+    rest = values(list(argv))[1:]
   if rest:
     raise UsageError(f"Every argument is a flag, got {rest[0]!r}.")
   if values.help:
@@ -209,6 +212,7 @@ def read(
     return None
   for flag in (*declared, *_EVERYWHERE):
     if flag.is_path:
+      _check_path(values[flag.name])
       values[flag.name].value = _expand(values[flag.name].value)
   for name in values.module:
     _import(name)
@@ -266,6 +270,20 @@ def read_options(
   return options
 
 
+def _check_path(flag: flags.Flag) -> None:
+  """Raises UsageError for what names no file on any system."""
+  given = [flag.value] if isinstance(flag.value, str) else flag.value or ()
+  for name in given:
+    if not name:
+      raise UsageError(
+        f"--{flag.name} is needed, or must be left out; it is empty."
+      )
+    if "\0" in name:
+      raise UsageError(
+        f"--{flag.name} must be a path, got a zero byte in {name!r}."
+      )
+
+
 def _expand(value: Any) -> Any:
   """A path without `~`; of several, those that commas separate one by one."""
   if value is None or isinstance(value, str):
@@ -285,7 +303,8 @@ def _import(name: str) -> None:
     sys.path.insert(0, here)
   try:
     importlib.import_module(name)
-  except Exception as error:  # Whatever the user's own code raises.
+  # Whatever the user's own code raises, or an end that it calls for.
+  except (Exception, SystemExit) as error:
     kind = type(error).__name__
     raise UsageError(
       f"--module={name} cannot be imported: {kind}: {one_line(error)}"

@@ -30,9 +30,8 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
   Raises:
     UsageError: if the platform that the user chose is not there.
   """
+  make_cache(compilation_cache_dir)
   if compilation_cache_dir is not None:
-    with user_errors("--compilation_cache_dir: "):
-      pathlib.Path(compilation_cache_dir).mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", compilation_cache_dir)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   flag = "xla_force_host_platform_device_count"
@@ -54,6 +53,17 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
     return jax.local_devices()
   except RuntimeError as error:
     raise UsageError(f"JAX does not start: {one_line(error)}") from error
+
+
+def make_cache(compilation_cache_dir: str | None) -> None:
+  """Creates the directory of compiled programs, if one is given.
+
+  Raises:
+    UsageError: if that cannot be done.
+  """
+  if compilation_cache_dir is not None:
+    with user_errors("--compilation_cache_dir: "):
+      pathlib.Path(compilation_cache_dir).mkdir(parents=True, exist_ok=True)
 
 
 def describe_devices(devices: Sequence[jax.Device]) -> str:

@@ -7,13 +7,10 @@ import os
 import pathlib
 import tempfile
 
+from nagjax import files
+
 from .errors import UsageError
 from .errors import user_errors
-
-try:
-  import fcntl
-except ImportError:  # Windows.
-  fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -22,9 +19,6 @@ def claimed_output(
 ) -> Iterator[pathlib.Path]:
   """Keeps other runs from a file while the block runs.
 
-  A claim is a lock on a hidden file that the operating system drops when the
-  process ends, in whatever way.
-
   Yields:
     The file.
 
@@ -32,7 +26,7 @@ def claimed_output(
     UsageError: if another run holds it, or for the reasons of `check_output`.
   """
   output = check_output(path, overwrite=overwrite, suffix=suffix)
-  with _lock(output, output.parent / f".{output.name}.lock"):
+  with _claimed(output):
     yield check_output(path, overwrite=overwrite, suffix=suffix)
 
 
@@ -62,50 +56,19 @@ def claimed_workdir(
     workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=workdir):
       pass
-  with _lock(workdir, workdir / ".lock"):
+  with _claimed(workdir):
     # Another run may have ended in between.
     _check_workdir(workdir, results, overwrite)
     yield workdir
 
 
 @contextlib.contextmanager
-def _lock(path: pathlib.Path, place: pathlib.Path) -> Iterator[None]:
-  """Holds a lock on `place` on behalf of `path`."""
-  while True:
+def _claimed(path: pathlib.Path) -> Iterator[None]:
+  """`files.claimed`; its errors, not those of the block, are the user's."""
+  with contextlib.ExitStack() as stack:
     with user_errors(f"{path}: "):
-      handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-      _lock_file(handle)
-      # Its holder may have removed the file since it was opened.
-      if os.path.samestat(os.fstat(handle), os.stat(place)):
-        break
-    except FileNotFoundError:
-      pass
-    except OSError as error:
-      os.close(handle)
-      raise UsageError(
-        f"another run is writing {path}; wait for it, or choose another place."
-      ) from error
-    os.close(handle)
-  try:
+      stack.enter_context(files.claimed(path))
     yield
-  finally:
-    if fcntl is None:
-      os.close(handle)  # Windows removes no open file.
-    with contextlib.suppress(OSError):
-      place.unlink()
-    if fcntl is not None:
-      os.close(handle)
-
-
-def _lock_file(handle: int) -> None:
-  """Raises OSError if another process, or another claim, holds the lock."""
-  if fcntl is not None:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  else:
-    import msvcrt
-
-    msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
 
 def check_output(

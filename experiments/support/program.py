@@ -13,6 +13,8 @@ from types import FrameType
 from absl import flags as absl_flags
 import jax
 
+from nagjax import files
+
 from . import flags
 from .errors import UsageError
 from .errors import one_line
@@ -32,7 +34,7 @@ def binary(
     declared: the flags, besides those of every binary.
     doc: what --help prints before the flags.
     *errors: exceptions that the user can mend, besides `UsageError`, errors of
-      flags and errors of the operating system.
+      files, of flags and of the operating system.
     written: what an interruption leaves behind, for its message.
 
   Returns:
@@ -61,8 +63,8 @@ def run_main(
   run_fn: Callable[[], None], *errors: type[Exception], written: str = "nothing"
 ) -> int:
   """Runs `run_fn`; see `binary` for the arguments and the exit code."""
-  mended: tuple[type[Exception], ...] = (UsageError, absl_flags.Error, OSError)
-  mended += errors
+  mended: tuple[type[Exception], ...] = (UsageError, files.FileError)
+  mended += (absl_flags.Error, OSError, *errors)
   try:
     run_fn()
   except KeyboardInterrupt:

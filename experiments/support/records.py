@@ -14,6 +14,7 @@ from typing import Any
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nagjax import files
@@ -21,6 +22,8 @@ from nagjax import search as search_lib
 from nagjax.problem import Constraint
 from nagjax.search import Result
 from nagjax.search import Trace
+from nagjax.spaces import SearchSpace
+from nagjax.types import Status
 
 from . import flags
 from .errors import UsageError
@@ -199,8 +202,11 @@ def read_run(directory: pathlib.Path) -> list[Run]:
     raise UsageError(
       f"{path} is damaged or of another version: {one_line(repr(error))}."
     ) from error
-  if not records:
+  names = [record.name for record in records]
+  if not names:
     raise UsageError(f"{path} holds no algorithm.")
+  if len(set(names)) < len(names):
+    raise UsageError(f"{path} holds {', '.join(names)}, expected each once.")
   path, runs = directory / TRACE, []
   for record in records:
     prefix = f"{record.name}/" if len(records) > 1 else ""
@@ -211,6 +217,7 @@ def read_run(directory: pathlib.Path) -> list[Run]:
         path, {**declared, f"{begin}*": files.Declared("biuf", None)}
       )
       trace = Trace(*(arrays[prefix + field] for field in Trace._fields))
+      _check_trace(trace, f"{path}: {prefix}")
       info = {
         name.removeprefix(begin): array
         for name, array in arrays.items()
@@ -226,6 +233,34 @@ def read_run(directory: pathlib.Path) -> list[Run]:
           )
     runs.append(Run(record, trace, info))
   return runs
+
+
+def _check_trace(trace: Trace, where: str) -> None:
+  """Raises ValueError if a field holds what no search writes."""
+  if not np.isin(trace.status, list(Status)).all():
+    raise ValueError(f"{where}status holds what is no status.")
+  for name, array in trace._asdict().items():
+    if array.dtype.kind == "f" and np.isnan(array).any():
+      raise ValueError(f"{where}{name} holds NaN; what is not known is -inf.")
+  counted = np.cumsum(trace.paid.sum(axis=-1), axis=-1)
+  if not np.array_equal(trace.charged, counted):
+    raise ValueError(f"{where}charged does not count what was paid.")
+
+
+def check_archs(runs: Sequence[Run], space: SearchSpace) -> None:
+  """Checks that what was paid for are architectures of a space.
+
+  Raises:
+    UsageError: if a run holds anything else.
+  """
+  for run in runs:
+    archs = run.trace.archs[run.trace.paid]
+    fits = archs.shape[-1] == space.num_variables
+    if not fits or not np.all(space.is_valid(jnp.asarray(archs, jnp.int32))):
+      raise UsageError(
+        f"The trace of {run.record.name} holds what is no architecture of "
+        f"{space.name}: it is damaged, or of another benchmark."
+      )
 
 
 def _check(record: Record) -> None:

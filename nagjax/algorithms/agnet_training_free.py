@@ -325,7 +325,7 @@ def generate(
 
   written = jax.tree.map(among_the_best, layout.encode(state.best), found)
   # They say which edges stay where there are too many: not in written graphs.
-  edges = jnp.zeros(written.edges.shape, jnp.float32)
+  edges = jnp.zeros(written.edges.shape, scores.edges.dtype)
   edges = edges.at[: config.num_latents, state.graph].set(scores.edges[:, 0])
   return layout.decode(written, edges)
 

@@ -174,7 +174,8 @@ def batch_loss(
     `f32[]`; the hinge of a single row is 0.
   """
   squares = jnp.where(present, (predictions - targets) ** 2, 0.0)
-  squared = jnp.sum(squares) / jnp.maximum(jnp.sum(present), 1)
+  num = jnp.maximum(jnp.sum(present, dtype=jnp.float32), 1)
+  squared = jnp.sum(squares) / num
   row = jnp.arange(targets.shape[0])
   first = targets[:, None] > targets[None]
   tied = targets[:, None] == targets[None]
@@ -182,7 +183,7 @@ def batch_loss(
   pairs &= present[:, None] & present[None]
   lead = predictions[:, None] - predictions[None]
   hinge = jnp.where(pairs, jnp.maximum(0.0, config.margin - lead), 0.0)
-  rank = jnp.sum(hinge) / jnp.maximum(jnp.sum(pairs), 1)
+  rank = jnp.sum(hinge) / jnp.maximum(jnp.sum(pairs, dtype=jnp.float32), 1)
   return squared + config.rank_weight * rank
 
 
@@ -191,7 +192,8 @@ def standardize(
 ) -> jax.Array:
   """Targets of the proxy, `f32[M]`; 0 where `used` is false."""
   if config.mean is None:
-    share = used / jnp.maximum(jnp.sum(used), 1)
+    weight = used.astype(jnp.float32)
+    share = weight / jnp.maximum(jnp.sum(weight), 1)
     mean = jnp.sum(jnp.where(used, objective, 0.0) * share)
     squares = jnp.where(used, objective - mean, 0.0) ** 2
     std = jnp.sqrt(jnp.sum(squares * share))
@@ -347,7 +349,7 @@ def learning_rate(epoch: jax.Array, start: float, config: Config) -> jax.Array:
 
   The program's schedulers step behind the epochs 0, 10, 20, ...
   """
-  steps = -(-epoch // config.decay_interval)
+  steps = -(-epoch // config.decay_interval).astype(jnp.float32)
   return jnp.asarray(start * config.decay**steps, jnp.float32)
 
 

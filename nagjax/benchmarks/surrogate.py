@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike
 
 from nagjax import files
 from nagjax.benchmarks import base
+from nagjax.benchmarks import columns
 from nagjax.benchmarks import trees
 from nagjax.benchmarks.encodings import ENCODINGS
 from nagjax.benchmarks.encodings import encode
@@ -51,6 +52,10 @@ MAX_BYTES = 1 << 30
 TOLERANCE = 1e-5
 """Share of the largest golden prediction by which another order of float32
 additions may move one."""
+
+
+MAX_UNIT = 40
+"""Characters of a unit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +84,28 @@ class Card:
   kendall: float | None
   held_out: str | None
   settings: tuple[tuple[str, Any], ...] = ()
+
+  def __post_init__(self) -> None:
+    check_predicted(self.objective, self.unit)
+
+
+def check_predicted(objective: str, unit: str) -> None:
+  """Checks the words that reports show of what is predicted.
+
+  Raises:
+    ValueError: if the objective is no name of a column, or the unit no short
+      text of one line.
+  """
+  if not columns.NAME.fullmatch(str(objective)):
+    raise ValueError(
+      "the objective must be a name of letters, digits and _, got "
+      f"{files.one_line(repr(objective))}."
+    )
+  if not str(unit).isprintable() or len(str(unit)) > MAX_UNIT:
+    raise ValueError(
+      f"the unit must be one line of at most {MAX_UNIT} characters, got "
+      f"{files.one_line(repr(unit))}."
+    )
 
 
 @struct.dataclass

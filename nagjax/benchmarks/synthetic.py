@@ -62,7 +62,9 @@ def synthetic() -> tabular.Tabular:
   params = 0.3 + jnp.asarray(_PARAMETERS_M)[archs].sum(-1)
   return tabular.Tabular(
     queried={tabular.VALID_ACCURACY: valid, "params_m": params},
-    reported={tabular.TEST_ACCURACY: valid - 0.25 * num_distinct},
+    reported={
+      tabular.TEST_ACCURACY: valid - 0.25 * num_distinct.astype(jnp.float32)
+    },
     name="synthetic",
     space=space,
     test=tabular.TEST_ACCURACY,

@@ -11,10 +11,12 @@ and whatever is wrong with it is one `FileError`, one line that names the file.
 
 The doors, all others stand on them:
 
-  read_record, read_arrays, read_header, load_tree     `.npz`
+  read_record, read_arrays, read_header, array_names   `.npz`
+  load_tree                                            `.npz` of a pytree
   read_json, parse_json                                JSON
   read_csv                                             CSV
   read_text                                            text of other formats
+  sha256                                               any file
   convert.pickles                                      pickles, restricted
   convert.torch_files                                  PyTorch's, restricted
   convert.tfrecords                                    TFRecords
@@ -36,6 +38,7 @@ from nagjax.files.base import expand
 from nagjax.files.base import one_line
 from nagjax.files.base import reading
 from nagjax.files.base import sha256
+from nagjax.files.claims import claimed
 from nagjax.files.text import parse_json
 from nagjax.files.text import read_csv
 from nagjax.files.text import read_json
@@ -54,6 +57,7 @@ __all__ = [
   "Record",
   "array_names",
   "atomic_path",
+  "claimed",
   "expand",
   "is_key",
   "leaves_by_name",

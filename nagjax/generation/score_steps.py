@@ -111,7 +111,8 @@ def train(
       return jnp.mean(losses)
 
     value, gradient = jax.value_and_grad(loss)(state.params)
-    update, opt_state = optimizer.update(gradient, state.opt_state)
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes types.
+      update, opt_state = optimizer.update(gradient, state.opt_state)
     params = optax.apply_updates(state.params, update)
     num = state.num_steps + 1
     decay = jnp.minimum(config.ema_decay, (1.0 + num) / (10.0 + num))

@@ -37,7 +37,10 @@ def descend(
 ) -> TrainState:
   """One step of an optimizer, its update times `rate` if there is one."""
   gradient = jax.grad(loss_fn)(state.params)
-  update, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+  with jax.numpy_dtype_promotion("standard"):  # Optax mixes types.
+    update, opt_state = optimizer.update(
+      gradient, state.opt_state, state.params
+    )
   if rate is not None:
     update = jax.tree.map(lambda leaf: rate * leaf, update)
   return TrainState(optax.apply_updates(state.params, update), opt_state)

@@ -258,7 +258,7 @@ def _apply(
 
   def later(graph: _Partial, last: jax.Array):
     graph = graph._replace(states=_pass_messages(rounds, graph))
-    exists = jnp.arange(num_nodes) <= last
+    exists = (jnp.arange(num_nodes) <= last).astype(jnp.float32)
     readouts = [
       _gated_sum(readout, graph.states, exists)
       for readout in (params.readout, params.start_readout)

@@ -50,6 +50,7 @@ class _Lstm(nn.Module):
   def __call__(self, graph: Graph, deterministic: bool) -> jax.Array:
     sources = jnp.swapaxes(graph.adjacency, -1, -2)
     rows = jnp.concatenate([graph.nodes, sources], axis=-1)
+    rows = rows.astype(jnp.float32)  # As the carry, in 64 bits too.
     cell = nn.OptimizedLSTMCell(self.config.hidden_size)
     last = jnp.asarray(nn.RNN(cell)(rows))[..., -1, :]
     last = nn.Dropout(self.config.dropout)(last, deterministic=deterministic)

@@ -28,7 +28,7 @@ def latin_hypercube(key: Key, num: int, shape: tuple[int, ...]) -> jax.Array:
   # Sorting uniform draws along the points shuffles each coordinate on its own.
   order = jnp.argsort(jax.random.uniform(order_key, (num, *shape)), axis=0)
   inside = jax.random.uniform(inside_key, (num, *shape))
-  return (order + inside) / num
+  return (order.astype(inside.dtype) + inside) / num
 
 
 def maximin_latin_hypercube(

@@ -95,7 +95,8 @@ def optimize(
 
     finite = jnp.where(exists, logits, 0.0)
     gradient = jnp.where(exists, jax.grad(total)(finite), 0.0)
-    update, new_state = optimizer.update(gradient, opt_state, finite)
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes types.
+      update, new_state = optimizer.update(gradient, opt_state, finite)
     if alternates:
       turn = (number // interval) % 2 == 1
       moves = (jnp.asarray(is_topology) == turn)[None, :, None]

@@ -7,6 +7,7 @@ after every round.
 """
 
 from collections.abc import Callable
+import functools
 import os
 from typing import Any
 
@@ -59,8 +60,8 @@ def run_on_host(
 
   Raises:
     ValueError: if the search cannot start, the benchmark returns what it should
-      not, or `directory` holds another search, a damaged one or one that has
-      paid for more than the budget.
+      not, or `directory` holds another search, a damaged one, one that has
+      paid for more than the budget, or one that another process runs.
     Exception: what the benchmark or `algorithm.check` raises; a later call
       continues the search.
   """
@@ -70,8 +71,27 @@ def run_on_host(
     problem = search.problem
   check_search(search._replace(problem=problem))
   _check_same_space(search.problem, problem)
+  driver.check_budget(
+    search.algorithm, problem, budget=search.budget, warm_start=warm_start
+  )
+  run = functools.partial(_run, key, search, problem, warm_start, on_round)
+  if directory is None:
+    return run(None)
+  saved = SavedSearch(directory, problem, warm_start)
+  with saved.claimed():
+    return run(saved)
+
+
+def _run(
+  key: Key,
+  search: Search,
+  problem: Problem,
+  warm_start: WarmStart | None,
+  on_round: Callable[[int, int], None] | None,
+  saved: SavedSearch | None,
+) -> Result:
+  """`run_on_host` of what has been checked and claimed."""
   algorithm, budget, params = search.algorithm, search.budget, search.params
-  driver.check_budget(algorithm, problem, budget=budget, warm_start=warm_start)
   init_key, design_key, search_key = jax.random.split(key, 3)
   init, ask, tell = algorithm.init, algorithm.ask, algorithm.tell
   if not algorithm.on_host:
@@ -80,11 +100,8 @@ def run_on_host(
   inner = init(init_key, params)
   rounds: list[Trace] = []
   infos: list[Any] = []
-  saved = None
-  if directory is not None:
-    saved = SavedSearch(directory, search_key, problem, warm_start)
   if saved is not None and saved.exists():
-    inner, rounds, leaves = saved.load(inner)
+    inner, rounds, leaves = saved.load(search_key, inner)
     ledger.restore(rounds, saved.path)
     infos = restore_infos(leaves, algorithm, inner, rounds, params)
   else:
@@ -100,7 +117,7 @@ def run_on_host(
         Trace(*row) for row in zip(*jax.device_get(design), strict=True)
       ]
     if saved is not None:
-      saved.save(inner, rounds, infos)
+      saved.save(search_key, inner, rounds, infos)
   while len(infos) < search.num_rounds and ledger.charged < budget:
     ask_key = jax.random.fold_in(search_key, len(infos))
     proposal, asked = ask(ask_key, inner, params)
@@ -112,7 +129,7 @@ def run_on_host(
     rounds.append(jax.device_get(rows))
     infos.append(jax.device_get(info))
     if saved is not None:
-      saved.save(inner, rounds, infos)
+      saved.save(search_key, inner, rounds, infos)
     if on_round is not None:
       on_round(len(infos), ledger.charged)
   return Result(

@@ -2,6 +2,8 @@
 
 from typing import Any
 from typing import NamedTuple
+from typing import NoReturn
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,7 @@ class Search(NamedTuple):
   budget: int
   num_rounds: int
 
-  def __reduce__(self):
+  def __reduce__(self) -> NoReturn:
     """Says what to pickle instead.
 
     Raises:
@@ -48,6 +50,12 @@ class Search(NamedTuple):
       "A Search holds functions and cannot be pickled: pickle its result, or "
       "what make_search was given, and make it again."
     )
+
+  def __copy__(self) -> Self:
+    return self
+
+  def __deepcopy__(self, memo: dict) -> Self:
+    return self
 
 
 def run(

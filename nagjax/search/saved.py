@@ -1,9 +1,10 @@
 """The file in which a search on the host is saved after every round."""
 
+from collections.abc import Iterator
+import contextlib
 import hashlib
 import json
 import os
-import pathlib
 from typing import Any
 from typing import NoReturn
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax.problem import Problem
 from nagjax.search import checkpoint
 from nagjax.search import traces
@@ -29,27 +31,33 @@ class SavedSearch:
   def __init__(
     self,
     directory: str | os.PathLike[str],
-    key: Key,
     problem: Problem,
     warm_start: WarmStart | None,
   ):
-    self.path = pathlib.Path(directory).expanduser() / "search.npz"
-    self._key = key
+    self.path = files.expand(directory) / "search.npz"
     self._asked = _describe(problem, warm_start)
+
+  @contextlib.contextmanager
+  def claimed(self) -> Iterator[None]:
+    """Keeps other runs from the directory, which is made."""
+    self.path.parent.mkdir(parents=True, exist_ok=True)
+    with files.claimed(self.path.parent):
+      yield
 
   def exists(self) -> bool:
     return self.path.is_file()
 
-  def save(self, inner: Any, rounds: list[Trace], infos: list[Any]) -> None:
-    self.path.parent.mkdir(parents=True, exist_ok=True)
+  def save(
+    self, key: Key, inner: Any, rounds: list[Trace], infos: list[Any]
+  ) -> None:
     asked = np.frombuffer(json.dumps(self._asked).encode(), np.uint8)
     columns = tuple(traces.stack(rounds)) if rounds else ()
     leaves = jax.tree.leaves(traces.stack(infos)) if infos else ()
     sizes = np.asarray([len(rounds), len(infos)])
-    tree = (self._key, inner, asked, sizes, columns, tuple(leaves))
+    tree = (key, inner, asked, sizes, columns, tuple(leaves))
     checkpoint.save(self.path, tree)
 
-  def load(self, inner: Any) -> tuple[Any, list[Trace], list[tuple]]:
+  def load(self, key: Key, inner: Any) -> tuple[Any, list[Trace], list[tuple]]:
     """Reads state, rounds and the leaves of every info.
 
     Raises:
@@ -59,11 +67,9 @@ class SavedSearch:
     num = 1 + len(jax.tree.leaves(inner))
     # Arrays that grow take their shape from the file.
     grown = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays[num:]]
-    template = (self._key, inner, *grown)
-    key, inner, *rest = checkpoint.load(self.path, template)
-    if not np.array_equal(
-      jax.random.key_data(key), jax.random.key_data(self._key)
-    ):
+    template = (key, inner, *grown)
+    held, inner, *rest = checkpoint.load(self.path, template)
+    if not np.array_equal(jax.random.key_data(held), jax.random.key_data(key)):
       self._refuse("another key")
     try:
       asked, sizes, *columns = map(np.asarray, rest)

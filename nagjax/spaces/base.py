@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import math
+import pickle
 from typing import Any
 from typing import NamedTuple
 
@@ -124,8 +125,8 @@ class SearchSpace:
       "from_features": functools.partial(generic.from_features, cardinalities),
       "feature_shape": (len(cardinalities), max(cardinalities)),
       "to_soft_graph": soft,
-      "to_graph": lambda archs: self.to_soft_graph(self.one_hot(archs)),
-      "canonicalize": lambda archs: archs,
+      "to_graph": self._graph,
+      "canonicalize": generic.canonicalize,
       "is_valid": is_valid,
       "layout": generic.layout(cardinalities, is_valid),
     }
@@ -152,6 +153,22 @@ class SearchSpace:
 
   def __repr__(self) -> str:
     return f"SearchSpace({self.name!r}, {self.cardinalities})"
+
+  def __getstate__(self) -> dict[str, Any]:
+    state = dict(self.__dict__)
+    for name, value in state.items():
+      if getattr(value, "__self__", None) is not self:
+        try:
+          pickle.dumps(value)
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+          raise TypeError(
+            f"{self.name} cannot be pickled: {name} is no function of a "
+            "module. Pickle the name of the space and make it again."
+          ) from error
+    return state
+
+  def _graph(self, archs: Archs) -> Graph:
+    return self.to_soft_graph(self.one_hot(archs))
 
   def _count(self) -> None:
     """Fills `num_architectures` and `num_tries`."""

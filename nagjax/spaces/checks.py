@@ -47,7 +47,12 @@ class _Checked:
 
   def __call__(self, given: Any) -> Any:
     if not isinstance(given, str | bytes):
-      return self.function(self._check(given).tolist())
+      found = self._check(given)
+      if found.ndim > 1:
+        raise ValueError(
+          f"{self._name}: one architecture is needed, got {found.shape[0]}."
+        )
+      return self.function(found.tolist())
     if isinstance(given, bytes):
       raise ValueError(f"{self._name}: a string is needed, got bytes.")
     try:

@@ -22,6 +22,7 @@ import numpy as np
 
 from nagjax.spaces import base
 from nagjax.spaces import nasbench_nlp_cells as cells
+from nagjax.types import Archs
 
 NUM_ARCHITECTURES = 10**53
 """The paper's estimate of its space, which is not limited to 21 nodes."""
@@ -67,8 +68,12 @@ def nasbench_nlp() -> base.SearchSpace:
     ),
   )
   return dataclasses.replace(
-    space, key_fn=lambda archs: space.keys(cells.canonicalize(archs))
+    space, key_fn=functools.partial(_canonical_keys, space)
   )
+
+
+def _canonical_keys(space: base.SearchSpace, archs: Archs) -> jax.Array:
+  return space.keys(cells.canonicalize(archs))
 
 
 def to_recipe(arch: Sequence[int]) -> dict[str, dict[str, Any]]:

@@ -104,7 +104,9 @@ def fit(
         margin=config.margin,
       )
 
-    return descend(state, loss, optimizer, rates(number)), None
+    return descend(
+      state, loss, optimizer, rates(number.astype(jnp.float32))
+    ), None
 
   inputs = (jnp.arange(config.num_steps), rows)
   return jax.lax.scan(step, state, inputs)[0]

@@ -216,11 +216,12 @@ def append(
   cross = kernel(process, archs)
   cross = jnp.matmul(cross, process.whiten.T, precision=_PRECISION)
   cross = jnp.where(keep[:, None], cross, 0.0)
-  own = kernel(process, archs, archs) + process.params.noise * jnp.eye(size)
+  eye = jnp.eye(size, dtype=jnp.float32)  # Also in a process of 64 bits.
+  own = kernel(process, archs, archs) + process.params.noise * eye
   own = own - jnp.matmul(cross, cross.T, precision=_PRECISION)
-  own = jnp.where(keep[:, None] & keep[None], own, jnp.eye(size))
+  own = jnp.where(keep[:, None] & keep[None], own, eye)
   inverse = jax.scipy.linalg.solve_triangular(
-    jnp.linalg.cholesky(own), jnp.eye(size), lower=True
+    jnp.linalg.cholesky(own), eye, lower=True
   )
   rows = -jnp.matmul(
     inverse,

@@ -106,7 +106,8 @@ def fit(
       losses = optax.sigmoid_binary_cross_entropy(values, labels[rows])
       return jnp.mean(losses)
 
-    return descent.descend(state, loss, optimizer, rates(number)), None
+    rate = rates(number.astype(jnp.float32))
+    return descent.descend(state, loss, optimizer, rate), None
 
   inputs = (jnp.arange(config.num_steps), rows, times, keys)
   return jax.lax.scan(step, state, inputs)[0]

@@ -127,19 +127,6 @@ class RunContractTest(parameterized.TestCase):
         search.params,
       )
 
-  @parameterized.named_parameters(*registered.LOOPS)
-  def test_strict_promotion(self, name, variant):
-    """Oracle: jax's own refusal of mixed types. Searches that fit networks are
-    left out: optax mixes them."""
-    search = registered.make(name, variant)
-    with jax.numpy_dtype_promotion("strict"):
-      jax.eval_shape(
-        registered.runner(name, variant),
-        jax.random.key(3),
-        search.problem,
-        search.params,
-      )
-
   def test_the_checker_of_key_reuse_works(self):
     """Oracle: an algorithm that draws twice from one key is refused."""
     good = registered.make("random", "").algorithm

@@ -43,12 +43,18 @@ EVERY = (
   ("--overwrite=perhaps --help=perhaps", "perhaps"),
   ("--module=no_such_module", "--module=no_such_module", "No module named"),
   ("--module=broken", "--module=broken cannot be imported: ZeroDivisionError"),
+  ("--module=exits", "--module=exits cannot be imported: SystemExit: 3"),
+  ("--flagfile=binary", "The command line: ", "decode"),
   ("--module=invalid", "--module=invalid cannot be imported: SyntaxError"),
 )
 
 ROWS = (
   *((name, *row) for name in ALWAYS for row in EVERY),
   ("search", "--algorithm=nope", "'nope'", "local_search_all"),
+  ("search", "--workdir=", "--workdir is needed, or must be left out"),
+  ("search", "--compilation_cache_dir=binary/x", "binary/x"),
+  ("throughput", "--compilation_cache_dir=binary/x", "binary/x"),
+  ("search", f"--benchmark={'x' * 9000}", "benchmark must be", " ... xxx"),
   ("search", "--algorithm=", "--algorithm"),
   ("search", "--algorithm=random,random", "once each"),
   ("search", "--benchmark=nope", "'nope'", "synthetic"),
@@ -101,12 +107,23 @@ ROWS = (
   ("merge", "--merge=part0 --budget=60", "--merge", "--budget"),
   ("merge", "--merge=part0 --workdir=part0 --overwrite", "differ"),
   ("merge", "--merge=part0 --merge=alone", "alone", "different algorithms"),
+  *(
+    (binary, f"{flag}=damaged_{name}", message)
+    for binary, flag in (("merge", "--merge"), ("train_top", "--runs"))
+    for name, message in (
+      ("archs", "no architecture of nasbench201"),
+      ("status", "status holds what is no status"),
+      ("objective", "objective holds NaN"),
+      ("charged", "charged does not count what was paid"),
+    )
+  ),
   ("train_top", "--images=", "--images is needed"),
   ("train_top", "--images=absent.npz", "no file"),
   ("train_top", "--runs=/no/such", "/no/such"),
   ("train_top", "--runs=other", "part0 and other differ in benchmark"),
   ("train_top", "--num_top=0", "num_top"),
   ("train_top", "--preset=large", "preset", "nasbench201"),
+  ("combinations", "--algorithm=random", "--algorithm must name", "ednag"),
   ("combinations", "--proposers=magic", "proposers", "denoising"),
   ("combinations", "--at=0", "--at"),
   ("combinations", "--benchmarks=none", "benchmark must be"),
@@ -159,6 +176,12 @@ ROWS = (
   ("fit_surrogate", "--source=word.csv", "row 1: could not convert"),
   ("fit_surrogate", "--source=foo.csv", "row 2: ", "A NAS-Bench-201 string"),
   ("fit_surrogate", "--source=one.csv", "10 architectures", "got 1"),
+  ("fit_surrogate", "--source=large.csv", "float32 cannot, such as 1e+39"),
+  (
+    "fit_surrogate",
+    "--source=many.csv --num_folds=2 --objective=../x",
+    "must be a name of letters",
+  ),
   ("convert", "--format=csv", "--format=csv"),
   ("convert", "--format=", "--format"),
   ("convert", "--output=", "--output is needed"),
@@ -248,10 +271,14 @@ def write_files(folder):
     ("word.csv", ["arch,accuracy", f"{cell},high"]),
     ("foo.csv", ["arch,accuracy", f"{cell},1", "foo,2"]),
     ("one.csv", ["arch,accuracy", f"{cell},1"]),
+    ("large.csv", ["arch,accuracy", f"{cell},1e39"]),
+    ("many.csv", ["arch,accuracy", *(f"{cell},1" for cell in cells)]),
     ("broken.py", ["1 / 0"]),
+    ("exits.py", ["raise SystemExit(3)"]),
     ("invalid.py", ["1 +"]),
   ):
     (folder / name).write_text("\n".join(lines) + "\n")
+  (folder / "binary").write_bytes(b"\xff\x00")
   (folder / "held").mkdir()
   for name in ("pool.json", "throughput.json", "trained.csv"):
     (folder / "held" / name).write_text("precious")
@@ -259,6 +286,17 @@ def write_files(folder):
     os.symlink(name, folder / name)
   for name, seeds in (("part0", (3, 0)), ("part1", (1, 3))):
     shutil.copytree(runs.search_of(*seeds)[0], folder / name)
+  for name, change_fn in (
+    ("archs", lambda array: array + 5),
+    ("status", lambda array: array + 50),
+    ("objective", lambda array: array * np.nan),
+    ("charged", lambda array: array - 1),
+  ):
+    damaged = folder / f"damaged_{name}"
+    shutil.copytree(folder / "part1", damaged)
+    arrays = runs.arrays_of(damaged)
+    arrays[f"random/{name}"] = change_fn(arrays[f"random/{name}"])
+    np.savez(damaged / "trace.npz", **arrays)
   shutil.copytree(folder / "part1", folder / "other")
   summary = runs.summary_of(folder / "other")
   for entry in summary:

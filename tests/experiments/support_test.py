@@ -24,6 +24,7 @@ from experiments.support import outputs
 from experiments.support import program
 from experiments.support import progress
 from experiments.support import records
+from nagjax import files
 from nagjax.search import Progress
 from nagjax.spaces import nasbench201
 from tests.experiments import runs
@@ -323,12 +324,12 @@ class OutputsTest(runs.BinaryCase):
   def test_results_of_a_run_that_ended_meanwhile(self):
     """Oracle: refused, though they were not there at first."""
 
-    def lock(path, place):
+    def claimed(path):
       (self.directory / "done").touch()
       return contextlib.nullcontext()
 
     with (
-      mock.patch.object(outputs, "_lock", lock),
+      mock.patch.object(files, "claimed", claimed),
       self.assertRaisesRegex(errors.UsageError, "holds done"),
       outputs.claimed_workdir(self.directory, ["done"]),
     ):

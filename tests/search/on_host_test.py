@@ -1,7 +1,10 @@
 """Tests of searches on the host against the compiled loop."""
 
 import functools
+import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 from absl.testing import absltest
@@ -22,6 +25,7 @@ from tests.search import toys
 
 COLUMNS = ("valid_accuracy", "params_m")
 KEY = jax.random.key(0)
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 class Killed(Exception):
@@ -401,6 +405,35 @@ class SavedTest(HostTestCase):
         with self.assertRaisesRegex(ValueError, message) as caught:
           self.run_saved(**{"warm_start": warm_start, **changes})
         self.assertNotIn("\n", str(caught.exception))
+
+  def test_two_runs_at_once(self):
+    """Oracle: the second is refused in one line while the first lives, in this
+    process or another; a process that was killed holds nothing."""
+    recorder = Recorder()
+
+    def evaluate(archs):
+      with self.assertRaisesRegex(ValueError, "another run is writing .*run;"):
+        self.run_saved()
+      return recorder(archs)
+
+    code = (
+      "import sys, time; from nagjax import files\n"
+      "with files.claimed(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+    )
+    self.folder.mkdir()
+    with subprocess.Popen(
+      [sys.executable, "-c", code, self.folder],
+      stdout=subprocess.PIPE,
+      env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+      process.stdout.readline()
+      with self.assertRaisesRegex(ValueError, "another run is writing .*run;"):
+        self.run_saved()
+      process.kill()
+    self.run_saved(problem=on_host(evaluate))
+    self.assertNotEmpty(recorder.evaluated)
+    names = [path.name for path in self.folder.iterdir()]
+    self.assertEqual(names, ["search.npz"])
 
   def test_a_damaged_directory_is_refused(self):
     """Oracle: the documented ValueError, which names the file."""
