@@ -12,6 +12,7 @@ import importlib
 from typing import Any
 from typing import TypeVar
 
+from nagjax import assembling
 from nagjax import options as options_lib
 from nagjax.acquisition import Acquisition
 from nagjax.algorithms.spec import PartSpec
@@ -306,6 +307,7 @@ def make_search(
   surrogate: str | Surrogate | None = None,
   proposer: str | Proposer | None = None,
   acquisition: str | Acquisition | None = None,
+  transfer: Any = None,
   data_dir: str | None = None,
 ) -> Search:
   """Builds an algorithm for a problem.
@@ -343,11 +345,30 @@ def make_search(
     )
   given = dict(surrogate=surrogate, proposer=proposer, acquisition=acquisition)
   parts = {part: value for part, value in given.items() if value is not None}
-  if parts and spec.parts is None:
-    raise ValueError(
-      f"{name}{' ' + variant if variant else ''} is not made of parts, so it "
-      f"takes no other {' or '.join(parts)}; these are: "
-      f"{', '.join(made_of_parts())}."
+  called = f"{name}{' ' + variant if variant else ''}"
+  asked = parts if transfer is None else {**parts, "transfer": transfer}
+  assembling.check_parts(spec, asked, called, made_of_parts)
+  directory = benchmarks_base.data_directory(data_dir)
+  transfers = assembling.find_transfers(transfer, directory, problem)
+  if transfers and "surrogate" not in parts and spec.parts is not None:
+    parts["surrogate"] = spec.parts[0]
+  tables = {
+    "surrogate": _SURROGATES,
+    "proposer": _PROPOSERS,
+    "acquisition": _ACQUISITIONS,
+  }
+  resolved = {
+    part: _look_up(tables[part], value, part)
+    if isinstance(value, str)
+    else value
+    for part, value in parts.items()
+  }
+  if transfers:
+    assembling.check_takes(
+      resolved["surrogate"],
+      parts["surrogate"]
+      if isinstance(parts["surrogate"], str)
+      else "a surrogate that is a value",
     )
   space = problem.space
   config = options_lib.with_options(
@@ -356,15 +377,17 @@ def make_search(
   if hasattr(config, "num_constraints"):
     num_constraints = len(problem.constraints)
     config = dataclasses.replace(config, num_constraints=num_constraints)
-  config = _with_parts(config, parts)
+  config = assembling.with_parts(config, resolved)
+  if transfers:
+    config = options_lib.with_options(config, assembling.WITH_TRANSFER, name)
   if "num_constraints" in (options or {}):
     raise ValueError(
       "num_constraints follows the problem's constraints; it is no option."
     )
   config = options_lib.with_options(config, options or {}, name)
-  arguments = _built(parts, space, config, data_dir)
+  arguments = assembling.built(resolved, space, config, directory, transfers)
   if spec.needs_directory:
-    arguments["directory"] = benchmarks_base.data_directory(data_dir)
+    arguments["directory"] = directory
   algorithm = spec.build(space, config, **arguments)
   return Search(
     algorithm=algorithm,
@@ -380,46 +403,6 @@ def made_of_parts() -> list[str]:
   """Names of the algorithms whose parts can be replaced."""
   entries = _ALGORITHMS.items()
   return sorted({name for (name, _), entry in entries if _loaded(entry).parts})
-
-
-def _with_parts(config: Any, parts: Mapping[str, Any]) -> Any:
-  """Gives parts the options of their kind: None to those that are values.
-
-  An algorithm's own options of a part stay if the new part has the same ones.
-  """
-  for part, table in (("surrogate", _SURROGATES), ("proposer", _PROPOSERS)):
-    if part in parts:
-      name, wanted = parts[part], None
-      if isinstance(name, str):
-        wanted = _look_up(table, name, part).config
-      if type(getattr(config, part)) is not type(wanted):
-        config = dataclasses.replace(config, **{part: wanted})
-  return config
-
-
-def _built(
-  parts: Mapping[str, Any],
-  space: SearchSpace,
-  config: Any,
-  data_dir: str | None,
-) -> dict[str, Any]:
-  """Parts as values, looked up where they are names."""
-  built = dict(parts)
-  if isinstance(parts.get("surrogate"), str):
-    spec = surrogate_spec(parts["surrogate"])
-    built["surrogate"] = spec.build(
-      space, config.surrogate, config.num_constraints, config.archive_size
-    )
-  if isinstance(parts.get("proposer"), str):
-    spec = proposer_spec(parts["proposer"])
-    built["proposer"] = spec.build(
-      space, config.proposer, benchmarks_base.data_directory(data_dir)
-    )
-  if isinstance(parts.get("acquisition"), str):
-    built["acquisition"] = _look_up(
-      _ACQUISITIONS, parts["acquisition"], "acquisition"
-    )
-  return built
 
 
 def _register(table: dict, name: str, entry: Any, what: str) -> None:

@@ -35,9 +35,15 @@ def _paths(space, config, num_constraints, archive_size):
   return ensemble.path_networks(space, config, num_constraints)
 
 
-def _gaussian_process(space, config, num_constraints, archive_size):
+def _gaussian_process(
+  space, config, num_constraints, archive_size, transfers=()
+):
   return gaussian_process.gaussian_process(
-    space, config, num_constraints, archive_size=archive_size
+    space,
+    config,
+    num_constraints,
+    archive_size=archive_size,
+    transfers=transfers,
   )
 
 
@@ -68,7 +74,10 @@ LSTM = _graph_networks(lstm.lstm, lstm.Config)
 MLP = _graph_networks(mlp.mlp, mlp.Config)
 PATHS = PartSpec(_paths, ensemble.Config(hidden_size=64), ensemble.TINY)
 GP = PartSpec(
-  _gaussian_process, gaussian_process.Config(), gaussian_process.TINY
+  _gaussian_process,
+  gaussian_process.Config(),
+  gaussian_process.TINY,
+  takes_transfers=True,
 )
 XGB = PartSpec(_boosted, boosted.SurrogateConfig(), boosted.TINY)
 XGB_RANK = PartSpec(_ranking, boosted.SurrogateConfig(), boosted.TINY)

@@ -55,8 +55,10 @@ class PartSpec(NamedTuple):
       proposer `(space, config, directory)`, all by position.
     config: default options, a frozen dataclass.
     tiny: small options, for tests of the contract.
+    takes_transfers: whether `build` of a surrogate takes `transfers`.
   """
 
   build: Callable[..., Any]
   config: Any
   tiny: Any
+  takes_transfers: bool = False

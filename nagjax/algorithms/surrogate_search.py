@@ -54,7 +54,8 @@ class Config:
   """Static options of the loop; assemblies add those of their parts.
 
   Attributes:
-    num_initial: uniformly random architectures before the first round.
+    num_initial: uniformly random architectures before the first round; 0 where
+      a surrogate knows something before it has observed anything.
     batch_size: architectures of a round, `B`.
     archive_size: the most evaluations that are remembered, `M`. What comes
       later is forgotten; with `patience` the search begins anew instead.
@@ -93,6 +94,7 @@ class Config:
   def __post_init__(self):
     checks.sizes(
       self,
+      num_initial=0,
       archive_size=self.num_initial + self.batch_size,
       min_observed=0,
       shortlist=0,
@@ -202,6 +204,11 @@ def surrogate_search(
     archs, valid, proposer_state = proposer.propose(
       propose_key, state.proposer, params.proposer, belief, archive
     )
+    if surrogate.favorites is not None:
+      archs = jnp.concatenate([surrogate.favorites, archs])
+      valid = jnp.pad(
+        valid, (len(surrogate.favorites), 0), constant_values=True
+      )
     archs, allowed = unseen(archive, space, archs, valid, belief, config)
     if config.selects:
       values = acquisition(

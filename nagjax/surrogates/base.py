@@ -40,6 +40,8 @@ class Surrogate(NamedTuple):
       every round begins with `init`, and `condition` is not called.
     guides: whether a proposer may follow it where it has no relaxed form, by
       how it ranks architectures that are drawn.
+    favorites: `int32[F, L]` architectures that are candidates of every round
+      beside those of the proposer; None for no others.
   """
 
   init: Callable[[Key, Any], State]
@@ -51,6 +53,7 @@ class Surrogate(NamedTuple):
   has_members: bool = True
   on_host: bool = False
   guides: bool = True
+  favorites: Archs | None = None
 
 
 def penalize(prediction: Prediction, penalty: ArrayLike) -> Prediction:

@@ -1,28 +1,39 @@
 """A Gaussian process over architectures that grows by blocks inside jit.
 
-The kernel is `k(x, y) = exp(-theta h / L)` with the Hamming distance `h` and
-the inverse lengthscale `theta`: a product over the variables, so it holds
-interactions of every order, needs no encoding of the space, and is linear in
-the weights of each variable's options, so that relaxed architectures have it
-too. Kernel and noise are fixed, so the factorization does not depend on the
-targets, and a block of new rows costs `O(B M^2)`.
+The kernel is a product over the variables, `k(x, y) = prod_l R_l[x_l, y_l]` with
+a correlation matrix `R_l` of the options of each: it holds interactions of every
+order, needs no encoding of the space, and is linear in the weights of each
+variable's options, so that relaxed architectures have it too. By default it is
+the Hamming kernel `exp(-theta h / L)`; a `Transfer` brings others, and a mean.
+A share of the covariance is that of the canonical forms, since architectures
+that compute the same hardly differ in value.
+
+Kernel and noise are fixed during a search, so the factorization does not depend
+on the targets, and a block of new rows costs `O(B M^2)`.
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter
 2 and appendix A.3 (block inverse of the Cholesky factor).
 """
 
+from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+import numpy as np
 
 from nagjax import checks
 from nagjax.archive import Archive
-from nagjax.arrays import hamming
+from nagjax.spaces import generic
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import base
+from nagjax.surrogates import trend as trend_lib
+from nagjax.transfer.base import Transfer
+from nagjax.transfer.base import favorites
+from nagjax.transfer.base import product_kernel
+from nagjax.transfer.sources import check_usable
 from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Prediction
@@ -32,13 +43,35 @@ _PRECISION = jax.lax.Precision.HIGHEST
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Static options: the values of the default `Params`, see there."""
+  """Static options, from which the default `Params` are made.
 
-  inverse_lengthscale: float = 4.0
+  Attributes:
+    inverse_lengthscale: `theta` of the Hamming kernel, the decay of the
+      correlation over a whole vector.
+    noise: see `Params`.
+    canonical_share: of the prior variance that canonical forms explain. Spaces
+      whose vectors are all their own canonical form are not changed by it.
+    trust: share of transferred correlations, the rest being the Hamming kernel.
+    num_favorites: architectures of the best transferred means that are
+      candidates in every round.
+    trend: how a transferred mean is believed.
+  """
+
+  inverse_lengthscale: float = 3.0
   noise: float = 0.1
+  canonical_share: float = 0.7
+  trust: float = 0.7
+  num_favorites: int = 128
+  trend: trend_lib.Config = trend_lib.Config()
 
   def __post_init__(self):
     checks.positive(self, "inverse_lengthscale", "noise")
+    checks.sizes(self, num_favorites=0)
+    for name in ("canonical_share", "trust"):
+      if not 0 <= getattr(self, name) <= 1:
+        raise ValueError(
+          f"{name} must be between 0 and 1, got {getattr(self, name)}."
+        )
 
 
 TINY = Config()
@@ -46,34 +79,25 @@ TINY = Config()
 
 
 class Params(NamedTuple):
-  """Hyper-parameters that a sweep may vary.
+  """Hyper-parameters that a sweep may vary; the prior variance is 1.
 
   Attributes:
-    inverse_lengthscale: `f32[]` decay of the correlation over a whole vector.
-    noise: `f32[]` variance of the observations; the prior variance is 1.
+    correlations: `f32[L, K, K]` of the options of every variable.
+    noise: `f32[]` variance of the observations.
+    canonical_share: `f32[]` of the prior variance.
   """
 
-  inverse_lengthscale: jax.Array
+  correlations: jax.Array
   noise: jax.Array
-
-
-class State(NamedTuple):
-  """What the surrogate remembers.
-
-  Attributes:
-    process: conditioned on the archive.
-    weights: `f32[M, 1 + C]` solves for the means of objective and violations.
-  """
-
-  process: "GaussianProcess"
-  weights: jax.Array
+  canonical_share: jax.Array
 
 
 class GaussianProcess(NamedTuple):
   """The inputs seen so far and the inverse Cholesky factor of their covariance.
 
   Attributes:
-    archs: `int32[M, L]` inputs; the first `num` are in use.
+    archs: `int32[M, V, L]` inputs, and their canonical forms if `V` is 2; the
+      first `num` are in use.
     whiten: `f32[M, M]` lower-triangular `W` with `W (K + noise I) W' = I`.
     num: `int32[]`.
     params: of kernel and noise.
@@ -85,12 +109,27 @@ class GaussianProcess(NamedTuple):
   params: Params
 
 
+class State(NamedTuple):
+  """What the surrogate remembers.
+
+  Attributes:
+    process: conditioned on the archive.
+    weights: `f32[M, 1 + C]` solves for the means of objective and violations.
+    trend: what was learned of the transferred means; None without them.
+  """
+
+  process: GaussianProcess
+  weights: jax.Array
+  trend: trend_lib.Trend | None
+
+
 def gaussian_process(
   space: SearchSpace,
   config: Config | None = None,
   num_constraints: int = 0,
   *,
   archive_size: int,
+  transfers: Sequence[Transfer] = (),
 ) -> base.Surrogate:
   """Builds the surrogate.
 
@@ -101,14 +140,23 @@ def gaussian_process(
     config: options.
     num_constraints: violations that are learned.
     archive_size: rows of the archive, `M`.
+    transfers: what was learned on other tables of the space.
+
+  Raises:
+    ValueError: if a transfer is of another space.
   """
   config = config or Config()
+  check_usable(transfers, space)
+  views = _views(space)
+  prior = trend_lib.prior(space, transfers, config.trend)
+  num_views = views(jnp.zeros((1, space.num_variables), jnp.int32)).shape[1]
 
   def init_state(key: Key, params: Params) -> State:
     del key
     return State(
-      init(archive_size, space.num_variables, params),
+      init(archive_size, num_views, space.num_variables, params),
       jnp.zeros((archive_size, 1 + num_constraints), jnp.float32),
+      None if prior is None else trend_lib.empty(prior, archive_size),
     )
 
   def condition(state: State, archive: Archive, num_new: int) -> State:
@@ -116,7 +164,9 @@ def gaussian_process(
     process = forget(state.process, archive.num < state.process.num)
     rows = process.num + jnp.arange(min(num_new, archive_size))
     inside = jnp.minimum(rows, archive_size - 1)
-    process = append(process, archive.archs[inside], archive.num - process.num)
+    process = append(
+      process, views(archive.archs[inside]), archive.num - process.num
+    )
     return state._replace(process=process)
 
   def fit(key: Key, state: State, archive: Archive) -> State:
@@ -126,33 +176,92 @@ def gaussian_process(
         "The process was built for an archive_size and 1 + num_constraints of "
         f"{state.weights.shape}, and the search has {archive.targets.shape}."
       )
-    return state._replace(weights=solve(state.process, archive.targets))
+    process, targets = state.process, archive.targets
+    if prior is None:
+      return state._replace(weights=solve(process, targets))
+    trend = trend_lib.fit(
+      prior, process.whiten, archive.archs, targets[:, 0], used(process)
+    )
+    rest = targets.at[:, 0].add(-trend.fitted)
+    return state._replace(weights=solve(process, rest), trend=trend)
 
   def predict(state: State, archs: Archs) -> Prediction:
-    cross = kernel(state.process, archs)
-    return _posterior(state, cross, jnp.ones(cross.shape[0], jnp.float32))
+    options = space.one_hot(views(archs))
+    cross = kernel(state.process, options)
+    found = _posterior(state, cross, jnp.ones(cross.shape[0], jnp.float32))
+    if prior is None:
+      return found
+    assert state.trend is not None
+    return trend_lib.add(
+      found, state.trend, trend_lib.features(prior, state.trend, archs), cross
+    )
 
   def relaxed(state: State, options: jax.Array) -> Prediction:
-    cross = relaxed_kernel(state.process, options)
-    return _posterior(state, cross, relaxed_variance(state.process, options))
+    # Taken for its own canonical form, as a mixture has none.
+    both = jnp.broadcast_to(
+      options[:, None], (len(options), num_views, *options.shape[1:])
+    )
+    cross = kernel(state.process, both)
+    variance = relaxed_variance(state.process, options)
+    found = _posterior(state, cross, variance)
+    if prior is None:
+      return found
+    assert state.trend is not None
+    return trend_lib.add(
+      found,
+      state.trend,
+      trend_lib.relaxed_features(prior, state.trend, options),
+      cross,
+    )
 
   return base.Surrogate(
     init=init_state,
     fit=fit,
     predict=predict,
-    relaxed=relaxed,
+    relaxed=relaxed if prior is None or prior.relaxes else None,
     condition=condition,
     has_members=False,
     params=Params(
-      jnp.float32(config.inverse_lengthscale), jnp.float32(config.noise)
+      correlations(space, config, transfers),
+      jnp.float32(config.noise),
+      jnp.float32(config.canonical_share),
     ),
+    favorites=_favorites(space, config, transfers),
   )
 
 
-def init(capacity: int, num_variables: int, params: Params) -> GaussianProcess:
+def hamming_correlations(
+  space: SearchSpace, inverse_lengthscale: ArrayLike
+) -> jax.Array:
+  """`(1 - r) I + r 11'` for every variable, `f32[L, K, K]`.
+
+  With `r = exp(-theta / L)` their product is the Hamming kernel.
+  """
+  size = space.num_options
+  ratio = jnp.exp(-jnp.asarray(inverse_lengthscale) / space.num_variables)
+  eye = jnp.eye(size, dtype=jnp.float32)
+  matrix = (1 - ratio.astype(jnp.float32)) * eye + ratio.astype(jnp.float32)
+  return jnp.broadcast_to(matrix, (space.num_variables, size, size))
+
+
+def correlations(
+  space: SearchSpace, config: Config, transfers: Sequence[Transfer] = ()
+) -> jax.Array:
+  """Hamming correlations, mixed with the mean of the transferred ones."""
+  own = hamming_correlations(space, config.inverse_lengthscale)
+  if not transfers:
+    return own
+  given = np.mean([each.correlations for each in transfers], axis=0)
+  given = jnp.asarray(given, jnp.float32)
+  return config.trust * given + (1 - config.trust) * own
+
+
+def init(
+  capacity: int, num_views: int, num_variables: int, params: Params
+) -> GaussianProcess:
   """Returns a process without observations, for up to `capacity` of them."""
   return GaussianProcess(
-    archs=jnp.zeros((capacity, num_variables), jnp.int32),
+    archs=jnp.zeros((capacity, num_views, num_variables), jnp.int32),
     whiten=jnp.zeros((capacity, capacity), jnp.float32),
     num=jnp.int32(0),
     params=params,
@@ -160,41 +269,36 @@ def init(capacity: int, num_variables: int, params: Params) -> GaussianProcess:
 
 
 def kernel(
-  process: GaussianProcess, x: Archs, y: Archs | None = None
+  process: GaussianProcess, x: jax.Array, y: jax.Array | None = None
 ) -> jax.Array:
-  """Prior covariance, `int32[P, L], int32[Q, L] -> f32[P, Q]`.
+  """Prior covariance, `f32[P, V, L, K], f32[Q, V, L, K] -> f32[P, Q]`.
 
   Args:
-    process: gives the lengthscale.
-    x: architectures.
+    process: gives the correlations.
+    x: weights of the options, one-hot for architectures.
     y: others; the inputs seen so far if None, with zeros for unused places.
   """
-  decay = -process.params.inverse_lengthscale / x.shape[-1]
-  if y is not None:
-    return jnp.exp(decay * hamming(x, y))
-  prior = jnp.exp(decay * hamming(x, process.archs))
-  return jnp.where(used(process)[None], prior, 0.0)
-
-
-def relaxed_kernel(process: GaussianProcess, options: jax.Array) -> jax.Array:
-  """`kernel` to the inputs for weights of options, `f32[G, L, K] -> f32[G, M]`.
-
-  `prod_l (r + (1 - r) u_l[y_l])` with `r = exp(-theta / L)`: linear in the
-  weights `u_l` of each variable, and `kernel` where they are one-hot.
-  """
-  num_variables, num_options = options.shape[-2:]
-  ratio = jnp.exp(-process.params.inverse_lengthscale / num_variables)
-  inputs = jax.nn.one_hot(process.archs, num_options, dtype=jnp.float32)
-  same = jnp.einsum("glk,mlk->lgm", options, inputs)
-  prior = jnp.prod(ratio + (1 - ratio) * same, axis=0)
-  return jnp.where(used(process)[None], prior, 0.0)
+  params, known = process.params, None
+  if y is None:
+    y = jax.nn.one_hot(process.archs, x.shape[-1], dtype=jnp.float32)
+    known = used(process)[None]
+  prior = product_kernel(params.correlations, x[:, 0], y[:, 0])
+  if x.shape[1] > 1:
+    forms = product_kernel(params.correlations, x[:, 1], y[:, 1])
+    prior += params.canonical_share * (forms - prior)
+  return prior if known is None else jnp.where(known, prior, 0.0)
 
 
 def relaxed_variance(process: GaussianProcess, options: jax.Array) -> jax.Array:
   """Prior variance of relaxed architectures, `f32[G, L, K] -> f32[G]`."""
-  ratio = jnp.exp(-process.params.inverse_lengthscale / options.shape[-2])
-  same = jnp.sum(options**2, axis=-1)
-  return jnp.prod(ratio + (1 - ratio) * same, axis=-1)
+  variance = jnp.einsum(
+    "glj,ljk,glk->gl",
+    options,
+    process.params.correlations,
+    options,
+    precision=_PRECISION,
+  )
+  return jnp.prod(variance, axis=-1)
 
 
 def used(process: GaussianProcess) -> jax.Array:
@@ -205,7 +309,7 @@ def used(process: GaussianProcess) -> jax.Array:
 def append(
   process: GaussianProcess, archs: Archs, num: ArrayLike
 ) -> GaussianProcess:
-  """Observes the first `num` of `int32[B, L]` inputs.
+  """Observes the first `num` of `int32[B, V, L]` inputs.
 
   Others are ignored, and so is what exceeds the capacity.
   """
@@ -213,11 +317,13 @@ def append(
   place = process.num + jnp.arange(size)
   keep = (jnp.arange(size) < num) & (place < capacity)
   place = jnp.where(keep, place, capacity)
-  cross = kernel(process, archs)
+  num_options = process.params.correlations.shape[-1]
+  options = jax.nn.one_hot(archs, num_options, dtype=jnp.float32)
+  cross = kernel(process, options)
   cross = jnp.matmul(cross, process.whiten.T, precision=_PRECISION)
   cross = jnp.where(keep[:, None], cross, 0.0)
   eye = jnp.eye(size, dtype=jnp.float32)  # Also in a process of 64 bits.
-  own = kernel(process, archs, archs) + process.params.noise * eye
+  own = kernel(process, options, options) + process.params.noise * eye
   own = own - jnp.matmul(cross, cross.T, precision=_PRECISION)
   own = jnp.where(keep[:, None] & keep[None], own, eye)
   inverse = jax.scipy.linalg.solve_triangular(
@@ -250,6 +356,26 @@ def solve(process: GaussianProcess, targets: jax.Array) -> jax.Array:
   targets = jnp.where(used(process)[:, None], targets, 0.0)
   whitened = jnp.matmul(process.whiten, targets, precision=_PRECISION)
   return jnp.matmul(process.whiten.T, whitened, precision=_PRECISION)
+
+
+def _views(space: SearchSpace):
+  """`int32[P, L] -> int32[P, V, L]`: architectures and their canonical forms.
+
+  Only architectures where nothing is identified.
+  """
+  if space.canonicalize is generic.canonicalize:
+    return lambda archs: archs[:, None]
+  return lambda archs: jnp.stack([archs, space.canonicalize(archs)], axis=1)
+
+
+def _favorites(
+  space: SearchSpace, config: Config, transfers: Sequence[Transfer]
+) -> jax.Array | None:
+  if not transfers or not config.num_favorites:
+    return None
+  share = -(-config.num_favorites // len(transfers))
+  each = [favorites(transfer, space, share) for transfer in transfers]
+  return jnp.asarray(np.concatenate(each))
 
 
 def _posterior(

@@ -1,0 +1,124 @@
+"""Parts that replace those of an algorithm, and transfers that enter them."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import os
+from typing import Any
+
+from nagjax import transfer as transfer_lib
+from nagjax.algorithms.spec import PartSpec
+from nagjax.algorithms.spec import Spec
+from nagjax.problem import Problem
+from nagjax.spaces.base import SearchSpace
+from nagjax.transfer import Transfer
+
+WITH_TRANSFER = {"num_initial": 0, "min_observed": 0, "patience": 0}
+"""Options of a search that begins with knowledge: its first query is the best
+of the transferred means, and a new beginning would only repeat the first."""
+
+
+def check_parts(spec: Spec, parts: Mapping[str, Any], name: str, known) -> None:
+  """Checks that an algorithm has the parts that are to be replaced.
+
+  Raises:
+    ValueError: if it is not made of parts; names those that are.
+  """
+  if parts and spec.parts is None:
+    raise ValueError(
+      f"{name} is not made of parts, so it takes no other "
+      f"{' or '.join(parts)}; these are: {', '.join(known())}."
+    )
+
+
+def with_parts(config: Any, parts: Mapping[str, Any]) -> Any:
+  """Gives parts the options of their kind: None to those that are values.
+
+  An algorithm's own options of a part stay if the new part has the same ones.
+
+  Args:
+    config: of the algorithm.
+    parts: by kind, each a `PartSpec` or a value.
+  """
+  for part in ("surrogate", "proposer"):
+    if part in parts:
+      spec = parts[part]
+      wanted = spec.config if isinstance(spec, PartSpec) else None
+      if type(getattr(config, part)) is not type(wanted):
+        config = dataclasses.replace(config, **{part: wanted})
+  return config
+
+
+def built(
+  parts: Mapping[str, Any],
+  space: SearchSpace,
+  config: Any,
+  directory: str | os.PathLike[str] | None,
+  transfers: Sequence[Transfer] = (),
+) -> dict[str, Any]:
+  """Parts as values, built where they are specifications."""
+  values = dict(parts)
+  if isinstance(values.get("surrogate"), PartSpec):
+    more = {"transfers": transfers} if transfers else {}
+    values["surrogate"] = parts["surrogate"].build(
+      space,
+      config.surrogate,
+      config.num_constraints,
+      config.archive_size,
+      **more,
+    )
+  if isinstance(values.get("proposer"), PartSpec):
+    values["proposer"] = parts["proposer"].build(
+      space, config.proposer, directory
+    )
+  return values
+
+
+def find_transfers(
+  given: Any, directory: str | os.PathLike[str] | None, problem: Problem
+) -> tuple[Transfer, ...]:
+  """Transfers that a search is given, by name, file or value.
+
+  Args:
+    given: one of them, a sequence of them, or None.
+    directory: where files of the user are.
+    problem: of the search, which must not ask one of their sources.
+
+  Raises:
+    ValueError: if there is no such transfer, it is of another space, or the
+      problem's table is one of its sources.
+  """
+  if given is None:
+    return ()
+  if isinstance(given, str | os.PathLike | Transfer):
+    given = (given,)
+  try:
+    each = list(given)
+  except TypeError:
+    each = [given]
+  found = [
+    transfer_lib.find(os.fspath(one), directory)
+    if isinstance(one, str | os.PathLike)
+    else one
+    for one in each
+  ]
+  transfer_lib.check_usable(found, problem.space, problem)
+  return tuple(found)
+
+
+def check_takes(surrogate: Any, name: str) -> None:
+  """Checks that a surrogate takes transfers.
+
+  Args:
+    surrogate: a `PartSpec` or a value.
+    name: what the user calls it.
+
+  Raises:
+    ValueError: if it does not.
+  """
+  if not (isinstance(surrogate, PartSpec) and surrogate.takes_transfers):
+    raise ValueError(
+      f"A transfer is the kernel and the mean of a Gaussian process, and "
+      f"{name} takes none; use the surrogate gp by name, or give the transfer "
+      "to the surrogate where it is made."
+    )

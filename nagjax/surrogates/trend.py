@@ -1,0 +1,248 @@
+"""How far a search believes transferred means: a linear trend under a process.
+
+The objective is `a + b m(x) + g(x)` with the transferred mean `m` and a process
+`g` of variance `s`. Whether the source is believed (else `a = b = 0`) and how
+much it leaves unexplained (`s`) are hypotheses, weighed by the marginal
+likelihood of what was observed. Given a hypothesis, `a` and `b` are normal and
+everything is in closed form; all hypotheses share the factorization of the
+process, so they cost next to nothing. Predictions are the mean and the variance
+of the mixture.
+
+Several transfers are several `m`. Each is measured from its average over the
+observations, since targets are scores among these.
+
+Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, section
+2.7 (explicit basis functions).
+"""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nagjax import checks
+from nagjax.spaces.base import SearchSpace
+from nagjax.transfer.base import Transfer
+from nagjax.transfer.base import mean_of
+from nagjax.transfer.base import product_kernel
+from nagjax.types import Archs
+from nagjax.types import Prediction
+
+_PRECISION = jax.lax.Precision.HIGHEST
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options.
+
+  Attributes:
+    disbelief: prior probability that the sources say nothing.
+    amplitudes: variances of the process if they are believed, equally probable.
+    offset_std: prior deviation of `a`, around 0.
+    slope_std: prior deviation of `b`, around 1 (shared out among the sources).
+  """
+
+  disbelief: float = 0.25
+  amplitudes: tuple[float, ...] = (1.0, 0.3, 0.1)
+  offset_std: float = 1.0
+  slope_std: float = 1.0
+
+  def __post_init__(self):
+    checks.positive(self, "offset_std", "slope_std")
+    if not 0 < self.disbelief < 1:
+      raise ValueError(
+        f"disbelief must be between 0 and 1, got {self.disbelief}."
+      )
+    if not self.amplitudes or not all(a > 0 for a in self.amplitudes):
+      raise ValueError(
+        f"amplitudes must be positive numbers, got {self.amplitudes}."
+      )
+
+
+class Prior(NamedTuple):
+  """What is believed before anything was observed, `H` hypotheses.
+
+  Attributes:
+    space: the space.
+    transfers: whose means are the trend.
+    log_weights: `f32[H]` log probabilities.
+    amplitudes: `f32[H]`.
+    mean: `f32[H, F]` of the coefficients, `F = 1 + S`.
+    std: `f32[H, F]` their deviations.
+  """
+
+  space: SearchSpace
+  transfers: tuple[Transfer, ...]
+  log_weights: jax.Array
+  amplitudes: jax.Array
+  mean: jax.Array
+  std: jax.Array
+
+  @property
+  def relaxes(self) -> bool:
+    """Whether relaxed architectures have a transferred mean."""
+    return all(each.support is not None for each in self.transfers)
+
+
+class Trend(NamedTuple):
+  """What was learned of it.
+
+  Attributes:
+    center: `f32[S]` averages of the transferred means over the observations.
+    coefficients: `f32[F]`.
+    covariance: `f32[F, F]` of the coefficients, over all hypotheses.
+    amplitude: `f32[]` expected variance of the process.
+    solved: `f32[M, F]` solves of the process for the observed features.
+    fitted: `f32[M]` the trend at the observations, 0 where unused.
+    weights: `f32[H]` posterior probabilities of the hypotheses.
+  """
+
+  center: jax.Array
+  coefficients: jax.Array
+  covariance: jax.Array
+  amplitude: jax.Array
+  solved: jax.Array
+  fitted: jax.Array
+  weights: jax.Array
+
+
+def prior(
+  space: SearchSpace, transfers: Sequence[Transfer], config: Config
+) -> Prior | None:
+  """The hypotheses about transfers; None if there are none."""
+  if not transfers:
+    return None
+  num, believed = len(transfers), len(config.amplitudes)
+  share = (1 - config.disbelief) / believed
+  slopes = jnp.full((believed, num), 1.0 / num, jnp.float32)
+  mean = jnp.pad(slopes, ((1, 0), (1, 0)))
+  stds = [config.offset_std] + [config.slope_std / num**0.5] * num
+  std = jnp.tile(jnp.asarray(stds, jnp.float32), (believed, 1))
+  return Prior(
+    space,
+    tuple(transfers),
+    jnp.log(jnp.asarray([config.disbelief] + [share] * believed, jnp.float32)),
+    jnp.asarray((1.0, *config.amplitudes), jnp.float32),
+    mean,
+    jnp.pad(std, ((1, 0), (0, 0))),
+  )
+
+
+def empty(prior: Prior, size: int) -> Trend:
+  """A trend that nothing was fitted to."""
+  num_features = prior.mean.shape[1]
+  return Trend(
+    jnp.zeros(num_features - 1, jnp.float32),
+    jnp.zeros(num_features, jnp.float32),
+    jnp.zeros((num_features, num_features), jnp.float32),
+    jnp.float32(1.0),
+    jnp.zeros((size, num_features), jnp.float32),
+    jnp.zeros(size, jnp.float32),
+    jax.nn.softmax(prior.log_weights),
+  )
+
+
+def fit(
+  prior: Prior,
+  whiten: jax.Array,
+  archs: Archs,
+  targets: jax.Array,
+  used: jax.Array,
+) -> Trend:
+  """Weighs the hypotheses by what was observed.
+
+  Args:
+    prior: the hypotheses.
+    whiten: `f32[M, M]` of the process.
+    archs: `int32[M, L]` observed.
+    targets: `f32[M]`.
+    used: `bool[M]` which rows count.
+  """
+  means = jnp.where(used[:, None], _means(prior, archs), 0.0)
+  count = jnp.maximum(jnp.sum(used, dtype=jnp.float32), 1.0)
+  center = jnp.sum(means, axis=0) / count
+  observed = jnp.where(used[:, None], _with_one(means - center), 0.0)
+  white = jnp.matmul(whiten, observed, precision=_PRECISION)
+  target = jnp.where(used, targets, 0.0)
+  target = jnp.matmul(whiten, target, precision=_PRECISION)
+  num = jnp.sum(used, dtype=jnp.float32)
+
+  def one(amplitude, mean, std):
+    rest = target - jnp.matmul(white, mean, precision=_PRECISION)
+    scaled = white * (std / jnp.sqrt(amplitude))
+    inner = jnp.matmul(scaled.T, scaled, precision=_PRECISION)
+    inner += jnp.eye(len(std), dtype=jnp.float32)
+    inverse = jnp.linalg.inv(inner)
+    gained = scaled.T @ rest / jnp.sqrt(amplitude)
+    shift = inverse @ gained
+    misfit = jnp.sum(rest**2) / amplitude - gained @ shift
+    log_det = jnp.linalg.slogdet(inner)[1] + num * jnp.log(amplitude)
+    covariance = std[:, None] * inverse * std[None]
+    return mean + std * shift, covariance, -0.5 * (misfit + log_det)
+
+  coefficients, covariances, evidence = jax.vmap(one)(
+    prior.amplitudes, prior.mean, prior.std
+  )
+  weights = jax.nn.softmax(evidence + prior.log_weights)
+  average = weights @ coefficients
+  apart = coefficients - average
+  spread = covariances + apart[:, :, None] * apart[:, None, :]
+  return Trend(
+    center=center,
+    coefficients=average,
+    covariance=jnp.sum(weights[:, None, None] * spread, axis=0),
+    amplitude=weights @ prior.amplitudes,
+    solved=jnp.matmul(whiten.T, white, precision=_PRECISION),
+    fitted=jnp.matmul(observed, average, precision=_PRECISION),
+    weights=weights,
+  )
+
+
+def features(prior: Prior, trend: Trend, archs: Archs) -> jax.Array:
+  """One, and every transferred mean from its center, `f32[P, F]`."""
+  return _with_one(_means(prior, archs) - trend.center)
+
+
+def relaxed_features(
+  prior: Prior, trend: Trend, options: jax.Array
+) -> jax.Array:
+  """`features` of relaxed architectures `f32[G, L, K]`; see `Prior.relaxes`."""
+  means = []
+  for transfer in prior.transfers:
+    assert transfer.support is not None
+    support = prior.space.one_hot(jnp.asarray(transfer.support))
+    cross = product_kernel(jnp.asarray(transfer.correlations), options, support)
+    mean = jnp.asarray(transfer.mean)
+    means.append(jnp.matmul(cross, mean, precision=_PRECISION))
+  return _with_one(jnp.stack(means, axis=-1) - trend.center)
+
+
+def add(
+  prediction: Prediction, trend: Trend, features: jax.Array, cross: jax.Array
+) -> Prediction:
+  """Adds the trend to the prediction of the process alone.
+
+  Args:
+    prediction: of the process fitted to what the trend leaves.
+    trend: what was learned.
+    features: `f32[P, F]` of the architectures.
+    cross: `f32[P, M]` their prior covariance with the observations.
+  """
+  mean = jnp.matmul(features, trend.coefficients, precision=_PRECISION)
+  rest = features - jnp.matmul(cross, trend.solved, precision=_PRECISION)
+  spread = jnp.matmul(rest, trend.covariance, precision=_PRECISION) * rest
+  variance = trend.amplitude * prediction.std**2 + jnp.sum(spread, axis=-1)
+  return prediction._replace(
+    mean=prediction.mean + mean, std=jnp.sqrt(jnp.maximum(variance, 1e-6))
+  )
+
+
+def _means(prior: Prior, archs: Archs) -> jax.Array:
+  means = [mean_of(each, prior.space, archs) for each in prior.transfers]
+  return jnp.stack(means, axis=-1)
+
+
+def _with_one(means: jax.Array) -> jax.Array:
+  return jnp.pad(means, ((0, 0), (1, 0)), constant_values=1.0)
