@@ -4,6 +4,7 @@ from nagjax.transfer.base import Source
 from nagjax.transfer.base import Transfer
 from nagjax.transfer.fitting import Config
 from nagjax.transfer.fitting import fit
+from nagjax.transfer.fitting import likelihood
 from nagjax.transfer.sources import Table
 from nagjax.transfer.sources import check_usable
 from nagjax.transfer.sources import read_table
@@ -20,6 +21,7 @@ __all__ = [
   "check_usable",
   "find",
   "fit",
+  "likelihood",
   "load",
   "read_table",
   "save",
