@@ -6,6 +6,7 @@ from nagjax.transfer.fitting import Config
 from nagjax.transfer.fitting import fit
 from nagjax.transfer.fitting import likelihood
 from nagjax.transfer.sources import Table
+from nagjax.transfer.sources import check_table
 from nagjax.transfer.sources import check_usable
 from nagjax.transfer.sources import read_table
 from nagjax.transfer.store import find
@@ -18,6 +19,7 @@ __all__ = [
   "Source",
   "Table",
   "Transfer",
+  "check_table",
   "check_usable",
   "find",
   "fit",
