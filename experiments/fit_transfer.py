@@ -44,10 +44,9 @@ def _run(values: flags.Values) -> None:
   ]
   with user_errors():
     config = transfer_lib.Config(
-      **{
-        name: values[name].value
-        for name in ("num_steps", "learning_rate", "max_rows")
-      }
+      num_steps=values.num_steps,
+      learning_rate=values.learning_rate,
+      max_rows=values.max_rows,
     )
   with outputs.claimed_output(
     values.output, overwrite=values.overwrite

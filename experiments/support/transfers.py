@@ -64,7 +64,9 @@ def read_transfer(
   found = []
   for name in text.split("+"):
     if not name:
-      raise UsageError(f"A pair of sources looks like digits+fcnet, got {text}.")
+      raise UsageError(
+        f"A pair of sources looks like digits+fcnet, got {text}."
+      )
     if _is_transfer(name, data_dir):
       with user_errors():
         found.append(transfer_lib.find(name, data_dir))
