@@ -86,6 +86,10 @@ def _run(values: flags.Values) -> None:
     name: transfers.read_problem(name, values.data_dir)
     for name in values.targets
   }
+  sources = {
+    name: transfers.read_source(name, values.data_dir)
+    for name in values.sources
+  }
   asked: dict[str, Any] = {name: values[name].value for name in _ASKED}
   asked["at"] = at
   with (
@@ -103,8 +107,8 @@ def _run(values: flags.Values) -> None:
         if key in rows:
           continue
         if source != WITHOUT and source not in learned:
-          report(source, None, "reading or learning")
-          learned[source] = transfers.read_transfer(source, values.data_dir)
+          report(source, None, "learning")
+          learned[source] = transfers.learn(sources[source])
         found = measure(
           problem, learned.get(source), values, progress_of(report, key)
         )

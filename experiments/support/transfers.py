@@ -4,13 +4,15 @@ A table is a benchmark's name, and after a colon the column that is asked for:
 `nasbench201/cifar10:-raspi4_ms` is minus the latency, as --objective says it.
 """
 
+from collections.abc import Sequence
 import pathlib
 
 from nagjax import registry
 from nagjax import transfer as transfer_lib
 from nagjax.problem import Problem
+from nagjax.transfer import Table
+from nagjax.transfer import Transfer
 
-from .errors import UsageError
 from .errors import user_errors
 
 
@@ -37,7 +39,7 @@ def read_problem(
     return Problem(benchmark, tuple(columns))
 
 
-def read_table(problem: Problem) -> transfer_lib.Table:
+def read_table(problem: Problem) -> Table:
   """The rows of a problem's table, checked.
 
   Raises:
@@ -49,10 +51,8 @@ def read_table(problem: Problem) -> transfer_lib.Table:
   return table
 
 
-def read_transfer(
-  text: str, data_dir: str | None
-) -> list[transfer_lib.Transfer]:
-  """The transfers of `A+B`: files, names of files, or tables to learn from.
+def read_source(text: str, data_dir: str | None) -> list[Table | Transfer]:
+  """What `A+B` names: transfers, and tables to learn from.
 
   Args:
     text: `.npz` files, names that `transfer.find` knows, or tables.
@@ -61,20 +61,27 @@ def read_transfer(
   Raises:
     UsageError: if one is nothing of this, damaged, or teaches nothing.
   """
-  found = []
+  found: list[Table | Transfer] = []
   for name in text.split("+"):
-    if not name:
-      raise UsageError(
-        f"A pair of sources looks like digits+fcnet, got {text}."
-      )
     if _is_transfer(name, data_dir):
       with user_errors():
         found.append(transfer_lib.find(name, data_dir))
     else:
-      table = read_table(read_problem(name, data_dir))
-      with user_errors():
-        found.append(transfer_lib.fit([table]))
+      found.append(read_table(read_problem(name, data_dir)))
   return found
+
+
+def learn(source: Sequence[Table | Transfer]) -> list[Transfer]:
+  """A transfer for each, learned from those that are tables.
+
+  Raises:
+    UsageError: if the fit fails.
+  """
+  with user_errors():
+    return [
+      transfer_lib.fit([each]) if isinstance(each, Table) else each
+      for each in source
+    ]
 
 
 def _is_transfer(name: str, data_dir: str | None) -> bool:
