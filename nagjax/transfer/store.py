@@ -81,7 +81,7 @@ def load(path: str | os.PathLike[str]) -> Transfer:
       ),
     )
     _check(transfer)
-  except (KeyError, TypeError, ValueError, OverflowError) as error:
+  except (KeyError, TypeError, ValueError) as error:
     raise files.FileError(
       f"{path} is no usable transfer: {files.one_line(error)}"
     ) from None
