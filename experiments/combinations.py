@@ -86,17 +86,17 @@ def measure(
 ) -> tables.Row:
   """The figures of one pair, or why it cannot work."""
   try:
-    search = make_search(
-      algorithm,
-      problem,
-      budget=at[-1],
-      data_dir=values.data_dir,
-      **parts,  # type: ignore[arg-type]
+    search = tables.check(
+      make_search(
+        algorithm,
+        problem,
+        budget=at[-1],
+        data_dir=values.data_dir,
+        **parts,  # type: ignore[arg-type]
+      )
     )
   except (ValueError, FileNotFoundError) as error:
     return tables.refused(error)
-  if search.algorithm.on_host:
-    return tables.refused("runs on the host alone")
   found = tables.measure(
     search, values.num_seeds, values.batch_size_seeds, on_progress
   )

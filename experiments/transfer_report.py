@@ -139,17 +139,17 @@ def measure(
   """Searches a target with transfers or without; a row if that is refused."""
   options: dict[str, Any] = {} if learned is None else {"transfer": learned}
   try:
-    search = make_search(
-      values.algorithm,
-      problem,
-      budget=values.budget,
-      data_dir=values.data_dir,
-      **options,
+    search = tables.check(
+      make_search(
+        values.algorithm,
+        problem,
+        budget=values.budget,
+        data_dir=values.data_dir,
+        **options,
+      )
     )
   except (ValueError, FileNotFoundError) as error:
     return tables.refused(error)
-  if search.algorithm.on_host:
-    return tables.refused("runs on the host alone")
   return tables.measure(
     search, values.num_seeds, values.batch_size_seeds, on_progress
   )

@@ -20,6 +20,7 @@ from nagjax.problem import Optimum
 from nagjax.problem import tolerance
 from nagjax.search import Progress
 from nagjax.search import Search
+from nagjax.search import driver
 from nagjax.search import sweep
 
 from . import results
@@ -61,13 +62,25 @@ def read_at(texts: Sequence[str], most: int | None = None) -> list[int]:
   return at
 
 
+def check(search: Search) -> Search:
+  """The search, if `measure` can run it.
+
+  Raises:
+    ValueError: if it runs on the host alone, or its budget is below its initial
+      design or above the rows.
+  """
+  driver.check_traceable(search.algorithm, search.problem)
+  driver.check_budget(search.algorithm, search.problem, budget=search.budget)
+  return search
+
+
 def measure(
   search: Search,
   num_seeds: int,
   batch_size_seeds: int,
   on_progress: Callable[[Progress], None],
 ) -> Measured:
-  """Runs a search for every seed."""
+  """Runs a search for every seed; `check` says whether it can run."""
   began = time.process_time()
   result = sweep(
     jax.random.split(jax.random.key(0), num_seeds),
