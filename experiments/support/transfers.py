@@ -5,10 +5,10 @@ A table is a benchmark's name, and after a colon the column that is asked for:
 """
 
 from collections.abc import Sequence
-import pathlib
 
 from nagjax import registry
 from nagjax import transfer as transfer_lib
+from nagjax.benchmarks import data_directory
 from nagjax.problem import Problem
 from nagjax.transfer import Table
 from nagjax.transfer import Transfer
@@ -65,7 +65,7 @@ def read_source(text: str, data_dir: str | None) -> list[Table | Transfer]:
   for name in text.split("+"):
     if _is_transfer(name, data_dir):
       with user_errors():
-        found.append(transfer_lib.find(name, data_dir))
+        found.append(transfer_lib.find(name, data_directory(data_dir)))
     else:
       found.append(read_table(read_problem(name, data_dir)))
   return found
@@ -88,6 +88,4 @@ def _is_transfer(name: str, data_dir: str | None) -> bool:
   """Whether `transfer.find` knows a name."""
   if name.endswith(".npz") or name in transfer_lib.shipped_names():
     return True
-  if data_dir is None:
-    return False
-  return (pathlib.Path(data_dir) / f"transfer_{name}.npz").is_file()
+  return (data_directory(data_dir) / f"transfer_{name}.npz").is_file()

@@ -253,7 +253,7 @@ ROWS = (
   ("train_score", "--set=mask=floyd", "mask must be one of"),
   ("train_score", "--space=mobilenetv3 --training_share=0.5", "enumerable"),
   ("fit_transfer", "--benchmark=nowhere", "benchmark must be one of"),
-  ("fit_transfer", "--benchmark=zerocost/params@darts", "has no table"),
+  ("fit_transfer", "--benchmark=zerocost/regions@darts", "has no table"),
   ("fit_transfer", "--objective=beauty", "'beauty' is no column of digits"),
   ("fit_transfer", "--benchmark=digits:beauty", "'beauty' is no column"),
   ("fit_transfer", "--weight=heavy", "--weight: ", "'heavy'"),
