@@ -41,7 +41,9 @@ def draw_shares(
     for panel, (title, curves) in zip(axes, panels.items(), strict=False):
       panel.set_title(title)
       panel.set_xscale("log")
+      panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
       panel.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+      panel.xaxis.set_minor_formatter(ticker.NullFormatter())
       panel.set_xlabel("distinct architectures evaluated")
       panel.set_ylim(-0.02, 1.02)
       panel.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
