@@ -64,6 +64,16 @@ class Computed:
     return None
 
 
+@jax.tree_util.register_static
+class Wrapped(Computed):
+  """A table of somebody's own class."""
+
+  name = "wrapped"
+
+  def architectures(self):
+    return SPACE.all_architectures()
+
+
 def check(asked, one=None):
   problem = asked if isinstance(asked, Problem) else Problem(asked)
   transfer.check_usable([one or learned()], problem.space, problem)
@@ -90,6 +100,7 @@ class UsableTest(parameterized.TestCase):
       ),
     ),
     ("failures", lambda: benchmark(np.where(values() < 1, values(), np.nan))),
+    ("of_another_class", Wrapped),
     (
       "one_of_two_objectives",
       lambda: Problem(
