@@ -13,28 +13,20 @@ those that are missing.
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
-import csv
 import pathlib
 import sys
-import time
 from typing import Any
 
-import jax
-import numpy as np
-
-from nagjax import files
 from nagjax import make_benchmark
 from nagjax import make_search
 from nagjax import problem as problem_lib
 from nagjax import registry
-from nagjax import statistics
-from nagjax import sweep
 
 from .support import flags
 from .support import machine
 from .support import outputs
 from .support import progress
-from .support import results
+from .support import tables
 from .support.errors import UsageError
 from .support.errors import user_errors
 from .support.program import binary
@@ -46,10 +38,7 @@ _NAMES = ("benchmark", "proposer", "surrogate")
 
 
 def _run(values: flags.Values) -> None:
-  with user_errors("--at: "):
-    at = sorted(int(text) for text in values.at)
-    if not at or at[0] < 1:
-      raise ValueError(f"expected queries from 1 on, got {values.at}")
+  at = tables.read_at(values.at)
   for flag, named, known in (
     ("algorithm", [values.algorithm], registry.made_of_parts()),
     ("proposers", values.proposers, registry.proposer_names()),
@@ -67,7 +56,7 @@ def _run(values: flags.Values) -> None:
     }
   workdir = pathlib.Path(values.workdir)
   with outputs.claimed_workdir(workdir), progress.progress() as report:
-    rows = _read(workdir / TABLE)
+    rows = tables.read_rows(workdir / TABLE, _NAMES)
     for name, problem in problems.items():
       for proposer in values.proposers:
         for surrogate in values.surrogates:
@@ -82,7 +71,7 @@ def _run(values: flags.Values) -> None:
               values,
               progress.of_sweep(report, title),
             )
-            _write(workdir / TABLE, rows)
+            tables.write_rows(workdir / TABLE, _NAMES, rows)
   for pair, row in rows.items():
     print(" | ".join([*pair, *row.values()]))
 
@@ -94,69 +83,25 @@ def measure(
   at: list[int],
   values: flags.Values,
   on_progress: Any,
-) -> dict[str, str]:
+) -> tables.Row:
   """The figures of one pair, or why it cannot work."""
   try:
-    search = make_search(
-      algorithm,
-      problem,
-      budget=at[-1],
-      data_dir=values.data_dir,
-      **parts,  # type: ignore[arg-type]
+    search = tables.check(
+      make_search(
+        algorithm,
+        problem,
+        budget=at[-1],
+        data_dir=values.data_dir,
+        **parts,  # type: ignore[arg-type]
+      )
     )
   except (ValueError, FileNotFoundError) as error:
-    return {"num_seeds": "0", "note": str(error)}
-  if search.algorithm.on_host:
-    return {"num_seeds": "0", "note": "runs on the host alone"}
-  began = time.process_time()
-  result = sweep(
-    jax.random.split(jax.random.key(0), values.num_seeds),
-    search,
-    batch_size_seeds=values.batch_size_seeds,
-    on_progress=on_progress,
-    keeps_state=False,
+    return tables.refused(error)
+  found = tables.measure(
+    search, values.num_seeds, values.batch_size_seeds, on_progress
   )
-  cpu_seconds = time.process_time() - began
-  share = result.run_seconds / (result.run_seconds + result.compile_seconds)
-  past = results.history(result.trace)
-  best = statistics.best_so_far(past.objective, past.charged, at[-1])
-  optimum = problem.optimum()
-  row = {"num_seeds": str(values.num_seeds)}
-  for queries in at:
-    now = best[:, queries - 1]
-    if optimum is not None:
-      bound = optimum.objective - problem_lib.tolerance(optimum.objective)
-      row[f"share_{queries}"] = f"{np.mean(now >= bound):.2f}"
-    row[f"mean_{queries}"] = f"{now.mean():.3f}"
-  row["cpu_seconds"] = f"{cpu_seconds * share / values.num_seeds:.3f}"
-  return row
-
-
-def _read(path: pathlib.Path) -> dict[tuple[str, ...], dict[str, str]]:
-  """The pairs that are done."""
-  if not path.exists():
-    return {}
-  names, rows = files.read_csv(path)
-  if tuple(names[:3]) != _NAMES:
-    raise UsageError(f"{path} is no table of combinations; choose another.")
-  return {
-    tuple(row[name] for name in _NAMES): {
-      name: text for name, text in row.items() if text and name not in _NAMES
-    }
-    for row in rows
-  }
-
-
-def _write(
-  path: pathlib.Path, rows: dict[tuple[str, ...], dict[str, str]]
-) -> None:
-  fields = list(dict.fromkeys(k for row in rows.values() for k in row))
-  with files.atomic_path(path) as temporary:
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-      writer = csv.DictWriter(file, [*_NAMES, *fields])
-      writer.writeheader()
-      for pair, row in rows.items():
-        writer.writerow({**dict(zip(_NAMES, pair, strict=True)), **row})
+  row = tables.figures(found.best, at, problem.optimum())
+  return {**row, "cpu_seconds": f"{found.cpu_seconds:.3f}"}
 
 
 main = binary(

@@ -45,6 +45,10 @@ ALLOWED = {
   "search": {
     *("types", "spaces", "files", "benchmarks", "problem", "sharding"),
   },
+  "transfer": {
+    *("types", "checks", "spaces", "files", "benchmarks", "problem"),
+    "statistics",
+  },
   "convert": {"types", "spaces", "files", "networks", "benchmarks"},
 }
 """What a room may import besides itself; the registry stands on all."""

@@ -27,6 +27,7 @@ import pytest
 
 from nagjax import convert
 from nagjax import files
+from nagjax import transfer
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import nasbench101
 from nagjax.benchmarks import robustness
@@ -161,6 +162,11 @@ KINDS = (
     lambda path: checkpoint.load(path, STATE),
   ),
   Kind("network.npz", write_network, store.load),
+  Kind(
+    "transfer_digits.npz",
+    shipped("nagjax.transfer", "digits.npz"),
+    transfer.load,
+  ),
   Kind(
     "images.npz",
     lambda path: savez(

@@ -39,7 +39,7 @@ _COLORS = (
 )
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), "-")
 _GRAY = "#8C8C8C"
-_RC: Any = {
+RC: Any = {
   "font.size": 9,
   "axes.spines.top": False,
   "axes.spines.right": False,
@@ -53,7 +53,7 @@ _RC: Any = {
   "legend.frameon": False,
   "lines.linewidth": 1.6,
 }
-_DPI = 200
+DPI = 200
 _CHARACTERS_PER_INCH = 11.0
 _TABLE_WIDTH = 120
 _SHARES_SHOWN = 3
@@ -165,13 +165,13 @@ def draw_curves(
   from matplotlib import figure
   from matplotlib import ticker
 
-  with mpl.rc_context(_RC):
+  with mpl.rc_context(RC):
     known = optimum is not None
     canvas = figure.Figure(
       figsize=(8.0 if known else 5.0, 3.7), layout="constrained"
     )
     panels = canvas.subplots(1, 1 + known, squeeze=False)[0]
-    for curve, color, style in zip(curves, *_looks(len(curves)), strict=True):
+    for curve, color, style in zip(curves, *looks(len(curves)), strict=True):
       mean, low, high = _mean_curve(curve.best, optimum)
       queries = np.arange(1, len(mean) + 1)
       panels[0].plot(queries, mean, color=color, ls=style, label=curve.name)
@@ -201,7 +201,7 @@ def draw_curves(
     num_columns = -(-len(curves) // num_lines)
     canvas.legend(loc="outside lower center", ncols=num_columns)
     with files.atomic_path(path) as temporary:
-      canvas.savefig(temporary, dpi=_DPI)
+      canvas.savefig(temporary, dpi=DPI)
 
 
 def draw_pareto(
@@ -218,7 +218,7 @@ def draw_pareto(
   import matplotlib as mpl
   from matplotlib import figure
 
-  with mpl.rc_context(_RC):
+  with mpl.rc_context(RC):
     num = len(clouds)
     num_columns = 2 if num == 4 else min(num, 3)
     num_rows = -(-num // num_columns)
@@ -242,7 +242,7 @@ def draw_pareto(
       handles, labels, loc="outside lower center", ncols=5, markerscale=1.5
     )
     with files.atomic_path(path) as temporary:
-      canvas.savefig(temporary, dpi=_DPI)
+      canvas.savefig(temporary, dpi=DPI)
 
 
 def write_architectures(
@@ -318,7 +318,8 @@ def _shares_shown(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
   return [str(counts[place]) for place in dict.fromkeys(places.tolist())]
 
 
-def _looks(num: int) -> tuple[list, list]:
+def looks(num: int) -> tuple[list, list]:
+  """Colors and line styles of as many curves."""
   places = [i % len(_COLORS) for i in range(num)]
   return [_COLORS[i] for i in places], [_STYLES[i] for i in places]
 

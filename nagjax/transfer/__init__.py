@@ -4,7 +4,9 @@ from nagjax.transfer.base import Source
 from nagjax.transfer.base import Transfer
 from nagjax.transfer.fitting import Config
 from nagjax.transfer.fitting import fit
+from nagjax.transfer.fitting import likelihood
 from nagjax.transfer.sources import Table
+from nagjax.transfer.sources import check_table
 from nagjax.transfer.sources import check_usable
 from nagjax.transfer.sources import read_table
 from nagjax.transfer.store import find
@@ -17,9 +19,11 @@ __all__ = [
   "Source",
   "Table",
   "Transfer",
+  "check_table",
   "check_usable",
   "find",
   "fit",
+  "likelihood",
   "load",
   "read_table",
   "save",

@@ -107,6 +107,33 @@ def fit(
   )
 
 
+def likelihood(
+  table: Table, learned: Transfer | None = None, config: Config | None = None
+) -> float:
+  """Negative log likelihood of a row of a table, without the constant.
+
+  Args:
+    table: over all rows if it is full, else over the rows that `fit` reads.
+    learned: the kernel; that with which `fit` begins if None.
+    config: options of `fit`.
+  """
+  config, space = config or Config(), table.space
+  start = _start(space, config)
+  if learned is None:
+    correlations, noise = kronecker.correlation(start.factors), _noise(start)
+  else:
+    correlations = jnp.asarray(learned.correlations)
+    noise = jnp.asarray(learned.noise, jnp.float32)
+  if _is_full(table):
+    spectrum = kronecker.decompose(
+      _of_variables(correlations, space.cardinalities), noise
+    )
+    return float(kronecker.negative_log_likelihood(spectrum, _grid(table)))
+  archs, scores = _part(table, config.max_rows)
+  lower = _factor(correlations, noise, space.one_hot(jnp.asarray(archs)))
+  return float(_of_part(lower, jnp.asarray(scores)))
+
+
 def _fit_full(
   tables: list[Table], shares: list[float], config: Config
 ) -> tuple[np.ndarray, float, np.ndarray, None]:
@@ -160,30 +187,41 @@ def _fit_parts(
   inputs = [space.one_hot(jnp.asarray(archs)) for archs, _ in parts]
   targets = [jnp.asarray(scores) for _, scores in parts]
 
-  def factor(params: _Params, x: jax.Array) -> jax.Array:
-    cov = product_kernel(kronecker.correlation(params.factors), x, x)
-    return jnp.linalg.cholesky(cov + _noise(params) * jnp.eye(len(x)))
-
   def loss(params: _Params) -> tuple[jax.Array, jax.Array]:
+    correlations = kronecker.correlation(params.factors)
     value = jnp.float32(0.0)
     for x, z, share in zip(inputs, targets, shares, strict=True):
-      lower = factor(params, x)
-      white = jax.scipy.linalg.solve_triangular(lower, z, lower=True)
-      logs = 2 * jnp.mean(jnp.log(jnp.diagonal(lower)))
-      value += share * 0.5 * (jnp.log(jnp.mean(white**2)) + logs)
+      value += share * _of_part(_factor(correlations, _noise(params), x), z)
     return value, value
 
   params = _descend(loss, _start(space, config), config)
+  correlations, noise = kronecker.correlation(params.factors), _noise(params)
   solved = [
-    share * jax.scipy.linalg.cho_solve((factor(params, x), True), z)
+    share
+    * jax.scipy.linalg.cho_solve((_factor(correlations, noise, x), True), z)
     for x, z, share in zip(inputs, targets, shares, strict=True)
   ]
   return (
-    _padded(kronecker.correlation(params.factors), space),
-    float(_noise(params)),
+    _padded(correlations, space),
+    float(noise),
     np.concatenate([np.asarray(each, np.float32) for each in solved]),
     np.concatenate([archs for archs, _ in parts]).astype(np.int32),
   )
+
+
+def _factor(
+  correlations: jax.Array, noise: jax.Array, x: jax.Array
+) -> jax.Array:
+  """Cholesky factor of the covariance of some rows, without its amplitude."""
+  cov = product_kernel(correlations, x, x)
+  return jnp.linalg.cholesky(cov + noise * jnp.eye(len(x)))
+
+
+def _of_part(lower: jax.Array, z: jax.Array) -> jax.Array:
+  """`kronecker.negative_log_likelihood` of rows with this Cholesky factor."""
+  white = jax.scipy.linalg.solve_triangular(lower, z, lower=True)
+  logs = 2 * jnp.mean(jnp.log(jnp.diagonal(lower)))
+  return 0.5 * (jnp.log(jnp.mean(white**2)) + logs)
 
 
 def _descend(loss, params: _Params, config: Config) -> _Params:

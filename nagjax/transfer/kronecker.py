@@ -48,7 +48,8 @@ def correlation(factor: jax.Array) -> jax.Array:
   product = jnp.matmul(
     factor, jnp.swapaxes(factor, -1, -2), precision=_PRECISION
   )
-  product = product + JITTER * jnp.eye(size)
+  jitter = jnp.broadcast_to(JITTER * jnp.eye(size), product.shape)
+  product = product + jitter
   scale = jax.lax.rsqrt(jnp.diagonal(product, axis1=-2, axis2=-1))
   return product * scale[..., :, None] * scale[..., None, :]
 
@@ -136,7 +137,7 @@ def gradients(
 
 def _outer(values: Sequence[jax.Array]) -> jax.Array:
   """Outer product of vectors, `f32[C_1, ..., C_L]`."""
-  return functools.reduce(lambda a, b: a[..., None] * b, values)
+  return functools.reduce(jnp.multiply.outer, values)
 
 
 def _rows(grid: jax.Array, axis: int) -> jax.Array:

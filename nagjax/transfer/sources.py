@@ -7,11 +7,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
-from nagjax.benchmarks.tabular import Tabular
+from nagjax import statistics
 from nagjax.problem import Problem
 from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.checks import checked_archs
 from nagjax.transfer.base import Source
 from nagjax.transfer.base import Transfer
 
@@ -78,7 +78,8 @@ def check_table(table: Table) -> None:
   """Checks that there is something to learn.
 
   Raises:
-    ValueError: if there are fewer than `LEAST_ROWS` values, or all are equal.
+    ValueError: if there are fewer than `LEAST_ROWS` values, or all are equal,
+      or a row is no architecture.
   """
   archs = np.asarray(table.archs)
   if archs.ndim != 2 or archs.shape != (
@@ -90,6 +91,7 @@ def check_table(table: Table) -> None:
       f"architectures and N values, got {archs.shape} and "
       f"{np.shape(table.values)}."
     )
+  checked_archs(table.space.name, table.space.cardinalities, archs)
   values = np.asarray(table.values)[np.isfinite(table.values)]
   if len(values) < LEAST_ROWS:
     raise ValueError(
@@ -152,6 +154,7 @@ def check_usable(
         f"The transfer of {transfer.names} is of the space {transfer.space}, "
         f"and the search of {space.name}; use one of that space."
       )
+    _check_shapes(transfer, space)
     for source in transfer.sources if problem is not None else ():
       assert problem is not None
       if _is_same(source, problem):
@@ -162,13 +165,34 @@ def check_usable(
         )
 
 
+def _check_shapes(transfer: Transfer, space: SearchSpace) -> None:
+  """Raises ValueError if arrays of a transfer are not of its space."""
+  size = space.num_options
+  shape = (space.num_variables, size, size)
+  fits = np.shape(transfer.correlations) == shape
+  if transfer.support is None:
+    fits &= space.enumerable and len(transfer.mean) == space.num_architectures
+  else:
+    support = np.asarray(transfer.support)
+    fits &= support.shape == (len(transfer.mean), space.num_variables)
+    fits = fits and bool(
+      np.all((support >= 0) & (support < space.cardinalities))
+    )
+  if not fits:
+    raise ValueError(
+      f"The transfer of {transfer.names} does not fit {space.name}: it needs "
+      f"correlations {shape}, and a mean of all architectures or of a support."
+    )
+
+
 def _is_same(source: Source, problem: Problem) -> bool:
   """Whether a problem asks a source, or ranks its rows as the source does."""
   benchmark = problem.benchmark
   # A prefix of a name says which column of the table is searched.
   if benchmark.name.rpartition(":")[2] == source.name.rpartition(":")[2]:
     return True
-  if not isinstance(benchmark, Tabular):
+  on_host = getattr(benchmark, "on_host", False)
+  if on_host or benchmark.architectures() is None:
     return False  # Computed or measured: no copy of a table.
   answer = problem.evaluate(jnp.asarray(source.probe_archs))
   values = np.asarray(answer.objectives, np.float64)
@@ -176,7 +200,9 @@ def _is_same(source: Source, problem: Problem) -> bool:
     known = np.isfinite(column)
     if known.sum() < LEAST_ROWS // 2:
       continue
-    rank = stats.spearmanr(column[known], source.probe_values[known])[0]
-    if abs(rank) >= SAME:
+    rank = statistics.rank_correlation(
+      column[known], source.probe_values[known]
+    )
+    if abs(rank.spearman) >= SAME:
       return True
   return False

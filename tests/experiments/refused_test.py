@@ -34,6 +34,8 @@ ALWAYS = {
   "throughput": "--workdir=new",
   "train_generator": "--workdir=new --output=new.npz",
   "train_score": "--workdir=new --output=new.npz",
+  "fit_transfer": "--output=new.npz",
+  "transfer_report": "--workdir=new",
 }
 """Flags that stand before those of a row; `merge` and `agnet` are searches."""
 
@@ -250,6 +252,28 @@ ROWS = (
   ("train_score", "--set=width=7", "width"),
   ("train_score", "--set=mask=floyd", "mask must be one of"),
   ("train_score", "--space=mobilenetv3 --training_share=0.5", "enumerable"),
+  ("fit_transfer", "--benchmark=nowhere", "benchmark must be one of"),
+  ("fit_transfer", "--benchmark=zerocost/regions@darts", "has no table"),
+  ("fit_transfer", "--objective=beauty", "'beauty' is no column of digits"),
+  ("fit_transfer", "--benchmark=digits:beauty", "'beauty' is no column"),
+  ("fit_transfer", "--weight=heavy", "--weight: ", "'heavy'"),
+  ("fit_transfer", "--weight=-1", "weights must be 1 positive"),
+  ("fit_transfer", "--weight=1 --weight=1", "each of the 1 sources, got 2"),
+  ("fit_transfer", "--max_rows=19", "max_rows"),
+  ("fit_transfer", "--learning_rate=0", "learning_rate"),
+  ("fit_transfer", "--output=images.npz", "images.npz exists"),
+  ("fit_transfer", "--output=mine.csv", "end in .npz"),
+  ("transfer_report", "--at=0", "--at: ", "in 1..100"),
+  ("transfer_report", "--budget=9", "--at: ", "in 1..9"),
+  ("transfer_report", "--algorithm=nope", "--algorithm must be", "'nope'"),
+  ("transfer_report", "--sources=", "--sources names one"),
+  ("transfer_report", "--sources=digits,digits", "each once"),
+  ("transfer_report", "--sources=digits+", "benchmark must be"),
+  ("transfer_report", "--sources=nowhere", "benchmark must be", "'nowhere'"),
+  ("transfer_report", "--sources=images.npz", "images.npz", "transfer"),
+  ("transfer_report", "--sources=absent.npz", "absent.npz"),
+  ("transfer_report", "--targets=none", "--targets names one"),
+  ("transfer_report", "--targets=digits:beauty", "'beauty' is no column"),
 )
 
 
