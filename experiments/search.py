@@ -19,7 +19,9 @@ The seeds are numbered; --seed_start and --num_seeds choose a range of them, and
 --merge combines runs of disjoint ranges into the run of all their seeds.
 
 --surrogate, --proposer and --acquisition replace the parts of all algorithms
-that are made of them, --set=ednag.surrogate=gcn those of one.
+that are made of them, --set=ednag.surrogate=gcn those of one. --transfer=digits
+lets a search whose surrogate is a Gaussian process begin with what was learned
+on other tables; --budget=1 is then what they say of the best architecture.
 
 Searches that cannot be compiled (--algorithm=agnet --surrogate=xgb) run one
 after the other. They are kept in WORKDIR/unfinished until the results are
@@ -154,6 +156,9 @@ def _record(
 ) -> records.Record:
   """What an algorithm is asked, before it is known what that takes."""
   problem, start = plan.problem, plan.warm_start
+  config = records.describe_config(entry.search.config)
+  if entry.sources:
+    config["transfer"] = list(entry.sources)
   # What boosted trees make of data depends on their library.
   libraries = ["xgboost"] if entry.search.algorithm.on_host else []
   return records.Record(
@@ -166,7 +171,7 @@ def _record(
     objectives=list(problem.objective_names),
     constraints=[limit._asdict() for limit in problem.constraints],
     budget=entry.search.budget,
-    config=records.describe_config(entry.search.config),
+    config=config,
     warm_start=planning.describe_warm_start(start and np.asarray(start.archs)),
     seed_ranges=[[plan.first_seed, plan.first_seed + plan.num_seeds]],
     compile_seconds=0.0,

@@ -17,6 +17,7 @@ from nagjax import search
 from nagjax import spaces
 from nagjax import statistics
 from nagjax import surrogates
+from nagjax import transfer
 from nagjax.acquisition import Acquisition
 from nagjax.algorithms.agnet import agnet
 from nagjax.algorithms.bananas import bananas
@@ -58,6 +59,7 @@ from nagjax.search import sweep
 from nagjax.search import sweep_on_host
 from nagjax.spaces import SearchSpace
 from nagjax.surrogates import Surrogate
+from nagjax.transfer import Transfer
 from nagjax.types import Algorithm
 from nagjax.types import Evaluation
 from nagjax.types import Prediction
@@ -89,6 +91,7 @@ __all__ = [
   "Surrogate",
   "Tabular",
   "Trace",
+  "Transfer",
   "WarmStart",
   "__version__",
   "acquisition",
@@ -132,4 +135,5 @@ __all__ = [
   "surrogates",
   "sweep",
   "sweep_on_host",
+  "transfer",
 ]

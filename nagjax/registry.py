@@ -352,7 +352,7 @@ def make_search(
   transfers = assembling.find_transfers(transfer, directory, problem)
   if transfers and "surrogate" not in parts and spec.parts is not None:
     parts["surrogate"] = spec.parts[0]
-  tables = {
+  tables: dict[str, Mapping[str, Any]] = {
     "surrogate": _SURROGATES,
     "proposer": _PROPOSERS,
     "acquisition": _ACQUISITIONS,

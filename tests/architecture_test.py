@@ -30,7 +30,10 @@ ALLOWED = {
   "generation": {*LEAVES, "spaces", "networks", "diffusion", "files"},
   "archive": {*LEAVES, "spaces"},
   "acquisition": {"types"},
-  "surrogates": {*LEAVES, "spaces", "archive", "diffusion", "networks"},
+  "surrogates": {
+    *LEAVES,
+    *("spaces", "archive", "diffusion", "networks", "transfer.base"),
+  },
   "proposers": {
     *LEAVES,
     *("spaces", "archive", "acquisition", "surrogates", "generation"),
@@ -53,7 +56,7 @@ ALLOWED = {
 }
 """What a room may import besides itself; the registry stands on all."""
 
-TOP = {"registry", "__init__"}
+TOP = {"registry", "assembling", "__init__"}
 
 FOREIGN = {
   "matplotlib",

@@ -13,11 +13,13 @@ from nagjax import files
 from nagjax import options as options_lib
 from nagjax import registry
 from nagjax import search as search_lib
+from nagjax import transfer as transfer_lib
 from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import data_directory
 from nagjax.problem import Problem
 from nagjax.search import driver
 from nagjax.spaces.base import SearchSpace
+from nagjax.transfer import Transfer
 
 from . import flags
 from .errors import UsageError
@@ -61,6 +63,11 @@ FLAGS = (
     flags.text(part, None, f"The {part} of all algorithms; see --list.")
     for part in PARTS
   ),
+  flags.repeated(
+    "transfer",
+    "What was learned on other tables: a name such as digits, or a file of "
+    "experiments.fit_transfer; repeatable. For searches whose surrogate is gp.",
+  ),
   flags.switch(
     "joint", None, "Whether agnet ranks by objective and limits at once."
   ),
@@ -75,11 +82,18 @@ FLAGS = (
 
 
 class Entry(NamedTuple):
-  """One algorithm of a plan, ready to run."""
+  """One algorithm of a plan, ready to run.
+
+  Attributes:
+    algorithm, variant: names.
+    search: what runs.
+    sources: tables that its transfers were learned from.
+  """
 
   algorithm: str
   variant: str
   search: search_lib.Search
+  sources: Sequence[str] = ()
 
 
 class Plan(NamedTuple):
@@ -122,6 +136,7 @@ def make_plan(values: flags.Values) -> Plan:
   if values.warm_start is not None:
     archs = read_warm_start(values.warm_start, problem.space)
     warm_start = search_lib.WarmStart(jnp.asarray(archs))
+  transfers = _transfers(values, problem)
   entries = []
   for name in names:
     variant = variants[name]
@@ -133,6 +148,7 @@ def make_plan(values: flags.Values) -> Plan:
         budget=budget,
         variant=variant,
         options=options[name],
+        transfer=transfers or None,
         data_dir=values.data_dir,
         **_parts(values, name, options[name]),
       )
@@ -144,7 +160,7 @@ def make_plan(values: flags.Values) -> Plan:
           f"a budget of {budget} must exceed the {len(archs)} architectures of "
           "--warm_start."
         )
-    entries.append(Entry(name, variant, search))
+    entries.append(Entry(name, variant, search, _sources(transfers)))
   return Plan(
     problem=problem,
     entries=entries,
@@ -153,6 +169,29 @@ def make_plan(values: flags.Values) -> Plan:
     warm_start=warm_start,
     batch_size_seeds=values.batch_size_seeds,
   )
+
+
+def _transfers(values: flags.Values, problem: Problem) -> tuple[Transfer, ...]:
+  """The transfers of --transfer, which may serve the problem.
+
+  Raises:
+    UsageError: if one is unknown, damaged, of another space, or learned from
+      the table that is searched.
+  """
+  directory = data_directory(values.data_dir)
+  with user_errors("--transfer: "):
+    found = tuple(transfer_lib.find(t, directory) for t in values.transfer)
+    transfer_lib.check_usable(found, problem.space, problem)
+  return found
+
+
+def _sources(transfers: Sequence[Transfer]) -> list[str]:
+  """What results say of transfers: the tables and what was read of them."""
+  return [
+    f"{source.name} {source.objective} {source.digest[:16]}"
+    for transfer in transfers
+    for source in transfer.sources
+  ]
 
 
 def _parts(

@@ -39,10 +39,11 @@ class Config(loop.Config):
     proposer: of the denoising.
   """
 
-  num_initial: int = 20
+  num_initial: int = 10
   archive_size: int = 305
-  min_observed: int = 20
+  min_observed: int = 10
   shortlist: int = 64
+  max_beta: float = 6.0
   patience: int = 60
   surrogate: gaussian_process.Config = gaussian_process.Config()
   proposer: denoising.Config = denoising.Config()

@@ -1,15 +1,15 @@
 """A Gaussian process over architectures that grows by blocks inside jit.
 
-The kernel is a product over the variables, `k(x, y) = prod_l R_l[x_l, y_l]` with
-a correlation matrix `R_l` of the options of each: it holds interactions of every
-order, needs no encoding of the space, and is linear in the weights of each
-variable's options, so that relaxed architectures have it too. By default it is
-the Hamming kernel `exp(-theta h / L)`; a `Transfer` brings others, and a mean.
-A share of the covariance is that of the canonical forms, since architectures
-that compute the same hardly differ in value.
+The kernel is a product over the variables, `k(x, y) = prod_l R_l[x_l, y_l]`
+with a correlation matrix `R_l` of the options of each: it holds interactions of
+every order, needs no encoding of the space, and is linear in the weights of
+each variable's options, so that relaxed architectures have it too. By default
+it is the Hamming kernel `exp(-theta h / L)`, whose scales are learned while a
+search runs; a `Transfer` brings another, and a mean. A share of the covariance
+is that of the canonical forms, since architectures that compute the same hardly
+differ in value.
 
-Kernel and noise are fixed during a search, so the factorization does not depend
-on the targets, and a block of new rows costs `O(B M^2)`.
+A block of new rows costs `O(B M^2)`, and a step of the scales `O(M^3)`.
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter
 2 and appendix A.3 (block inverse of the Cholesky factor).
@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 import numpy as np
 
 from nagjax import checks
@@ -29,16 +28,21 @@ from nagjax.archive import Archive
 from nagjax.spaces import generic
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import base
+from nagjax.surrogates import process as process_lib
+from nagjax.surrogates import relevance as relevance_lib
 from nagjax.surrogates import trend as trend_lib
+from nagjax.surrogates.process import GaussianProcess
+from nagjax.surrogates.process import Params
 from nagjax.transfer.base import Transfer
+from nagjax.transfer.base import check_fits
 from nagjax.transfer.base import favorites
-from nagjax.transfer.base import product_kernel
-from nagjax.transfer.sources import check_usable
 from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Prediction
 
 _PRECISION = jax.lax.Precision.HIGHEST
+
+_LEAST_CORRELATION = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Config:
     canonical_share: of the prior variance that canonical forms explain. Spaces
       whose vectors are all their own canonical form are not changed by it.
     trust: share of transferred correlations, the rest being the Hamming kernel.
+    learning_rate: of the scales of the variables and of the noise, see
+      `relevance`; they stay as they are if 0, or with a transfer.
     num_favorites: architectures of the best transferred means that are
       candidates in every round.
     trend: how a transferred mean is believed.
@@ -61,11 +67,13 @@ class Config:
   noise: float = 0.1
   canonical_share: float = 0.7
   trust: float = 0.7
+  learning_rate: float = 0.2
   num_favorites: int = 128
   trend: trend_lib.Config = trend_lib.Config()
 
   def __post_init__(self):
     checks.positive(self, "inverse_lengthscale", "noise")
+    checks.not_negative(self, "learning_rate")
     checks.sizes(self, num_favorites=0)
     for name in ("canonical_share", "trust"):
       if not 0 <= getattr(self, name) <= 1:
@@ -78,37 +86,6 @@ TINY = Config()
 """Options for tests of the contract."""
 
 
-class Params(NamedTuple):
-  """Hyper-parameters that a sweep may vary; the prior variance is 1.
-
-  Attributes:
-    correlations: `f32[L, K, K]` of the options of every variable.
-    noise: `f32[]` variance of the observations.
-    canonical_share: `f32[]` of the prior variance.
-  """
-
-  correlations: jax.Array
-  noise: jax.Array
-  canonical_share: jax.Array
-
-
-class GaussianProcess(NamedTuple):
-  """The inputs seen so far and the inverse Cholesky factor of their covariance.
-
-  Attributes:
-    archs: `int32[M, V, L]` inputs, and their canonical forms if `V` is 2; the
-      first `num` are in use.
-    whiten: `f32[M, M]` lower-triangular `W` with `W (K + noise I) W' = I`.
-    num: `int32[]`.
-    params: of kernel and noise.
-  """
-
-  archs: jax.Array
-  whiten: jax.Array
-  num: jax.Array
-  params: Params
-
-
 class State(NamedTuple):
   """What the surrogate remembers.
 
@@ -116,11 +93,15 @@ class State(NamedTuple):
     process: conditioned on the archive.
     weights: `f32[M, 1 + C]` solves for the means of objective and violations.
     trend: what was learned of the transferred means; None without them.
+    relevance: what was learned of the scales; None where they are fixed.
+    params: where its prior has its mode; those of `process` are learned.
   """
 
   process: GaussianProcess
   weights: jax.Array
   trend: trend_lib.Trend | None
+  relevance: relevance_lib.Relevance | None
+  params: Params
 
 
 def gaussian_process(
@@ -146,25 +127,36 @@ def gaussian_process(
     ValueError: if a transfer is of another space.
   """
   config = config or Config()
-  check_usable(transfers, space)
+  check_fits(transfers, space)
   views = _views(space)
   prior = trend_lib.prior(space, transfers, config.trend)
+  learns = config.learning_rate > 0 and not transfers
+  relaxed_views = _relaxed_views(space, views)
   num_views = views(jnp.zeros((1, space.num_variables), jnp.int32)).shape[1]
 
   def init_state(key: Key, params: Params) -> State:
     del key
+    process = process_lib.init(
+      archive_size, num_views, space.num_variables, params
+    )
     return State(
-      init(archive_size, num_views, space.num_variables, params),
+      process_lib.with_scales(
+        process, relevance_lib.init(space.num_variables), params
+      )
+      if learns
+      else process,
       jnp.zeros((archive_size, 1 + num_constraints), jnp.float32),
       None if prior is None else trend_lib.empty(prior, archive_size),
+      relevance_lib.init(space.num_variables) if learns else None,
+      params,
     )
 
   def condition(state: State, archive: Archive, num_new: int) -> State:
     # An archive that has shrunk was forgotten.
-    process = forget(state.process, archive.num < state.process.num)
+    process = process_lib.forget(state.process, archive.num < state.process.num)
     rows = process.num + jnp.arange(min(num_new, archive_size))
     inside = jnp.minimum(rows, archive_size - 1)
-    process = append(
+    process = process_lib.append(
       process, views(archive.archs[inside]), archive.num - process.num
     )
     return state._replace(process=process)
@@ -177,17 +169,27 @@ def gaussian_process(
         f"{state.weights.shape}, and the search has {archive.targets.shape}."
       )
     process, targets = state.process, archive.targets
+    if state.relevance is not None:
+      by_scales = process_lib.scale_gradient(process, targets[:, 0])
+      relevance = relevance_lib.step(
+        state.relevance, by_scales, config.learning_rate
+      )
+      process = process_lib.with_scales(process, relevance, state.params)
+      state = state._replace(process=process, relevance=relevance)
     if prior is None:
-      return state._replace(weights=solve(process, targets))
+      return state._replace(weights=process_lib.solve(process, targets))
     trend = trend_lib.fit(
-      prior, process.whiten, archive.archs, targets[:, 0], used(process)
+      prior,
+      process.whiten,
+      archive.archs,
+      targets[:, 0],
+      process_lib.used(process),
     )
     rest = targets.at[:, 0].add(-trend.fitted)
-    return state._replace(weights=solve(process, rest), trend=trend)
+    return state._replace(weights=process_lib.solve(process, rest), trend=trend)
 
   def predict(state: State, archs: Archs) -> Prediction:
-    options = space.one_hot(views(archs))
-    cross = kernel(state.process, options)
+    cross = process_lib.kernel(state.process, views(archs))
     found = _posterior(state, cross, jnp.ones(cross.shape[0], jnp.float32))
     if prior is None:
       return found
@@ -197,12 +199,9 @@ def gaussian_process(
     )
 
   def relaxed(state: State, options: jax.Array) -> Prediction:
-    # Taken for its own canonical form, as a mixture has none.
-    both = jnp.broadcast_to(
-      options[:, None], (len(options), num_views, *options.shape[1:])
-    )
-    cross = kernel(state.process, both)
-    variance = relaxed_variance(state.process, options)
+    both = relaxed_views(options)
+    cross = process_lib.relaxed_kernel(state.process, both)
+    variance = process_lib.relaxed_variance(state.process, both)
     found = _posterior(state, cross, variance)
     if prior is None:
       return found
@@ -222,140 +221,33 @@ def gaussian_process(
     condition=condition,
     has_members=False,
     params=Params(
-      correlations(space, config, transfers),
+      jnp.float32(config.inverse_lengthscale),
       jnp.float32(config.noise),
       jnp.float32(config.canonical_share),
+      _transferred(space, config, transfers),
     ),
     favorites=_favorites(space, config, transfers),
   )
 
 
-def hamming_correlations(
-  space: SearchSpace, inverse_lengthscale: ArrayLike
-) -> jax.Array:
-  """`(1 - r) I + r 11'` for every variable, `f32[L, K, K]`.
-
-  With `r = exp(-theta / L)` their product is the Hamming kernel.
-  """
-  size = space.num_options
-  ratio = jnp.exp(-jnp.asarray(inverse_lengthscale) / space.num_variables)
-  eye = jnp.eye(size, dtype=jnp.float32)
-  matrix = (1 - ratio.astype(jnp.float32)) * eye + ratio.astype(jnp.float32)
-  return jnp.broadcast_to(matrix, (space.num_variables, size, size))
-
-
-def correlations(
-  space: SearchSpace, config: Config, transfers: Sequence[Transfer] = ()
-) -> jax.Array:
-  """Hamming correlations, mixed with the mean of the transferred ones."""
-  own = hamming_correlations(space, config.inverse_lengthscale)
+def _transferred(
+  space: SearchSpace, config: Config, transfers: Sequence[Transfer]
+) -> jax.Array | None:
+  """The mean of transferred correlations, mixed with Hamming ones."""
   if not transfers:
-    return own
+    return None
   given = np.mean([each.correlations for each in transfers], axis=0)
-  given = jnp.asarray(given, jnp.float32)
-  return config.trust * given + (1 - config.trust) * own
-
-
-def init(
-  capacity: int, num_views: int, num_variables: int, params: Params
-) -> GaussianProcess:
-  """Returns a process without observations, for up to `capacity` of them."""
-  return GaussianProcess(
-    archs=jnp.zeros((capacity, num_views, num_variables), jnp.int32),
-    whiten=jnp.zeros((capacity, capacity), jnp.float32),
-    num=jnp.int32(0),
-    params=params,
+  own = process_lib.hamming_correlations(
+    jnp.float32(config.inverse_lengthscale),
+    space.num_variables,
+    space.num_options,
   )
-
-
-def kernel(
-  process: GaussianProcess, x: jax.Array, y: jax.Array | None = None
-) -> jax.Array:
-  """Prior covariance, `f32[P, V, L, K], f32[Q, V, L, K] -> f32[P, Q]`.
-
-  Args:
-    process: gives the correlations.
-    x: weights of the options, one-hot for architectures.
-    y: others; the inputs seen so far if None, with zeros for unused places.
-  """
-  params, known = process.params, None
-  if y is None:
-    y = jax.nn.one_hot(process.archs, x.shape[-1], dtype=jnp.float32)
-    known = used(process)[None]
-  prior = product_kernel(params.correlations, x[:, 0], y[:, 0])
-  if x.shape[1] > 1:
-    forms = product_kernel(params.correlations, x[:, 1], y[:, 1])
-    prior += params.canonical_share * (forms - prior)
-  return prior if known is None else jnp.where(known, prior, 0.0)
-
-
-def relaxed_variance(process: GaussianProcess, options: jax.Array) -> jax.Array:
-  """Prior variance of relaxed architectures, `f32[G, L, K] -> f32[G]`."""
-  variance = jnp.einsum(
-    "glj,ljk,glk->gl",
-    options,
-    process.params.correlations,
-    options,
-    precision=_PRECISION,
-  )
-  return jnp.prod(variance, axis=-1)
-
-
-def used(process: GaussianProcess) -> jax.Array:
-  """Which of the `M` places hold an observation, `bool[M]`."""
-  return jnp.arange(process.archs.shape[0]) < process.num
-
-
-def append(
-  process: GaussianProcess, archs: Archs, num: ArrayLike
-) -> GaussianProcess:
-  """Observes the first `num` of `int32[B, V, L]` inputs.
-
-  Others are ignored, and so is what exceeds the capacity.
-  """
-  capacity, size = process.archs.shape[0], archs.shape[0]
-  place = process.num + jnp.arange(size)
-  keep = (jnp.arange(size) < num) & (place < capacity)
-  place = jnp.where(keep, place, capacity)
-  num_options = process.params.correlations.shape[-1]
-  options = jax.nn.one_hot(archs, num_options, dtype=jnp.float32)
-  cross = kernel(process, options)
-  cross = jnp.matmul(cross, process.whiten.T, precision=_PRECISION)
-  cross = jnp.where(keep[:, None], cross, 0.0)
-  eye = jnp.eye(size, dtype=jnp.float32)  # Also in a process of 64 bits.
-  own = kernel(process, options, options) + process.params.noise * eye
-  own = own - jnp.matmul(cross, cross.T, precision=_PRECISION)
-  own = jnp.where(keep[:, None] & keep[None], own, eye)
-  inverse = jax.scipy.linalg.solve_triangular(
-    jnp.linalg.cholesky(own), eye, lower=True
-  )
-  rows = -jnp.matmul(
-    inverse,
-    jnp.matmul(cross, process.whiten, precision=_PRECISION),
-    precision=_PRECISION,
-  )
-  # Scattering to place M drops a row, and a column.
-  rows = rows.at[:, place].set(inverse, mode="drop")
-  return process._replace(
-    archs=process.archs.at[place].set(archs, mode="drop"),
-    whiten=process.whiten.at[place].set(rows, mode="drop"),
-    num=process.num + jnp.sum(keep, dtype=jnp.int32),
-  )
-
-
-def forget(process: GaussianProcess, forgets: jax.Array) -> GaussianProcess:
-  """Drops all observations where `forgets: bool[]` holds."""
-  return process._replace(
-    whiten=jnp.where(forgets, 0.0, process.whiten),
-    num=jnp.where(forgets, 0, process.num),
-  )
-
-
-def solve(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """Solves for the mean: `(K + noise I)^-1 targets`, `f32[M, H]` both."""
-  targets = jnp.where(used(process)[:, None], targets, 0.0)
-  whitened = jnp.matmul(process.whiten, targets, precision=_PRECISION)
-  return jnp.matmul(process.whiten.T, whitened, precision=_PRECISION)
+  mixed = config.trust * given + (1 - config.trust) * np.asarray(own)
+  # The matrix of ones is a correlation too; enough of it makes all
+  # positive, whose logarithms the process takes.
+  least = mixed.min(axis=(1, 2), keepdims=True)
+  share = np.maximum(_LEAST_CORRELATION - least, 0) / (1 - least)
+  return jnp.asarray((1 - share) * mixed + share, jnp.float32)
 
 
 def _views(space: SearchSpace):
@@ -366,6 +258,22 @@ def _views(space: SearchSpace):
   if space.canonicalize is generic.canonicalize:
     return lambda archs: archs[:, None]
   return lambda archs: jnp.stack([archs, space.canonicalize(archs)], axis=1)
+
+
+def _relaxed_views(space: SearchSpace, views):
+  """`f32[G, L, K] -> f32[G, V, L, K]`: weights, and of canonical forms.
+
+  The form of the options of most weight: a mixture has none. Its derivative is
+  that of the weights, as if they were their own form (straight through).
+  """
+
+  def relaxed(options: jax.Array) -> jax.Array:
+    sharp = space.one_hot(views(jnp.argmax(options, axis=-1).astype(jnp.int32)))
+    soft = options[:, None]
+    forms = sharp[:, 1:] + (soft - jax.lax.stop_gradient(soft))
+    return jnp.concatenate([soft, forms], axis=1)
+
+  return relaxed
 
 
 def _favorites(

@@ -163,7 +163,7 @@ def fit(
   means = jnp.where(used[:, None], _means(prior, archs), 0.0)
   count = jnp.maximum(jnp.sum(used, dtype=jnp.float32), 1.0)
   center = jnp.sum(means, axis=0) / count
-  observed = jnp.where(used[:, None], _with_one(means - center), 0.0)
+  observed = jnp.where(used[:, None], _with_one(means - center[None]), 0.0)
   white = jnp.matmul(whiten, observed, precision=_PRECISION)
   target = jnp.where(used, targets, 0.0)
   target = jnp.matmul(whiten, target, precision=_PRECISION)
@@ -171,7 +171,7 @@ def fit(
 
   def one(amplitude, mean, std):
     rest = target - jnp.matmul(white, mean, precision=_PRECISION)
-    scaled = white * (std / jnp.sqrt(amplitude))
+    scaled = white * (std / jnp.sqrt(amplitude))[None]
     inner = jnp.matmul(scaled.T, scaled, precision=_PRECISION)
     inner += jnp.eye(len(std), dtype=jnp.float32)
     inverse = jnp.linalg.inv(inner)
@@ -187,7 +187,7 @@ def fit(
   )
   weights = jax.nn.softmax(evidence + prior.log_weights)
   average = weights @ coefficients
-  apart = coefficients - average
+  apart = coefficients - average[None]
   spread = covariances + apart[:, :, None] * apart[:, None, :]
   return Trend(
     center=center,
@@ -202,7 +202,7 @@ def fit(
 
 def features(prior: Prior, trend: Trend, archs: Archs) -> jax.Array:
   """One, and every transferred mean from its center, `f32[P, F]`."""
-  return _with_one(_means(prior, archs) - trend.center)
+  return _with_one(_means(prior, archs) - trend.center[None])
 
 
 def relaxed_features(
@@ -216,7 +216,7 @@ def relaxed_features(
     cross = product_kernel(jnp.asarray(transfer.correlations), options, support)
     mean = jnp.asarray(transfer.mean)
     means.append(jnp.matmul(cross, mean, precision=_PRECISION))
-  return _with_one(jnp.stack(means, axis=-1) - trend.center)
+  return _with_one(jnp.stack(means, axis=-1) - trend.center[None])
 
 
 def add(

@@ -5,6 +5,7 @@ a Gaussian process with a product kernel makes of the sources. It names them,
 and a search on one of them is refused.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -107,3 +108,43 @@ def favorites(transfer: Transfer, space: SearchSpace, num: int) -> np.ndarray:
     mean = np.asarray(mean_of(transfer, space, jnp.asarray(archs)))
   best = np.argsort(-mean, kind="stable")[:num]
   return np.asarray(archs[best], np.int32)
+
+
+def check_fits(transfers: Sequence[Transfer], space: SearchSpace) -> None:
+  """Checks that transfers are of a space.
+
+  Raises:
+    ValueError: if one is none, of another space, or has arrays of other shapes.
+  """
+  for transfer in transfers:
+    if not isinstance(transfer, Transfer):
+      raise ValueError(
+        "transfer must be a Transfer, as transfer.fit and transfer.load "
+        f"return, or the name of one, got a {type(transfer).__name__}."
+      )
+    if transfer.space != space.name:
+      raise ValueError(
+        f"The transfer of {transfer.names} is of the space {transfer.space}, "
+        f"and the search of {space.name}; use one of that space."
+      )
+    _check_shapes(transfer, space)
+
+
+def _check_shapes(transfer: Transfer, space: SearchSpace) -> None:
+  """Raises ValueError if arrays of a transfer are not of its space."""
+  size = space.num_options
+  shape = (space.num_variables, size, size)
+  fits = np.shape(transfer.correlations) == shape
+  if transfer.support is None:
+    fits &= space.enumerable and len(transfer.mean) == space.num_architectures
+  else:
+    support = np.asarray(transfer.support)
+    fits &= support.shape == (len(transfer.mean), space.num_variables)
+    fits = fits and bool(
+      np.all((support >= 0) & (support < space.cardinalities))
+    )
+  if not fits:
+    raise ValueError(
+      f"The transfer of {transfer.names} does not fit {space.name}: it needs "
+      f"correlations {shape}, and a mean of all architectures or of a support."
+    )

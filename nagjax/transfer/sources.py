@@ -14,6 +14,7 @@ from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.checks import checked_archs
 from nagjax.transfer.base import Source
 from nagjax.transfer.base import Transfer
+from nagjax.transfer.base import check_fits
 
 LEAST_ROWS = 20
 """Rows with a value that a source has at least."""
@@ -143,46 +144,17 @@ def check_usable(
     ValueError: if a transfer is none, the space is another, or the table is one
       of the sources.
   """
+  check_fits(transfers, space)
+  if problem is None:
+    return
   for transfer in transfers:
-    if not isinstance(transfer, Transfer):
-      raise ValueError(
-        "transfer must be a Transfer, as transfer.fit and transfer.load "
-        f"return, or the name of one, got a {type(transfer).__name__}."
-      )
-    if transfer.space != space.name:
-      raise ValueError(
-        f"The transfer of {transfer.names} is of the space {transfer.space}, "
-        f"and the search of {space.name}; use one of that space."
-      )
-    _check_shapes(transfer, space)
-    for source in transfer.sources if problem is not None else ():
-      assert problem is not None
+    for source in transfer.sources:
       if _is_same(source, problem):
         raise ValueError(
           f"The transfer was learned from {source.name}, and "
           f"{problem.benchmark.name} is that table or derived from it; use a "
           "transfer of other sources."
         )
-
-
-def _check_shapes(transfer: Transfer, space: SearchSpace) -> None:
-  """Raises ValueError if arrays of a transfer are not of its space."""
-  size = space.num_options
-  shape = (space.num_variables, size, size)
-  fits = np.shape(transfer.correlations) == shape
-  if transfer.support is None:
-    fits &= space.enumerable and len(transfer.mean) == space.num_architectures
-  else:
-    support = np.asarray(transfer.support)
-    fits &= support.shape == (len(transfer.mean), space.num_variables)
-    fits = fits and bool(
-      np.all((support >= 0) & (support < space.cardinalities))
-    )
-  if not fits:
-    raise ValueError(
-      f"The transfer of {transfer.names} does not fit {space.name}: it needs "
-      f"correlations {shape}, and a mean of all architectures or of a support."
-    )
 
 
 def _is_same(source: Source, problem: Problem) -> bool:

@@ -234,7 +234,8 @@ class TellTest(absltest.TestCase):
 
   def test_conditioning_in_blocks_is_conditioning_at_once(self):
     """Oracle: what a process says that was told everything in one go."""
-    algorithm = ednag.ednag(SPACE, ednag.Config(patience=0))
+    options = gaussian_process.Config(learning_rate=0.0)
+    algorithm = ednag.ednag(SPACE, ednag.Config(patience=0, surrogate=options))
     archs = SPACE.from_index(jnp.arange(0, 1200, 40))
     values = jnp.cos(jnp.arange(30.0))
     states = []
@@ -246,7 +247,9 @@ class TellTest(absltest.TestCase):
         state, _ = told(algorithm, state, archs[part], values[part])
         start += size
       states.append(state)
-    surrogate = gaussian_process.gaussian_process(SPACE, archive_size=305)
+    surrogate = gaussian_process.gaussian_process(
+      SPACE, options, archive_size=305
+    )
     once, blocks = (
       surrogate.predict(
         surrogate.fit(jax.random.key(0), state.surrogate, state.archive),
@@ -294,7 +297,7 @@ class PartsTest(parameterized.TestCase):
 
 class ConfigTest(parameterized.TestCase):
   @parameterized.parameters(
-    ("num_initial", 0),
+    ("num_initial", -1),
     ("batch_size", 0),
     ("archive_size", 9),
     ("shortlist", 3),
