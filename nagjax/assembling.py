@@ -13,9 +13,15 @@ from nagjax.problem import Problem
 from nagjax.spaces.base import SearchSpace
 from nagjax.transfer import Transfer
 
-WITH_TRANSFER = {"num_initial": 0, "min_observed": 0, "patience": 0}
+WITH_TRANSFER = {
+  "num_initial": 0,
+  "min_observed": 0,
+  "patience": 0,
+  "max_beta": 4.0,
+}
 """Options of a search that begins with knowledge: its first query is the best
-of the transferred means, and a new beginning would only repeat the first."""
+of the transferred means, a new beginning would only repeat the first, and there
+is less to explore."""
 
 
 def check_parts(spec: Spec, parts: Mapping[str, Any], name: str, known) -> None:

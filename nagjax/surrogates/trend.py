@@ -47,7 +47,7 @@ class Config:
   disbelief: float = 0.25
   amplitudes: tuple[float, ...] = (1.0, 0.3, 0.1)
   offset_std: float = 1.0
-  slope_std: float = 1.0
+  slope_std: float = 0.5
 
   def __post_init__(self):
     checks.positive(self, "offset_std", "slope_std")
