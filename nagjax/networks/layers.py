@@ -197,8 +197,10 @@ def as_network(
   module: nn.Module, num_nodes: int, num_labels: int
 ) -> GraphNetwork:
   """Wraps a module whose call takes `(graph, deterministic)`."""
+  # Of 32 bits also where a network is made in a process of 64.
   example = Graph(
-    jnp.zeros((num_nodes, num_labels)), jnp.zeros((num_nodes, num_nodes))
+    jnp.zeros((num_nodes, num_labels), jnp.float32),
+    jnp.zeros((num_nodes, num_nodes), jnp.float32),
   )
 
   def init(key: Key) -> Params:

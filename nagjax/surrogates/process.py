@@ -202,7 +202,18 @@ def with_scales(
 
 
 def scale_gradient(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """`relevance.gradient` at the scales of a process, for targets `f32[M]`."""
+  """`relevance.gradient` at the scales of a process, for targets `f32[M]`.
+
+  From the first `relevance.MAX_ROWS` observations alone: the cost is cubic, and
+  so many say enough of so few numbers.
+  """
+  rows = min(len(process.archs), relevance_lib.MAX_ROWS)
+  process = process._replace(
+    archs=process.archs[:rows],
+    # Lower triangular: its corner belongs to the first rows.
+    whiten=process.whiten[:rows, :rows],
+    num=jnp.minimum(process.num, rows),
+  )
   params, num_views = process.params, process.archs.shape[1]
   share = params.canonical_share if num_views > 1 else jnp.float32(0.0)
   shares = (1 - share, share)[:num_views]
@@ -213,7 +224,7 @@ def scale_gradient(process: GaussianProcess, targets: jax.Array) -> jax.Array:
   )
   return relevance_lib.gradient(
     process.whiten,
-    solve(process, targets[:, None])[:, 0],
+    solve(process, targets[:rows, None])[:, 0],
     parts,
     params.inverse_lengthscale,
     params.noise,

@@ -4,7 +4,7 @@ The Hamming kernel `exp(-sum_l theta_l [x_l != y_l] / L)` with its own decay for
 every variable, and the noise, follow the gradient of the log posterior: of the
 marginal likelihood of what was observed, under normal priors of the logarithms
 around the given values. One step of Adam before every batch; the step costs one
-factorization.
+factorization of the whole.
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, section
 5.4.1 (derivatives of the marginal likelihood).
@@ -19,6 +19,9 @@ _PRECISION = jax.lax.Precision.HIGHEST
 
 PRIOR_STD = (1.0, 1.0, 0.7)
 """Of the logarithms of the common scale, of the noise, and of each variable."""
+
+MAX_ROWS = 128
+"""Observations that a step looks at."""
 
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
