@@ -9,11 +9,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import assembling
 from nagjax import files
 from nagjax import options as options_lib
 from nagjax import registry
 from nagjax import search as search_lib
-from nagjax import transfer as transfer_lib
 from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import data_directory
 from nagjax.problem import Problem
@@ -178,11 +178,10 @@ def _transfers(values: flags.Values, problem: Problem) -> tuple[Transfer, ...]:
     UsageError: if one is unknown, damaged, of another space, or learned from
       the table that is searched.
   """
-  directory = data_directory(values.data_dir)
   with user_errors("--transfer: "):
-    found = tuple(transfer_lib.find(t, directory) for t in values.transfer)
-    transfer_lib.check_usable(found, problem.space, problem)
-  return found
+    return assembling.find_transfers(
+      values.transfer, data_directory(values.data_dir), problem
+    )
 
 
 def _sources(transfers: Sequence[Transfer]) -> list[str]:
