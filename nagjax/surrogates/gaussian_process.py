@@ -136,18 +136,15 @@ def gaussian_process(
 
   def init_state(key: Key, params: Params) -> State:
     del key
-    process = process_lib.init(
-      archive_size, num_views, space.num_variables, params
-    )
+    relevance = relevance_lib.init(space.num_variables) if learns else None
+    scaled = params
+    if relevance is not None:
+      scaled = process_lib.scaled(params, relevance)
     return State(
-      process_lib.with_scales(
-        process, relevance_lib.init(space.num_variables), params
-      )
-      if learns
-      else process,
+      process_lib.init(archive_size, num_views, space.num_variables, scaled),
       jnp.zeros((archive_size, 1 + num_constraints), jnp.float32),
       None if prior is None else trend_lib.empty(prior, archive_size),
-      relevance_lib.init(space.num_variables) if learns else None,
+      relevance,
       params,
     )
 

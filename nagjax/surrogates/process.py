@@ -176,6 +176,14 @@ def forget(process: GaussianProcess, forgets: jax.Array) -> GaussianProcess:
   )
 
 
+def scaled(params: Params, relevance: relevance_lib.Relevance) -> Params:
+  """Hyper-parameters with learned scales in the place of the given ones."""
+  theta, noise = relevance_lib.scales(
+    relevance, params.inverse_lengthscale, params.noise
+  )
+  return params._replace(inverse_lengthscale=theta, noise=noise)
+
+
 def with_scales(
   process: GaussianProcess, relevance: relevance_lib.Relevance, params: Params
 ) -> GaussianProcess:
@@ -186,15 +194,12 @@ def with_scales(
     relevance: what was learned.
     params: around which it was learned.
   """
-  theta, noise = relevance_lib.scales(
-    relevance, params.inverse_lengthscale, params.noise
-  )
-  params = params._replace(inverse_lengthscale=theta, noise=noise)
+  params = scaled(params, relevance)
   process = process._replace(params=params)
   eye = jnp.eye(len(process.archs), dtype=jnp.float32)
   known = used(process)
   covariance = jnp.where(known[:, None], kernel(process, process.archs), 0.0)
-  covariance += jnp.where(known, noise, 1.0)[None] * eye
+  covariance += jnp.where(known, params.noise, 1.0)[None] * eye
   whiten = jax.scipy.linalg.solve_triangular(
     jnp.linalg.cholesky(covariance), eye, lower=True
   )
