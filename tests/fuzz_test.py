@@ -15,7 +15,6 @@ import resource
 import struct
 import tempfile
 from typing import NamedTuple
-from unittest import mock
 import zipfile
 
 from absl.testing import absltest
@@ -46,7 +45,6 @@ from nagjax.generation import pretrained
 from nagjax.generation import pretrained_scores
 from nagjax.search import checkpoint
 from nagjax.spaces import darts
-from nagjax.spaces import nasbench101 as nasbench101_space
 from nagjax.spaces import nasbench201
 from nagjax.spaces.base import SearchSpace
 from tests.benchmarks import nasbench101_test
@@ -108,8 +106,7 @@ def shipped(package, name):
 
 
 def read_nasbench101(path):
-  nasbench101_space.nasbench101()  # It is cached with the number it had first.
-  with mock.patch.object(nasbench101_space, "NUM_ARCHITECTURES", 91):
+  with nasbench101_test.few_cells(91):
     return nasbench101.load_nasbench101(directory=path.parent)
 
 

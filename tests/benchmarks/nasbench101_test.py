@@ -67,6 +67,12 @@ def archs():
   return jnp.asarray([as_vector(*row) for row in zip(*rows, strict=True)])
 
 
+def few_cells(num):
+  """A context in which NAS-Bench-101 is said to have as few cells as `num`."""
+  space_lib.nasbench101()  # Spaces are cached: this one, with the real number.
+  return mock.patch.object(space_lib, "NUM_ARCHITECTURES", num)
+
+
 class SmallTableTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
@@ -74,9 +80,7 @@ class SmallTableTest(parameterized.TestCase):
     self.addCleanup(folder.cleanup)
     self.folder = pathlib.Path(folder.name)
     self.path = self.folder / nasbench101.FILE
-    small = mock.patch.object(space_lib, "NUM_ARCHITECTURES", NUM)
-    small.start()
-    self.addCleanup(small.stop)
+    self.enterContext(few_cells(NUM))
 
   def load(self, drop=(), **changes):
     table = {**columns(), **changes}
