@@ -380,11 +380,12 @@ def make_search(
   config = assembling.with_parts(config, resolved)
   if transfers:
     config = options_lib.with_options(config, assembling.WITH_TRANSFER, name)
-  if "num_constraints" in (options or {}):
+  options = {} if options is None else options
+  config = options_lib.with_options(config, options, name)
+  if "num_constraints" in options:
     raise ValueError(
       "num_constraints follows the problem's constraints; it is no option."
     )
-  config = options_lib.with_options(config, options or {}, name)
   arguments = assembling.built(resolved, space, config, directory, transfers)
   if spec.needs_directory:
     arguments["directory"] = directory

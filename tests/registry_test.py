@@ -102,6 +102,8 @@ class NamesTest(parameterized.TestCase):
     (lambda: make("ednag", budget=0), "budget must be at least 1, got 0"),
     (lambda: make("ednag", options={"x": "1"}), "ednag has the options.*'x'"),
     (lambda: make("ednag", options={"batch_size": "0"}), "batch_size.*got 0"),
+    (lambda: make("ednag", options=3), "options of ednag.*dictionary.*got 3"),
+    (lambda: make("ednag", options=()), "dictionary, got \\(\\)"),
     (
       lambda: make("ednag", options={"num_constraints": 1}),
       "num_constraints follows the problem's constraints",

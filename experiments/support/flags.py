@@ -4,7 +4,9 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import importlib
+import io
 import os
 import pathlib
 import re
@@ -204,7 +206,13 @@ def read(
     if argument.startswith("-") and name in set(_RENAMED) - names:
       raise UsageError(_RENAMED[name])
   with user_errors("The command line: "):  # And files that --flagfile names.
-    rest = values(list(argv))[1:]
+    with contextlib.redirect_stderr(io.StringIO()) as warned:
+      rest = values(list(argv))[1:]
+  if warned.getvalue():
+    circle = warned.getvalue().rpartition("flagfile: ")[2].strip()
+    raise UsageError(
+      f"--flagfile={circle} names itself, or a file that does: take that out."
+    )
   if rest:
     raise UsageError(f"Every argument is a flag, got {rest[0]!r}.")
   if values.help:

@@ -47,6 +47,7 @@ EVERY = (
   ("--module=broken", "--module=broken cannot be imported: ZeroDivisionError"),
   ("--module=exits", "--module=exits cannot be imported: SystemExit: 3"),
   ("--flagfile=binary", "The command line: ", "decode"),
+  ("--flagfile=circle", "--flagfile=circle names itself"),
   ("--module=invalid", "--module=invalid cannot be imported: SyntaxError"),
 )
 
@@ -303,6 +304,7 @@ def write_files(folder):
   ):
     (folder / name).write_text("\n".join(lines) + "\n")
   (folder / "binary").write_bytes(b"\xff\x00")
+  (folder / "circle").write_text("--flagfile=circle\n")
   (folder / "held").mkdir()
   for name in ("pool.json", "throughput.json", "trained.csv"):
     (folder / "held" / name).write_text("precious")
