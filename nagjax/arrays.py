@@ -53,23 +53,13 @@ def normal_scores(objective: jax.Array, used: ArrayLike = True) -> jax.Array:
   return jax.scipy.special.ndtri(jnp.where(used, share, 0.5))
 
 
-def hamming(
-  x: jax.Array, y: jax.Array, weights: jax.Array | None = None
-) -> jax.Array:
-  """Number of differing variables, `int32[P, L], int32[Q, L] -> f32[P, Q]`.
-
-  Args:
-    x: vectors.
-    y: others.
-    weights: `f32[L]` what each difference counts; 1 if None.
-  """
+def hamming(x: jax.Array, y: jax.Array) -> jax.Array:
+  """Number of differing variables, `int32[P, L], int32[Q, L] -> f32[P, Q]`."""
   # One fused pass over pairs; a reduction over the last axis would not
   # vectorize.
   total = jnp.zeros((x.shape[0], y.shape[0]), jnp.float32)
   for v in range(x.shape[-1]):
-    differs = x[:, None, v] != y[None, :, v]
-    weight = jnp.float32(1.0) if weights is None else weights[v]
-    total += jnp.where(differs, weight, 0.0)
+    total += (x[:, None, v] != y[None, :, v]).astype(jnp.float32)
   return total
 
 

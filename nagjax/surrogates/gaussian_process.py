@@ -1,20 +1,22 @@
 """A Gaussian process over architectures that grows by blocks inside jit.
 
-The kernel is a product over the variables, `k(x, y) = prod_l R_l[x_l, y_l]`
-with a correlation matrix `R_l` of the options of each: it holds interactions of
-every order, needs no encoding of the space, and is linear in the weights of
-each variable's options, so that relaxed architectures have it too. By default
-it is the Hamming kernel `exp(-theta h / L)`, whose scales are learned while a
-search runs; a `Transfer` brings another, and a mean. A share of the covariance
-is that of the canonical forms, since architectures that compute the same hardly
-differ in value.
+Most of the covariance is that of how many operations of each kind a graph has,
+`exp(-decay |n(x) - n(y)|^2 / (2 L))`: where an operation stands matters less
+than that it is there. The rest is a product over the variables,
+`k(x, y) = prod_l R_l[x_l, y_l]` with a correlation matrix `R_l` of the options
+of each, which holds interactions of every order, needs no encoding of the
+space, and is linear in the weights of each variable's options. By default it is
+the Hamming kernel `exp(-theta h / L)`; a `Transfer` brings another, and a mean.
+Canonical forms have a share of their own, since architectures that compute the
+same hardly differ in value.
 
-A block of new rows costs `O(B M^2)`, and a step of the scales `O(M^3)`.
+A block of new rows costs `O(B M^2)`.
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter
 2 and appendix A.3 (block inverse of the Cholesky factor).
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
@@ -29,7 +31,6 @@ from nagjax.spaces import generic
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import base
 from nagjax.surrogates import process as process_lib
-from nagjax.surrogates import relevance as relevance_lib
 from nagjax.surrogates import trend as trend_lib
 from nagjax.surrogates.process import GaussianProcess
 from nagjax.surrogates.process import Params
@@ -37,6 +38,7 @@ from nagjax.transfer.base import Transfer
 from nagjax.transfer.base import check_fits
 from nagjax.transfer.base import favorites
 from nagjax.types import Archs
+from nagjax.types import Graph
 from nagjax.types import Key
 from nagjax.types import Prediction
 
@@ -53,11 +55,13 @@ class Config:
     inverse_lengthscale: `theta` of the Hamming kernel, the decay of the
       correlation over a whole vector.
     noise: see `Params`.
-    canonical_share: of the prior variance that canonical forms explain. Spaces
-      whose vectors are all their own canonical form are not changed by it.
+    canonical_share: of what the product kernel explains, that of canonical
+      forms. Spaces whose vectors are all their own canonical form are not
+      changed by it.
+    count_share: of the prior variance, that of the counts of operations.
+    count_decay: of the correlation with the squared distance of the counts, of
+      which a change in every variable at random is about `2 L`.
     trust: share of transferred correlations, the rest being the Hamming kernel.
-    learning_rate: of the scales of the variables and of the noise, see
-      `relevance`; they stay as they are if 0, or with a transfer.
     num_favorites: architectures of the best transferred means that are
       candidates in every round.
     trend: how a transferred mean is believed.
@@ -66,16 +70,16 @@ class Config:
   inverse_lengthscale: float = 3.0
   noise: float = 0.1
   canonical_share: float = 0.7
+  count_share: float = 0.7
+  count_decay: float = 0.5
   trust: float = 0.7
-  learning_rate: float = 0.2
   num_favorites: int = 128
   trend: trend_lib.Config = trend_lib.Config()
 
   def __post_init__(self):
-    checks.positive(self, "inverse_lengthscale", "noise")
-    checks.not_negative(self, "learning_rate")
+    checks.positive(self, "inverse_lengthscale", "noise", "count_decay")
     checks.sizes(self, num_favorites=0)
-    for name in ("canonical_share", "trust"):
+    for name in ("canonical_share", "count_share", "trust"):
       if not 0 <= getattr(self, name) <= 1:
         raise ValueError(
           f"{name} must be between 0 and 1, got {getattr(self, name)}."
@@ -93,15 +97,11 @@ class State(NamedTuple):
     process: conditioned on the archive.
     weights: `f32[M, 1 + C]` solves for the means of objective and violations.
     trend: what was learned of the transferred means; None without them.
-    relevance: what was learned of the scales; None where they are fixed.
-    params: where its prior has its mode; those of `process` are learned.
   """
 
   process: GaussianProcess
   weights: jax.Array
   trend: trend_lib.Trend | None
-  relevance: relevance_lib.Relevance | None
-  params: Params
 
 
 def gaussian_process(
@@ -130,22 +130,15 @@ def gaussian_process(
   check_fits(transfers, space)
   views = _views(space)
   prior = trend_lib.prior(space, transfers, config.trend)
-  learns = config.learning_rate > 0 and not transfers
   relaxed_views = _relaxed_views(space, views)
-  num_views = views(jnp.zeros((1, space.num_variables), jnp.int32)).shape[1]
+  example = views(jnp.zeros((1, space.num_variables), jnp.int32))
 
   def init_state(key: Key, params: Params) -> State:
     del key
-    relevance = relevance_lib.init(space.num_variables) if learns else None
-    scaled = params
-    if relevance is not None:
-      scaled = process_lib.scaled(params, relevance)
     return State(
-      process_lib.init(archive_size, num_views, space.num_variables, scaled),
+      process_lib.init(archive_size, example, params),
       jnp.zeros((archive_size, 1 + num_constraints), jnp.float32),
       None if prior is None else trend_lib.empty(prior, archive_size),
-      relevance,
-      params,
     )
 
   def condition(state: State, archive: Archive, num_new: int) -> State:
@@ -166,13 +159,6 @@ def gaussian_process(
         f"{state.weights.shape}, and the search has {archive.targets.shape}."
       )
     process, targets = state.process, archive.targets
-    if state.relevance is not None:
-      by_scales = process_lib.scale_gradient(process, targets[:, 0])
-      relevance = relevance_lib.step(
-        state.relevance, by_scales, config.learning_rate
-      )
-      process = process_lib.with_scales(process, relevance, state.params)
-      state = state._replace(process=process, relevance=relevance)
     if prior is None:
       return state._replace(weights=process_lib.solve(process, targets))
     trend = trend_lib.fit(
@@ -221,6 +207,8 @@ def gaussian_process(
       jnp.float32(config.inverse_lengthscale),
       jnp.float32(config.noise),
       jnp.float32(config.canonical_share),
+      jnp.float32(config.count_share),
+      jnp.float32(config.count_decay),
       _transferred(space, config, transfers),
     ),
     favorites=_favorites(space, config, transfers),
@@ -247,30 +235,49 @@ def _transferred(
   return jnp.asarray((1 - share) * mixed + share, jnp.float32)
 
 
-def _views(space: SearchSpace):
-  """`int32[P, L] -> int32[P, V, L]`: architectures and their canonical forms.
+def _views(space: SearchSpace) -> Callable[[Archs], process_lib.Inputs]:
+  """`int32[P, L]` architectures as the kernel sees them.
 
-  Only architectures where nothing is identified.
+  Without canonical forms where nothing is identified.
   """
-  if space.canonicalize is generic.canonicalize:
-    return lambda archs: archs[:, None]
-  return lambda archs: jnp.stack([archs, space.canonicalize(archs)], axis=1)
+  identifies = space.canonicalize is not generic.canonicalize
+
+  def views(archs: Archs) -> process_lib.Inputs:
+    forms = space.canonicalize(archs)
+    return process_lib.Inputs(
+      jnp.stack([archs, forms] if identifies else [archs], axis=1),
+      _counts(space.to_graph(forms)),
+    )
+
+  return views
 
 
-def _relaxed_views(space: SearchSpace, views):
-  """`f32[G, L, K] -> f32[G, V, L, K]`: weights, and of canonical forms.
+def _relaxed_views(
+  space: SearchSpace, views: Callable[[Archs], process_lib.Inputs]
+) -> Callable[[jax.Array], process_lib.Inputs]:
+  """`f32[G, L, K]` weights as the kernel sees them.
 
-  The form of the options of most weight: a mixture has none. Its derivative is
-  that of the weights, as if they were their own form (straight through).
+  The canonical form is that of the options of most weight: a mixture has none.
+  Its derivative is that of the weights, as if they were their own form
+  (straight through).
   """
 
-  def relaxed(options: jax.Array) -> jax.Array:
-    sharp = space.one_hot(views(jnp.argmax(options, axis=-1).astype(jnp.int32)))
+  def relaxed(options: jax.Array) -> process_lib.Inputs:
+    sharp = views(jnp.argmax(options, axis=-1).astype(jnp.int32))
+    archs = space.one_hot(sharp.archs)
     soft = options[:, None]
-    forms = sharp[:, 1:] + (soft - jax.lax.stop_gradient(soft))
-    return jnp.concatenate([soft, forms], axis=1)
+    forms = archs[:, 1:] + (soft - jax.lax.stop_gradient(soft))
+    counts = _counts(space.to_soft_graph(options))
+    if archs.shape[1] > 1:
+      counts = sharp.counts + (counts - jax.lax.stop_gradient(counts))
+    return process_lib.Inputs(jnp.concatenate([soft, forms], axis=1), counts)
 
   return relaxed
+
+
+def _counts(graph: Graph) -> jax.Array:
+  """How many nodes have each label, `f32[P, T]`."""
+  return jnp.sum(graph.nodes, axis=-2)
 
 
 def _favorites(

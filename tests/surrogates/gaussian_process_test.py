@@ -10,14 +10,13 @@ import numpy as np
 
 from nagjax import archive as archive_lib
 from nagjax.spaces import nasbench201
+from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import gaussian_process
-from nagjax.surrogates import process as process_lib
-from nagjax.surrogates import relevance
 
 THETA, NOISE, SIZE, BLOCK = 3.0, 0.1, 24, 8
 SPACE = nasbench201.nasbench201()
 CONFIG = gaussian_process.Config(
-  THETA, NOISE, canonical_share=0.0, learning_rate=0.0
+  THETA, NOISE, canonical_share=0.0, count_share=0.0
 )
 SURROGATE = gaussian_process.gaussian_process(
   SPACE, CONFIG, 1, archive_size=SIZE
@@ -183,16 +182,44 @@ class GaussianProcessTest(parameterized.TestCase):
     ("noise", -1.0),
     ("canonical_share", 1.5),
     ("trust", -0.1),
-    ("learning_rate", -1.0),
+    ("count_share", 2.0),
+    ("count_decay", 0.0),
   )
   def test_bad_options(self, option, value):
     """Oracle: the ValueError names the option."""
     with self.assertRaisesRegex(ValueError, option):
       gaussian_process.Config(**{option: value})
 
-  def test_canonical_forms_share_the_variance(self):
-    """Oracle: the dense solution with a kernel that is the mean of two."""
-    config = dataclasses.replace(CONFIG, canonical_share=0.6)
+  def parts(self, archs, others):
+    """Hamming kernels of vectors and of forms, and that of counts, of forms."""
+    forms, other_forms = (
+      np.asarray(SPACE.canonicalize(jnp.asarray(rows)))
+      for rows in (archs, others)
+    )
+
+    def hamming(x, y):
+      return np.exp(-THETA * (x[:, None] != y[None]).mean(-1))
+
+    counts, other_counts = (
+      (rows[..., None] == np.arange(5)).sum(1) for rows in (forms, other_forms)
+    )
+    apart = np.sum((counts[:, None] - other_counts[None]) ** 2, axis=-1)
+    return (
+      hamming(np.asarray(archs), np.asarray(others)),
+      hamming(forms, other_forms),
+      np.exp(-0.5 * apart / 12),
+    )
+
+  @parameterized.parameters((0.6, 0.0), (0.6, 0.3), (0.0, 1.0))
+  def test_forms_and_counts_share_the_variance(self, of_forms, of_counts):
+    """Oracle: the dense solution with the sum of three kernels, for vectors and
+    for one-hot weights."""
+    config = dataclasses.replace(
+      CONFIG,
+      canonical_share=of_forms,
+      count_share=of_counts,
+      count_decay=0.5,
+    )
     surrogate = gaussian_process.gaussian_process(
       SPACE, config, 1, archive_size=SIZE
     )
@@ -200,98 +227,45 @@ class GaussianProcessTest(parameterized.TestCase):
     state = surrogate.condition(
       surrogate.init(None, surrogate.params), told, SIZE
     )
-    found = surrogate.predict(surrogate.fit(None, state, told), QUERIES)
-    forms = np.asarray(SPACE.canonicalize(jnp.asarray(QUERIES)))
+    state = surrogate.fit(None, state, told)
     rows = np.asarray(told.archs)[:12]
-    row_forms = np.asarray(SPACE.canonicalize(jnp.asarray(rows)))
 
-    def kernel(x, y, x_forms, y_forms):
-      raw = np.exp(-THETA * (x[:, None] != y[None]).mean(-1))
-      same = np.exp(-THETA * (x_forms[:, None] != y_forms[None]).mean(-1))
-      return 0.4 * raw + 0.6 * same
+    def kernel(x, y):
+      raw, forms, counts = self.parts(x, y)
+      product = (1 - of_forms) * raw + of_forms * forms
+      return (1 - of_counts) * product + of_counts * counts
 
-    covariance = kernel(rows, rows, row_forms, row_forms)
-    cross = kernel(QUERIES, rows, forms, row_forms)
-    solved = np.linalg.solve(covariance + NOISE * np.eye(12), cross.T)
+    cross = kernel(QUERIES, rows)
+    covariance = kernel(rows, rows) + NOISE * np.eye(12)
+    solved = np.linalg.solve(covariance, cross.T)
     mean = solved.T @ np.asarray(told.targets[:12, 0], np.float64)
-    np.testing.assert_allclose(found.mean, mean, atol=2e-4)
     std = np.sqrt(1 - np.sum(cross * solved.T, axis=1))
-    np.testing.assert_allclose(found.std, std, atol=2e-4)
+    options = jnp.float32(options_of(QUERIES))
+    for found in (
+      surrogate.predict(state, QUERIES),
+      surrogate.relaxed(state, options),
+    ):
+      np.testing.assert_allclose(found.mean, mean, atol=2e-4)
+      np.testing.assert_allclose(found.std, std, atol=2e-4)
 
-
-class RelevanceTest(parameterized.TestCase):
-  def likelihood(self, values, archs, forms, targets):
-    """The log marginal likelihood in float64."""
-    common, of_noise, each = relevance.PRIOR_STD
-    theta = THETA * np.exp(common * values[0] + each * values[2:])
-    noise = NOISE * np.exp(of_noise * values[1])
-    covariance = noise * np.eye(len(archs))
-    for share, rows in ((0.3, archs), (0.7, forms)):
-      differs = rows[:, None] != rows[None]
-      covariance += share * np.exp(-(differs @ theta) / 6)
-    solved = np.linalg.solve(covariance, targets)
-    return -0.5 * (targets @ solved + np.linalg.slogdet(covariance)[1])
-
-  def test_the_gradient(self):
-    """Oracle: central differences of the likelihood in float64."""
-    surrogate = gaussian_process.gaussian_process(
-      SPACE, gaussian_process.Config(THETA, NOISE), 1, archive_size=SIZE
-    )
-    told = archive(11)
-    state = surrogate.init(None, surrogate.params)
-    learned = relevance.init(6)._replace(
-      values=jnp.asarray([0.2, -0.3, 0.5, 0.1, -0.4, 0.0, 0.3, -0.2])
-    )
-    process = process_lib.with_scales(
-      surrogate.condition(state, told, SIZE).process,
-      learned,
-      surrogate.params,
-    )
-    found = process_lib.scale_gradient(process, told.targets[:, 0])
-    archs = np.asarray(told.archs)[:11]
-    forms = np.asarray(SPACE.canonicalize(jnp.asarray(archs)))
-    targets = np.asarray(told.targets[:11, 0], np.float64)
-    expected = []
-    for shift in 1e-5 * np.eye(8):
-      values = np.asarray(learned.values, np.float64)
-      up, down = (
-        self.likelihood(values + sign * shift, archs, forms, targets)
-        for sign in (1, -1)
+  def test_counts_of_a_space_without_graphs_are_a_hamming_kernel(self):
+    """Oracle: the same posterior with the decay of the Hamming kernel."""
+    space = SearchSpace("flat", (5,) * 6)
+    told = archive(12)
+    found = []
+    for config in (
+      dataclasses.replace(CONFIG, inverse_lengthscale=2.0),
+      dataclasses.replace(CONFIG, count_share=1.0, count_decay=2.0),
+    ):
+      surrogate = gaussian_process.gaussian_process(
+        space, config, 1, archive_size=SIZE
       )
-      expected.append((up - down) / 2e-5)
-    np.testing.assert_allclose(found, expected, atol=2e-3)
-
-  def test_steps_climb(self):
-    """Property: the log posterior rises, and a variable that alone matters
-    gets the largest scale."""
-    rng = np.random.default_rng(3)
-    archs = rng.integers(0, 5, (SIZE, 6))
-    targets = np.zeros((SIZE, 2))
-    targets[:, 0] = rng.normal(size=5)[archs[:, 2]]
-    told = archive_lib.empty(SPACE, SIZE, 1)._replace(
-      archs=jnp.asarray(archs, jnp.int32),
-      targets=jnp.asarray(targets, jnp.float32),
-      num=jnp.int32(SIZE),
-    )
-    surrogate = gaussian_process.gaussian_process(
-      SPACE, gaussian_process.Config(THETA, NOISE), 1, archive_size=SIZE
-    )
-    state = surrogate.init(None, surrogate.params)
-    state = surrogate.condition(state, told, SIZE)
-    fit = jax.jit(surrogate.fit)
-    for _ in range(20):
-      state = fit(None, state, told)
-    self.assertEqual(int(np.argmax(state.relevance.values[2:])), 2)
-    forms = np.asarray(SPACE.canonicalize(jnp.asarray(archs)))
-
-    def posterior(values):
-      values = np.asarray(values, np.float64)
-      likelihood = self.likelihood(values, archs, forms, targets[:, 0])
-      return likelihood - 0.5 * np.sum(values**2)
-
-    self.assertGreater(
-      posterior(state.relevance.values), posterior(np.zeros(8)) + 1
-    )
+      state = surrogate.init(None, surrogate.params)
+      state = surrogate.condition(state, told, SIZE)
+      state = surrogate.fit(None, state, told)
+      found.append(surrogate.predict(state, QUERIES))
+    np.testing.assert_allclose(found[0].mean, found[1].mean, atol=1e-5)
+    np.testing.assert_allclose(found[0].std, found[1].std, atol=1e-5)
 
 
 if __name__ == "__main__":
