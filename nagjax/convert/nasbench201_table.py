@@ -9,6 +9,7 @@ A table is a `.npz` file without pickles. It holds, one row an architecture:
 | `<p>_val`, `<p>_test` | `f32[15625]` | accuracy in percent after 200 epochs |
 | `<d>_train_time_per_epoch_s` | `f32[15625]` | training seconds per epoch |
 | `<d>_params_m`, `<d>_flops_m` | `f32[15625]` | millions |
+| `<d>_latency_ms` | `f32[15625]` | milliseconds, if the source has it |
 | `header` | text, 0-d | JSON: sources and their checksums, units, row order |
 
 with `p` in `cifar10_valid`, `cifar100`, `imagenet16_120` and `d` in `cifar10`,
@@ -43,6 +44,7 @@ _UNITS = {
   "_train_time_per_epoch_s": "seconds",
   "_params_m": "million parameters",
   "_flops_m": "MFLOPs",
+  "_latency_ms": "milliseconds",
 }
 _ACCURACIES = ("_val", "_test")
 

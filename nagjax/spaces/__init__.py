@@ -1,6 +1,7 @@
 """Search spaces: static descriptions of sets of architectures."""
 
 from nagjax.spaces import darts
+from nagjax.spaces import fcnet
 from nagjax.spaces import mobilenetv3
 from nagjax.spaces import mobilenetv3_counts
 from nagjax.spaces import nasbench101
@@ -11,6 +12,7 @@ from nagjax.spaces.base import SearchSpace
 __all__ = [
   "SearchSpace",
   "darts",
+  "fcnet",
   "mobilenetv3",
   "mobilenetv3_counts",
   "nasbench101",

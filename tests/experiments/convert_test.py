@@ -197,24 +197,33 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       "space": "darts",
       "encoding": "nasbench301",
       "objective": "accuracy",
+      "table": "fcnet",
     }
     self.assertEqual(set(values), set(convert.OPTIONS))
     flags = {n: values[n] if n in chosen.options else None for n in values}
     output = self.output.with_suffix(chosen.suffix)
-    outcome = self._run(format=name, source=source, output=output, **flags)
+    if chosen.files:
+      target = {"output": None, "data_dir": output.parent}
+      unused = {"output": output}
+    else:
+      target = {"output": output}
+      unused = {"data_dir": output.parent}
+    outcome = self._run(format=name, source=source, **{**target, **unused})
+    self._assert_refused(outcome, f"takes no --{list(unused)[0]}")
+    outcome = self._run(format=name, source=source, **target, **flags)
     if name != "nasbench201-pth":  # It may lack PyTorch instead.
       self._assert_refused(outcome, source)
     for option in set(values) - set(chosen.options):
       outcome = self._run(
         format=name,
         source=source,
-        output=output,
+        **target,
         **{**flags, option: values[option]},
       )
       self._assert_refused(outcome, f"--{option}", f"not for {name}")
     for option in chosen.needs:
       outcome = self._run(
-        format=name, source=source, output=output, **{**flags, option: None}
+        format=name, source=source, **target, **{**flags, option: None}
       )
       self._assert_refused(outcome, f"needs --{option}")
 
