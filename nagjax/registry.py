@@ -39,10 +39,12 @@ _Entry = TypeVar("_Entry")
 _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
   "darts": "nagjax.spaces.darts:darts",
   "fcnet": "nagjax.spaces.fcnet:fcnet",
+  **{f"hwgpt_{s}": f"nagjax.spaces.hwgpt:hwgpt_{s}" for s in ("s", "m", "l")},
   "mobilenetv3": "nagjax.spaces.mobilenetv3:mobilenetv3",
   "nasbench101": "nagjax.spaces.nasbench101:nasbench101",
   "nasbench201": "nagjax.spaces.nasbench201:nasbench201",
   "nasbench_nlp": "nagjax.spaces.nasbench_nlp:nasbench_nlp",
+  "nats_size": "nagjax.spaces.nats_size:nats_size",
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
@@ -53,6 +55,8 @@ _TABLES: dict[str, str | catalog.Table] = {
   "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
   "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",
   "fcnet": "nagjax.benchmarks.catalog:FCNET",
+  "hwgpt": "nagjax.benchmarks.catalog:HWGPT",
+  "nats-size": "nagjax.benchmarks.catalog:NATS_SIZE",
   "zerocost": "nagjax.candidates.objective:TABLE",
 }
 _ALGORITHMS: dict[tuple[str, str], str | Spec] = {

@@ -32,10 +32,9 @@ def claimed_output(
   Raises:
     UsageError: if another run holds it, or for the reasons of `check_output`.
   """
-  checked = dict(overwrite=overwrite, suffix=suffix, flag=flag)
-  output = check_output(path, **checked)
+  output = check_output(path, overwrite=overwrite, suffix=suffix, flag=flag)
   with _claimed(output):
-    yield check_output(path, **checked)
+    yield check_output(path, overwrite=overwrite, suffix=suffix, flag=flag)
 
 
 @contextlib.contextmanager

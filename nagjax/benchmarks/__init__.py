@@ -6,7 +6,9 @@ from nagjax.benchmarks import columns
 from nagjax.benchmarks import encodings
 from nagjax.benchmarks import fcnet
 from nagjax.benchmarks import hardware
+from nagjax.benchmarks import hwgpt
 from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import nats_size
 from nagjax.benchmarks import robustness
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
@@ -33,7 +35,9 @@ __all__ = [
   "encodings",
   "fcnet",
   "hardware",
+  "hwgpt",
   "nasbench101",
+  "nats_size",
   "robustness",
   "search_on_test_accuracy",
   "surrogate",

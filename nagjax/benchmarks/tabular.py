@@ -20,6 +20,7 @@ import dataclasses
 import os
 import pathlib
 from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -244,6 +245,24 @@ def search_on_test_accuracy(benchmark: Tabular) -> Tabular:
   )
 
 
+class Official(NamedTuple):
+  """How the tables of an official file are loaded.
+
+  Attributes:
+    table: what names of its benchmarks begin with.
+    title: what a message calls the file.
+    space: the search space.
+    num_epochs: of the trainings whose seconds it has.
+    advice: how to get the file, a sentence.
+  """
+
+  table: str
+  title: str
+  space: SearchSpace
+  num_epochs: int
+  advice: str
+
+
 def load_nasbench201(
   data_set: str, *, directory: str | os.PathLike[str] | None = None
 ) -> Tabular:
@@ -270,9 +289,36 @@ def load_nasbench201(
     f"--output={path}; or name another directory with --data_dir or "
     f"{base.DATA_DIRECTORY_VARIABLE}."
   )
+  official = Official(
+    table="nasbench201",
+    title="table of NAS-Bench-201",
+    space=nasbench201_space.nasbench201(),
+    num_epochs=NASBENCH201_EPOCHS,
+    advice=advice,
+  )
+  return load_official(path, data_set, official)
+
+
+def load_official(
+  path: pathlib.Path, data_set: str, official: Official
+) -> Tabular:
+  """Loads one data set of a file with the columns of `nb201.npz`.
+
+  Args:
+    path: the file.
+    data_set: its name.
+    official: what the file is.
+
+  Returns:
+    See `load_nasbench201`.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is damaged, or has no such data set.
+  """
   if not path.is_file():
-    raise FileNotFoundError(f"{path} is not there. {advice}")
-  known = _data_sets(path)
+    raise FileNotFoundError(f"{path} is not there. {official.advice}")
+  known = official_data_sets(path)
   if data_set not in known:
     raise ValueError(
       f"{path} holds the data sets {', '.join(sorted(known)) or '(none)'}, got "
@@ -281,7 +327,7 @@ def load_nasbench201(
   prefix = known[data_set]
   stem = prefix.removesuffix("_valid")
   per_epoch = f"{stem}_train_time_per_epoch_s"
-  space = nasbench201_space.nasbench201()
+  space = official.space
   num = space.num_architectures
   column = files.Declared(columns_lib.NUMBERS, (num,))
   optional = [f"{prefix}_test", per_epoch]
@@ -296,8 +342,8 @@ def load_nasbench201(
         **dict.fromkeys(optional, column._replace(optional=True)),
       },
     )
-    with files.reading(path, "table of NAS-Bench-201"):
-      order = columns_lib.order_by_index(space, _operations(arrays))
+    with files.reading(path, official.title):
+      order = columns_lib.order_by_index(space, _operations(space, arrays))
       columns = {
         name: columns_lib.as_column(name, arrays[name][order], num)
         for name in arrays
@@ -307,7 +353,7 @@ def load_nasbench201(
         if name.endswith(("_val", "_test")):
           columns_lib.check_percent(name, columns[name])
   except files.FileError as error:
-    raise files.FileError(f"{error} {advice}") from error
+    raise files.FileError(f"{error} {official.advice}") from error
   units = [(VALID_ACCURACY, "%"), (TEST_ACCURACY, "%")]
   queried = {VALID_ACCURACY: columns[f"{prefix}_val"]}
   for name, unit in _COST_COLUMNS.items():
@@ -318,12 +364,12 @@ def load_nasbench201(
   if f"{prefix}_test" in columns:
     reported[TEST_ACCURACY] = columns[f"{prefix}_test"]
   if per_epoch in columns:
-    reported[TRAIN_SECONDS] = columns[per_epoch] * NASBENCH201_EPOCHS
+    reported[TRAIN_SECONDS] = columns[per_epoch] * official.num_epochs
     units.append((TRAIN_SECONDS, "s"))
   return Tabular(
     queried=queried,
     reported=reported,
-    name=f"nasbench201/{data_set}",
+    name=f"{official.table}/{data_set}",
     space=space,
     test=TEST_ACCURACY if TEST_ACCURACY in reported else None,
     units=tuple(units),
@@ -335,11 +381,13 @@ def nasbench201_data_sets(
 ) -> list[str]:
   """Names of the data sets of `nb201.npz`, or none if the file is absent."""
   path = base.data_directory(directory) / NASBENCH201_FILE
-  return sorted(_data_sets(path)) if path.is_file() else []
+  return sorted(official_data_sets(path))
 
 
-def _data_sets(path: pathlib.Path) -> dict[str, str]:
-  """Maps data-set names to the column prefixes of a file."""
+def official_data_sets(path: pathlib.Path) -> dict[str, str]:
+  """Maps data-set names to the column prefixes of a file, if it is there."""
+  if not path.is_file():
+    return {}
   found: dict[str, str] = {}
   for name in files.array_names(path):
     if name.endswith("_val") and columns_lib.NAME.fullmatch(name):
@@ -354,8 +402,10 @@ def _data_sets(path: pathlib.Path) -> dict[str, str]:
   return found
 
 
-def _operations(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-  """The cells of the rows, by their operations or else by their strings."""
+def _operations(
+  space: SearchSpace, arrays: Mapping[str, np.ndarray]
+) -> np.ndarray:
+  """The architecture of every row, by its options or else by its string."""
   if "ops" in arrays:
     return arrays["ops"]
   if "arch_str" not in arrays:
@@ -365,4 +415,4 @@ def _operations(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     if (arrays["arch_str"].dtype.kind == "S")
     else arrays["arch_str"]
   )
-  return np.stack([nasbench201_space.from_string(s) for s in strings.tolist()])
+  return np.stack([space.from_string(s) for s in strings.tolist()])

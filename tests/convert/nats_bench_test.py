@@ -74,7 +74,7 @@ class NatsBenchTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       self.source / "meta.pickle.pbz2", upstream.meta(["8:8:8:8:8"] * 4)
     )
     self.assert_one_line(
-      self._error(allow_missing=True), "size space", "not supported yet"
+      self._error(allow_missing=True), "size space", "nats-bench-size"
     )
 
   def test_hostile_record(self):
