@@ -10,6 +10,7 @@ A table is a `.npz` file without pickles. It holds, one row an architecture:
 | `<d>_train_time_per_epoch_s` | `f32[15625]` | training seconds per epoch |
 | `<d>_params_m`, `<d>_flops_m` | `f32[15625]` | millions |
 | `<d>_latency_ms` | `f32[15625]` | milliseconds, if the source has it |
+| `cifar10_valid_train_time_per_epoch_s` | `f32[15625]` | on half the images |
 | `header` | text, 0-d | JSON: sources and their checksums, units, row order |
 
 with `p` in `cifar10_valid`, `cifar100`, `imagenet16_120` and `d` in `cifar10`,

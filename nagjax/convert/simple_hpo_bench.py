@@ -12,7 +12,8 @@ class: a key of one digit a variable to a dict from metric to one value a seed.
 
 They become `nb201.npz`, as in `nasbench201_table` and with the accuracy of
 every seed, `<p>_val_seeds` `f32[15625, 3]`, NaN for none; and `fcnet.npz`, as
-in `nagjax.benchmarks.fcnet`.
+in `nagjax.benchmarks.fcnet`. Seconds are `<p>_train_time_per_epoch_s`: on
+CIFAR-10 these networks were trained on half of the images.
 
 In the tables of NAS-Bench-201 `model_size` differs between the seeds of 204
 cells, an error of the source. It follows from the numbers of convolutions of a
@@ -238,10 +239,7 @@ def _nasbench201(contents: Mapping[pathlib.Path, Values]) -> Table:
   strides = np.cumprod((1, *space.cardinalities[:-1]))
   columns: dict[str, np.ndarray] = {}
   seeds = {}
-  notes = [
-    "Training seconds of cifar10 are those of networks trained on half of its"
-    " training images, whose validation accuracies these are."
-  ]
+  notes = []
   for path, values in contents.items():
     prefix = PREFIXES[path.stem]
     data_set = prefix.removesuffix("_valid")
@@ -254,7 +252,7 @@ def _nasbench201(contents: Mapping[pathlib.Path, Values]) -> Table:
     seeds[f"{prefix}_val_seeds"] = found["val_acc"]
     columns |= {
       f"{prefix}_val": _mean(found["val_acc"]),
-      f"{data_set}_train_time_per_epoch_s": _mean(found["train_time"]) / 200,
+      f"{prefix}_train_time_per_epoch_s": _mean(found["train_time"]) / 200,
       f"{data_set}_params_m": _parameters(archs, found["model_size"]),
       f"{data_set}_latency_ms": _mean(found["latency"]) * 1e3,
     }
