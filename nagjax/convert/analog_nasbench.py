@@ -37,6 +37,7 @@ from nagjax.convert.packages import Package
 from nagjax.convert.packages import folder
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import PlainRecord
+from nagjax.convert.pickles import guarded
 from nagjax.convert.pickles import load_pickle
 from nagjax.spaces import nasbench201
 
@@ -123,8 +124,18 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     ConversionError: if it is missing, damaged or of another form, or has a cell
       under the operations of another one.
   """
-  content = load_pickle(path, records=_RECORDS)
-  require(content, dict, path, "the content")
+  content = require(
+    load_pickle(path, records=_RECORDS), dict, path, "the content"
+  )
+  return guarded(
+    lambda: _columns(content, path), path, "cells and their accuracies", _AGAIN
+  )
+
+
+def _columns(
+  content: dict[Any, Any], path: str | os.PathLike[str]
+) -> dict[str, np.ndarray]:
+  """What `read` returns."""
   space = nasbench201.nasbench201()
   strides = np.cumprod((1, *space.cardinalities[:-1]))
   columns: dict[str, np.ndarray] = {}

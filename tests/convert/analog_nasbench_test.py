@@ -115,6 +115,7 @@ class AnalogNasbenchTest(
     ("record", {(0,) * 6: {}}, "PlainRecord, got a dict"),
     ("class", {(0,) * 6: made("Architecture")}, "key 'architecture'"),
     ("doubled", {(0,) * 6: architecture((0,) * 5 + (1,))}, "0, 1)"),
+    ("array", {(0,) * 6: architecture(np.arange(6))}, "cannot be read"),
     (
       "drift",
       {(0,) * 6: made("Architecture", **FIELDS, baseline_drift_60=1.0)},
