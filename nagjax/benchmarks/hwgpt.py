@@ -113,7 +113,8 @@ def encode(choices: space_lib.Choices, archs: Archs) -> jax.Array:
     L, and biases or none.
   """
   options = jax.nn.one_hot(archs, 3, dtype=jnp.float32)
-  options *= space_lib.is_active(choices, archs)[..., None]
+  active = space_lib.is_active(choices, archs).astype(jnp.float32)
+  options *= active[..., None]
   order = (
     space_lib.EMBEDDING,
     space_lib.LAYERS,
@@ -150,12 +151,17 @@ def count(
   num = choices.max_layers
   first = space_lib.FIRST
   exists = space_lib.is_active(choices, archs)[..., first : first + num]
-  width = jnp.asarray(choices.embeddings)[archs[..., space_lib.EMBEDDING]]
+  width = jnp.asarray(choices.embeddings, jnp.int32)[
+    archs[..., space_lib.EMBEDDING]
+  ]
   has_bias = jnp.asarray(space_lib.BIASES)[archs[..., space_lib.BIAS]]
-  ratios = jnp.asarray(choices.ratios)[archs[..., first : first + num]]
-  heads = jnp.asarray(choices.heads)[archs[..., first + num :]]
-  inner = jnp.sum(jnp.where(exists, ratios, 0), axis=-1) * width
-  attended = jnp.sum(jnp.where(exists, heads, 0), axis=-1) * HEAD_CHANNELS
+  ratios = jnp.asarray(choices.ratios, jnp.int32)[
+    archs[..., first : first + num]
+  ]
+  heads = jnp.asarray(choices.heads, jnp.int32)[archs[..., first + num :]]
+  ratios, heads = (jnp.where(exists, part, 0) for part in (ratios, heads))
+  inner = jnp.sum(ratios, axis=-1, dtype=jnp.int32) * width
+  attended = jnp.sum(heads, axis=-1, dtype=jnp.int32) * HEAD_CHANNELS
   depth = jnp.sum(exists, axis=-1, dtype=jnp.int32)
   matrices = VOCABULARY * width + 4 * width * attended + 2 * inner * width
   norms = (2 * depth + 1) * 2 * width

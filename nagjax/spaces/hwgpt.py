@@ -208,12 +208,11 @@ def to_graph(
 
   Such a node has neither a label nor edges.
   """
-  active = is_active(choices, archs)
-  width = max(cardinalities)
-  options = jax.nn.one_hot(archs, width, dtype=jnp.float32) * active[..., None]
-  graph = generic.to_soft_graph(cardinalities, options)
+  active = is_active(choices, archs).astype(jnp.float32)
+  options = jax.nn.one_hot(archs, max(cardinalities), dtype=jnp.float32)
+  graph = generic.to_soft_graph(cardinalities, options * active[..., None])
   exists = jnp.pad(
-    active.astype(jnp.float32),
+    active,
     [(0, 0)] * (archs.ndim - 1) + [(1, 1)],
     constant_values=1.0,
   )

@@ -129,9 +129,10 @@ class HwgptTest(parameterized.TestCase):
     rng = np.random.default_rng(1)
     shape = (9, benchmark.space.num_variables)
     archs = rng.integers(0, benchmark.space.cardinalities, shape)
-    found = jax.jit(lambda b, a: b.query(a))(
-      benchmark, jnp.asarray(archs, jnp.int32)[None]
-    )
+    with jax.numpy_dtype_promotion("strict"):
+      found = jax.jit(lambda b, a: b.query(a))(
+        benchmark, jnp.asarray(archs, jnp.int32)[None]
+      )
     for i, arch in enumerate(archs.tolist()):
       params, operations = counted(size, arch)
       expected = {

@@ -104,7 +104,8 @@ class HwgptTest(parameterized.TestCase):
     counts alone, and two edges for each; the soft graph of full depth."""
     space = hwgpt.hwgpt("s")
     archs = draws("s", 40)
-    graph = space.to_graph(archs)
+    with jax.numpy_dtype_promotion("strict"):
+      graph = space.to_graph(archs)
     canonical = space.to_graph(space.canonicalize(archs))
     jax.tree.map(np.testing.assert_array_equal, graph, canonical)
     num = 3 + 2 * (10 + np.asarray(archs[:, 1]))
