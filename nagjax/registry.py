@@ -38,10 +38,13 @@ _Entry = TypeVar("_Entry")
 # A text is `module:attribute`, imported when it is used.
 _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
   "darts": "nagjax.spaces.darts:darts",
+  "fcnet": "nagjax.spaces.fcnet:fcnet",
+  **{f"hwgpt_{s}": f"nagjax.spaces.hwgpt:hwgpt_{s}" for s in ("s", "m", "l")},
   "mobilenetv3": "nagjax.spaces.mobilenetv3:mobilenetv3",
   "nasbench101": "nagjax.spaces.nasbench101:nasbench101",
   "nasbench201": "nagjax.spaces.nasbench201:nasbench201",
   "nasbench_nlp": "nagjax.spaces.nasbench_nlp:nasbench_nlp",
+  "nats_size": "nagjax.spaces.nats_size:nats_size",
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
@@ -51,6 +54,9 @@ _TABLES: dict[str, str | catalog.Table] = {
   "trained": "nagjax.benchmarks.catalog:TRAINED",
   "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
   "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",
+  "fcnet": "nagjax.benchmarks.catalog:FCNET",
+  "hwgpt": "nagjax.benchmarks.catalog:HWGPT",
+  "nats-size": "nagjax.benchmarks.catalog:NATS_SIZE",
   "zerocost": "nagjax.candidates.objective:TABLE",
 }
 _ALGORITHMS: dict[tuple[str, str], str | Spec] = {

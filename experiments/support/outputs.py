@@ -15,9 +15,16 @@ from .errors import user_errors
 
 @contextlib.contextmanager
 def claimed_output(
-  path: str, *, overwrite: bool, suffix: str = ".npz"
+  path: str | os.PathLike[str],
+  *,
+  overwrite: bool,
+  suffix: str = ".npz",
+  flag: str = "output",
 ) -> Iterator[pathlib.Path]:
   """Keeps other runs from a file while the block runs.
+
+  Args:
+    path, overwrite, suffix, flag: see `check_output`.
 
   Yields:
     The file.
@@ -25,9 +32,9 @@ def claimed_output(
   Raises:
     UsageError: if another run holds it, or for the reasons of `check_output`.
   """
-  output = check_output(path, overwrite=overwrite, suffix=suffix)
+  output = check_output(path, overwrite=overwrite, suffix=suffix, flag=flag)
   with _claimed(output):
-    yield check_output(path, overwrite=overwrite, suffix=suffix)
+    yield check_output(path, overwrite=overwrite, suffix=suffix, flag=flag)
 
 
 @contextlib.contextmanager
@@ -72,9 +79,19 @@ def _claimed(path: pathlib.Path) -> Iterator[None]:
 
 
 def check_output(
-  path: str, *, overwrite: bool, suffix: str = ".npz"
+  path: str | os.PathLike[str],
+  *,
+  overwrite: bool,
+  suffix: str = ".npz",
+  flag: str = "output",
 ) -> pathlib.Path:
   """A file that a binary may write; nothing is created.
+
+  Args:
+    path: the file.
+    overwrite: whether it may exist.
+    suffix: what its name must end in.
+    flag: which one chose it, for the messages.
 
   Raises:
     UsageError: if it has another suffix, its directory takes no file, or it
@@ -82,15 +99,15 @@ def check_output(
   """
   output = pathlib.Path(path)
   if output.suffix != suffix:
-    raise UsageError(f"--output must end in {suffix}, got {output}.")
+    raise UsageError(f"--{flag} must end in {suffix}, got {output}.")
   if not output.parent.is_dir():
     raise UsageError(f"{output.parent}: no such directory; create it first.")
   if not os.access(output.parent, os.W_OK):
-    raise UsageError(f"{output.parent}: not writable; choose another --output.")
+    raise UsageError(f"{output.parent}: not writable; choose another --{flag}.")
   # A link that leads nowhere, or to itself, is something that exists.
   if output.is_dir() or (os.path.lexists(output) and not overwrite):
     raise UsageError(
-      f"{output} exists; choose another --output or pass --overwrite."
+      f"{output} exists; choose another --{flag} or pass --overwrite."
     )
   return output
 

@@ -6,6 +6,7 @@ rich and matplotlib are imported by the functions that need them.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
+import math
 import pathlib
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from nagjax import statistics
 from nagjax.benchmarks import Benchmark
 from nagjax.problem import Optimum
 from nagjax.problem import Problem
+from nagjax.problem import tolerance
 
 from . import records
 from . import results
@@ -290,11 +292,11 @@ def _cells(summary: Mapping[str, Any], shares: Sequence[str]) -> dict[str, str]:
   known = best is not None and optimum is not None
   reached = summary["success_at"] or {}
   return {
-    f"best {summary['objective']}": _number(best),
-    "  95 % interval, +-": _number(None if high is None else high - best),
-    "  standard deviation": _number(summary["best_objective_std"]),
-    "  regret": _number(optimum - best if known else None),
-    "test of the best": _number(summary["best_test_mean"]),
+    f"best {summary['objective']}": number(best, best),
+    "  95 % interval, +-": number(None if high is None else high - best, best),
+    "  standard deviation": number(summary["best_objective_std"], best),
+    "  regret": number(optimum - best if known else None, best),
+    "test of the best": number(summary["best_test_mean"]),
     **{
       f"at the optimum by {n}": f"{reached[n]:.1%}" if n in reached else "-"
       for n in shares
@@ -305,8 +307,19 @@ def _cells(summary: Mapping[str, Any], shares: Sequence[str]) -> dict[str, str]:
   }
 
 
-def _number(value: float | None) -> str:
-  return "-" if value is None else f"{value:,.3f}"
+def number(value: float | None, scale: float | None = None) -> str:
+  """A number for people, `-` for None or NaN.
+
+  Args:
+    value: the number.
+    scale: the best objective, if it is on that scale: it then has as many
+      decimals as tell optima apart, and 3 at least.
+  """
+  if value is None or math.isnan(value):
+    return "-"
+  least = tolerance(scale) if scale else 0.0
+  decimals = max(3, -round(math.log10(least))) if least else 3
+  return f"{value:,.{decimals}f}"
 
 
 def _shares_shown(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -65,6 +65,42 @@ class Benchmark(Protocol):
     ...
 
 
+class Computed:
+  """What benchmarks without rows have in common: a base for them.
+
+  Every architecture of their space has an answer, and there is nothing that
+  only the reader sees.
+  """
+
+  @property
+  def objectives(self: Benchmark) -> tuple[str, ...]:
+    """The objective alone."""
+    return (self.objective,)
+
+  @property
+  def test(self) -> None:
+    """There is no test metric."""
+    return None
+
+  @property
+  def num_rows(self) -> None:
+    """There are no rows: every architecture of the space has an answer."""
+    return None
+
+  def identities(self: Benchmark, archs: Archs) -> jax.Array:
+    """Keys of the space, `int32[..., L] -> uint32[..., 2]`."""
+    return self.space.keys(archs)
+
+  def report(self, archs: Archs) -> dict[str, jax.Array]:
+    """Nothing."""
+    del archs
+    return {}
+
+  def architectures(self) -> None:
+    """There are no rows."""
+    return None
+
+
 def data_directory(
   explicit: str | os.PathLike[str] | None = None,
 ) -> pathlib.Path:

@@ -42,18 +42,21 @@ def columns_beside(
   *,
   data_set: str | None = None,
   maximum: float = math.inf,
+  rows_of: str | None = None,
   directory: str | os.PathLike[str] | None = None,
 ) -> dict[str, Beside]:
   """Columns of the files that lie beside a table.
 
   Args:
     patterns: of the files' names. Each is a `.npz` whose `ops` names the cells,
-      in any order; its header may say its `data_set`.
+      in any order (see `rows_of`); its header may say its `data_set`.
     space: the space of the table.
     names: patterns of the names of the columns.
     data_set: that of the table. Where several files have a column, one that was
       measured for this data set wins, then the first in the order of names.
     maximum: the largest value; the smallest is 0, and NaN is not known.
+    rows_of: name of the file whose rows those files have that lack `ops`; None
+      if all need it.
     directory: where the files are; see `data_directory`.
 
   Returns:
@@ -65,7 +68,8 @@ def columns_beside(
   root = base.data_directory(directory)
   found: dict[str, Beside] = {}
   for path in sorted(path for p in patterns for path in root.glob(p)):
-    for name, column in _columns_of(path, space, names, maximum).items():
+    rows = None if rows_of is None else root / rows_of
+    for name, column in _columns_of(path, space, names, maximum, rows).items():
       known = found.get(name)
       if known is None or data_set == column.data_set != known.data_set:
         found[name] = column
@@ -97,15 +101,23 @@ def join(
 
 
 def _columns_of(
-  path: pathlib.Path, space: SearchSpace, names: Sequence[str], maximum: float
+  path: pathlib.Path,
+  space: SearchSpace,
+  names: Sequence[str],
+  maximum: float,
+  rows_of: pathlib.Path | None,
 ) -> dict[str, Beside]:
   """The wanted columns of one file."""
   num = space.num_architectures
-  declared = {"ops": files.Declared("iu", (num, space.num_variables))}
-  declared |= {
+  ops = {"ops": files.Declared("iu", (num, space.num_variables))}
+  declared = {
     name: files.Declared(columns_lib.NUMBERS, (num,)) for name in names
   }
-  arrays, header = files.read_record(path, declared)
+  if rows_of is not None and "ops" not in files.array_names(path):
+    arrays, header = files.read_record(path, declared)
+    arrays |= files.read_arrays(rows_of, ops)
+  else:
+    arrays, header = files.read_record(path, {**ops, **declared})
   with files.reading(path, "file of columns"):
     order = columns_lib.order_by_index(space, arrays.pop("ops"))
     measured_on = _measured_on(header)

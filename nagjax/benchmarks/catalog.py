@@ -6,8 +6,12 @@ Names begin with that of a `Table`, which knows what follows.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nagjax.benchmarks import analog
+from nagjax.benchmarks import fcnet
 from nagjax.benchmarks import hardware
+from nagjax.benchmarks import hwgpt
 from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import nats_size
 from nagjax.benchmarks import robustness
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
@@ -40,13 +44,16 @@ def single(name: str, load: Callable[[DataDir], Benchmark]) -> Table:
   )
 
 
-def _nasbench201(name: str, data_dir: DataDir) -> Benchmark | None:
-  data_set = name.partition("/")[2]
-  if not data_set:
-    return None
-  accuracies = tabular.load_nasbench201(data_set, directory=data_dir)
-  with_costs = hardware.with_hardware(accuracies, data_dir)
-  return robustness.with_robustness(with_costs, data_dir)
+def _nasbench201(data_set: str, *, directory: DataDir) -> Benchmark:
+  """A table of NAS-Bench-201 with all that lies beside it."""
+  benchmark = tabular.load_nasbench201(data_set, directory=directory)
+  for join in (
+    hardware.with_hardware,
+    robustness.with_robustness,
+    analog.with_analog,
+  ):
+    benchmark = join(benchmark, directory)
+  return benchmark
 
 
 def _nasbench101_names(data_dir: DataDir) -> list[str]:
@@ -60,11 +67,27 @@ def _nasbench101(name: str, data_dir: DataDir) -> Benchmark | None:
   return nasbench101.load_nasbench101(directory=data_dir)
 
 
-def _trained(name: str, data_dir: DataDir) -> Benchmark | None:
-  data_set = name.partition("/")[2]
-  if not data_set:
-    return None
-  return trained.load_trained(data_set, directory=data_dir)
+def _by_data_set(
+  table: str,
+  data_sets: Callable[[DataDir], list[str]],
+  load: Callable[..., Benchmark],
+) -> Table:
+  """A table of one benchmark a data set, `<table>/<data set>`.
+
+  Args:
+    table: what names begin with.
+    data_sets: `data directory or None -> data sets` that can be loaded now.
+    load: `(data set, directory=data directory or None) -> Benchmark`.
+  """
+
+  def by_name(name: str, data_dir: DataDir) -> Benchmark | None:
+    data_set = name.partition("/")[2]
+    return load(data_set, directory=data_dir) if data_set else None
+
+  return Table(
+    lambda data_dir: [f"{table}/{name}" for name in data_sets(data_dir)],
+    by_name,
+  )
 
 
 def _fitted(known: str) -> Table:
@@ -79,18 +102,17 @@ def _fitted(known: str) -> Table:
   )
 
 
+FCNET = _by_data_set("fcnet", fcnet.data_sets, fcnet.load_fcnet)
+HWGPT = _by_data_set("hwgpt", hwgpt.sizes, hwgpt.load_hwgpt)
+NATS_SIZE = _by_data_set(
+  "nats-size", nats_size.data_sets, nats_size.load_nats_size
+)
 DIGITS = single(trained.SHIPPED, lambda data_dir: trained.digits())
 SYNTHETIC = single("synthetic", lambda data_dir: synthetic.synthetic())
 NASBENCH101 = Table(_nasbench101_names, _nasbench101)
-NASBENCH201 = Table(
-  lambda data_dir: [
-    f"nasbench201/{name}" for name in tabular.nasbench201_data_sets(data_dir)
-  ],
-  _nasbench201,
+NASBENCH201 = _by_data_set(
+  "nasbench201", tabular.nasbench201_data_sets, _nasbench201
 )
-TRAINED = Table(
-  lambda data_dir: [f"trained/{n}" for n in trained.data_sets(data_dir)],
-  _trained,
-)
+TRAINED = _by_data_set("trained", trained.data_sets, trained.load_trained)
 NASBENCH301 = _fitted("nasbench301/cifar10")
 NASBENCH_NLP = _fitted("nasbench-nlp/ptb")

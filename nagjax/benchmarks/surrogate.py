@@ -109,7 +109,7 @@ def check_predicted(objective: str, unit: str) -> None:
 
 
 @struct.dataclass
-class TreeBenchmark:
+class TreeBenchmark(base.Computed):
   """A `Benchmark` whose answers are predictions of boosted trees.
 
   Attributes:
@@ -130,42 +130,14 @@ class TreeBenchmark:
     return self.card.objective
 
   @property
-  def objectives(self) -> tuple[str, ...]:
-    """The objective alone."""
-    return (self.objective,)
-
-  @property
-  def test(self) -> None:
-    """There is no test metric."""
-    return None
-
-  @property
   def units(self) -> tuple[tuple[str, str], ...]:
     """The objective and its unit."""
     return ((self.card.objective, self.card.unit),)
-
-  @property
-  def num_rows(self) -> None:
-    """There are no rows: every architecture of the space has an answer."""
-    return None
-
-  def identities(self, archs: Archs) -> jax.Array:
-    """Keys of the space, `int32[..., L] -> uint32[..., 2]`."""
-    return self.space.keys(archs)
 
   def query(self, archs: Archs) -> dict[str, jax.Array]:
     """The predicted objective at `archs`, `f32[...]`."""
     features = encode(self.card.encoding, self.space, archs)
     return {self.card.objective: trees.predict(self.ensemble, features)}
-
-  def report(self, archs: Archs) -> dict[str, jax.Array]:
-    """Nothing."""
-    del archs
-    return {}
-
-  def architectures(self) -> None:
-    """There are no rows."""
-    return None
 
 
 def save(

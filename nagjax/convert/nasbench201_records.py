@@ -23,9 +23,10 @@ from nagjax.convert.checks import require_key
 from nagjax.convert.checks import shown
 from nagjax.convert.nasbench201_strings import canonical_string
 from nagjax.convert.pickles import ConversionError
+from nagjax.spaces.base import SearchSpace
 
 LAST_EPOCH = 199
-"""The recipe of both benchmarks' tables trains for 200 epochs."""
+"""The recipe of both benchmarks' tables of cells trains for 200 epochs."""
 
 # CIFAR-10 is searched on half of its training images and reported after
 # training on all of them: two data sets of the records make one pair.
@@ -48,15 +49,23 @@ COST_COLUMNS = (
 
 
 def record_values(
-  record: Any, row: int, arch_str: str, file: str | os.PathLike[str]
+  record: Any,
+  row: int,
+  arch_str: str,
+  file: str | os.PathLike[str],
+  *,
+  space: SearchSpace | None = None,
+  last_epoch: int = LAST_EPOCH,
 ) -> dict[str, float]:
-  """Reads one 200-epoch record.
+  """Reads one record.
 
   Args:
     record: the dict of one architecture and recipe.
     row: official index that it must have.
     arch_str: official string that it must have.
     file: name of the file, for errors.
+    space: of the string; NAS-Bench-201 if None.
+    last_epoch: of the recipe.
 
   Returns:
     Column name to the mean over seeds. A column that no seed has is left out.
@@ -68,7 +77,7 @@ def record_values(
   string = require_key(record, "arch_str", file, "a record")
   require(index, (int, np.integer), file, "arch_index of a record")
   require(string, str, file, "arch_str of a record")
-  if index != row or canonical_string(string, file) != arch_str:
+  if index != row or canonical_string(string, file, space) != arch_str:
     raise ConversionError(
       file,
       f"architecture {row}, {arch_str}",
@@ -78,7 +87,7 @@ def record_values(
   runs = _runs_by_data_set(record, file)
   values: dict[str, float] = {}
   for column, data_set, split in ACCURACY_COLUMNS:
-    key = f"{split}@{LAST_EPOCH}"
+    key = f"{split}@{last_epoch}"
     found = (run["eval_acc1es"].get(key) for run in runs.get(data_set, ()))
     _put_mean(
       values,

@@ -12,7 +12,7 @@ from nagjax.convert.checks import require_key
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import guarded
 from nagjax.convert.pickles import load_bz2_pickle
-from nagjax.spaces.nasbench201 import from_string
+from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.nasbench201 import nasbench201
 from nagjax.spaces.nasbench201 import to_string
 
@@ -20,34 +20,45 @@ META_FILE = "meta.pickle.pbz2"
 """Name of the file that lists the architectures in a NATS-Bench directory."""
 
 _SIZE_SPACE = re.compile(r"\d+(:\d+)+")
+_TITLES = {
+  "nasbench201": "NAS-Bench-201",
+  "nats_size": "the size space of NATS-Bench",
+}
 
 
-def checked_strings(strings: Any, file: str | os.PathLike[str]) -> list[str]:
-  """Returns the strings of all 15,625 cells if that is what `strings` is.
+def checked_strings(
+  strings: Any,
+  file: str | os.PathLike[str],
+  space: SearchSpace | None = None,
+) -> list[str]:
+  """Returns the strings of all architectures if that is what `strings` is.
 
   Args:
     strings: the list of a file, one architecture a row.
     file: name of the file, for the message.
+    space: that of the list; NAS-Bench-201's 15,625 cells if None.
 
   Raises:
     ConversionError: if it is anything else; it says so if the list is that of
-      the size space of NATS-Bench.
+      the size space of NATS-Bench, and should not be.
   """
-  num = nasbench201().num_architectures
-  expected = f"the {num:,} architecture strings of NAS-Bench-201"
+  space = space or nasbench201()
+  is_cells = space.name == "nasbench201"
+  num = space.num_architectures
+  expected = f"the {num:,} architecture strings of {_TITLES[space.name]}"
   require(strings, (list, tuple), file, "the list of architectures")
   checked = []
   for string in strings:
     require(string, str, file, "an architecture string")
-    if _SIZE_SPACE.fullmatch(string):
+    if is_cells and _SIZE_SPACE.fullmatch(string):
       raise ConversionError(
         file,
         expected,
         f"the size space of NATS-Bench ({string!r})",
-        "That space is not supported yet; use the topology space"
-        " (NATS-tss-v1_0-3ffb9-simple).",
+        "Use the topology space (NATS-tss-v1_0-3ffb9-simple), or"
+        " --format=nats-bench-size.",
       )
-    checked.append(canonical_string(string, file))
+    checked.append(canonical_string(string, file, space))
   if len(checked) != num or len(set(checked)) != num:
     raise ConversionError(
       file,
@@ -58,20 +69,30 @@ def checked_strings(strings: Any, file: str | os.PathLike[str]) -> list[str]:
   return checked
 
 
-def canonical_string(string: str, file: str | os.PathLike[str]) -> str:
+def canonical_string(
+  string: str,
+  file: str | os.PathLike[str],
+  space: SearchSpace | None = None,
+) -> str:
   """Returns the official spelling of one architecture string.
+
+  Args:
+    string: of the file.
+    file: its name, for the message.
+    space: NAS-Bench-201 if None.
 
   Raises:
     ConversionError: if it is none; the message names `file`.
   """
-  if string in _known_strings():
+  space = space or nasbench201()
+  if space.name == "nasbench201" and string in _known_strings():
     return string
   try:
-    return to_string(from_string(string).tolist())
+    return space.to_string(space.from_string(string).tolist())
   except ValueError as error:
     raise ConversionError(
       file,
-      "a NAS-Bench-201 architecture string",
+      f"an architecture string of {_TITLES[space.name]}",
       repr(string),
       "Check that --format fits the file, or download it again.",
     ) from error
@@ -84,12 +105,15 @@ def space_order() -> tuple[str, ...]:
   return tuple(to_string(cell) for cell in cells)
 
 
-def read_order(path: str | os.PathLike[str]) -> list[str]:
+def read_order(
+  path: str | os.PathLike[str], space: SearchSpace | None = None
+) -> list[str]:
   """Reads the official order of the architectures.
 
   Args:
     path: the `meta.pickle.pbz2` of a NATS-Bench directory, or a `.npz` table
       with `arch_str`.
+    space: NAS-Bench-201 if None.
 
   Raises:
     ConversionError: if it is neither.
@@ -101,7 +125,7 @@ def read_order(path: str | os.PathLike[str]) -> list[str]:
   else:
     meta = load_bz2_pickle(path)
     strings = require_key(meta, "meta_archs", path, "the content")
-  return checked_strings(strings, path)
+  return checked_strings(strings, path, space)
 
 
 def _npz_strings(path: str | os.PathLike[str]) -> list[str]:

@@ -9,6 +9,8 @@ A table is a `.npz` file without pickles. It holds, one row an architecture:
 | `<p>_val`, `<p>_test` | `f32[15625]` | accuracy in percent after 200 epochs |
 | `<d>_train_time_per_epoch_s` | `f32[15625]` | training seconds per epoch |
 | `<d>_params_m`, `<d>_flops_m` | `f32[15625]` | millions |
+| `<d>_latency_ms` | `f32[15625]` | milliseconds, if the source has it |
+| `cifar10_valid_train_time_per_epoch_s` | `f32[15625]` | on half the images |
 | `header` | text, 0-d | JSON: sources and their checksums, units, row order |
 
 with `p` in `cifar10_valid`, `cifar100`, `imagenet16_120` and `d` in `cifar10`,
@@ -35,7 +37,8 @@ from nagjax import files
 from nagjax.convert.headers import Source
 from nagjax.convert.headers import make_header
 from nagjax.convert.pickles import ConversionError
-from nagjax.spaces.nasbench201 import from_string
+from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.nasbench201 import nasbench201
 
 _UNITS = {
   "_val": "percent",
@@ -43,6 +46,7 @@ _UNITS = {
   "_train_time_per_epoch_s": "seconds",
   "_params_m": "million parameters",
   "_flops_m": "MFLOPs",
+  "_latency_ms": "milliseconds",
 }
 _ACCURACIES = ("_val", "_test")
 
@@ -68,15 +72,17 @@ def build_table(
   source: Source,
   *,
   allow_missing: bool = False,
+  space: SearchSpace | None = None,
 ) -> Table:
   """Puts the values of a source into arrays.
 
   Args:
-    strings: the 15,625 official strings, row by row, see `checked_strings`.
+    strings: all official strings, row by row, see `checked_strings`.
     rows: for each row that the source holds, column name to value.
     source: what the header tells.
     allow_missing: whether accuracies may be missing; they read NaN. Costs may
       always be.
+    space: of the strings; NAS-Bench-201 if None.
 
   Raises:
     ConversionError: if there is no accuracy at all, or some are missing and
@@ -94,7 +100,7 @@ def build_table(
   if not accuracies:
     raise ConversionError(
       source.path,
-      "accuracies after 200 epochs",
+      "accuracies after the last epoch",
       "none",
       "Check that --format fits the file.",
     )
@@ -108,12 +114,14 @@ def build_table(
         missing[name],
         f"{strings[first]} (row {first})",
       )
+  space = space or nasbench201()
   arrays: dict[str, np.ndarray] = {
     "arch_str": np.asarray([s.encode("ascii") for s in strings]),
-    "ops": np.asarray([from_string(s) for s in strings], np.int8),
+    "ops": np.asarray([space.from_string(s) for s in strings], np.int8),
   }
   arrays |= {name: columns[name].astype(np.float32) for name in names}
-  return Table(arrays, _header(source, missing, len(strings)))
+  kind = f"{space.name} table"
+  return Table(arrays, _header(kind, source, missing, len(strings)))
 
 
 def missing_error(
@@ -159,15 +167,15 @@ def fingerprint(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _header(
-  source: Source, missing: Mapping[str, int], num_rows: int
+  kind: str, source: Source, missing: Mapping[str, int], num_rows: int
 ) -> dict[str, Any]:
   arrays: dict[str, dict[str, Any]] = {
     "arch_str": {"unit": "official architecture string"},
-    "ops": {"unit": "operation index, in string order"},
+    "ops": {"unit": "option, in string order"},
   }
   for name in missing:
     arrays[name] = {"unit": _UNITS[_suffix(name)], "missing": missing[name]}
-  return make_header("nasbench201 table", source, num_rows, arrays)
+  return make_header(kind, source, num_rows, arrays)
 
 
 def _suffix(name: str) -> str:

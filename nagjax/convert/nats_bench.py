@@ -3,14 +3,16 @@
 Dong, Liu, Musial and Gabrys, "NATS-Bench: Benchmarking NAS Algorithms for
 Architecture Topology and Size", TPAMI 2021, https://arxiv.org/abs/2009.00437
 
-The authors publish `NATS-tss-v1_0-3ffb9-simple.tar`; unpacked it is a directory
-with `meta.pickle.pbz2` (the list of architectures) and, for each official index
-`i`, `%06d.pickle.pbz2`: a dict with the records of the 12-epoch and the
-200-epoch recipe. The latter is converted.
+The authors publish `NATS-tss-v1_0-3ffb9-simple.tar` of the topology space, that
+of NAS-Bench-201, and `NATS-sss-v1_0-50262-simple.tar` of the size space.
+Unpacked each is a directory with `meta.pickle.pbz2` (the list of architectures)
+and, for each official index `i`, `%06d.pickle.pbz2`: a dict with the records of
+several recipes. That of the most epochs, 200 or 90, is converted.
 """
 
 from collections.abc import Callable
 import os
+from typing import NamedTuple
 
 from nagjax.convert.checks import require_key
 from nagjax.convert.headers import Source
@@ -24,8 +26,28 @@ from nagjax.convert.nasbench201_table import missing_error
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import load_bz2_pickle
 from nagjax.files import expand
+from nagjax.spaces.base import SearchSpace
+from nagjax.spaces.nasbench201 import nasbench201
+from nagjax.spaces.nats_size import nats_size
 
 KIND = "NATS-Bench topology space, simple directory"
+"""What the header of a table of cells says of its source."""
+
+
+class _Part(NamedTuple):
+  """One of the two spaces.
+
+  Attributes:
+    archive: name of its archive.
+    kind: what a header says of it.
+    space: the search space.
+    recipe: key of the records that are converted, a number of epochs.
+  """
+
+  archive: str
+  kind: str
+  space: SearchSpace
+  recipe: str
 
 
 def nats_bench_directory(
@@ -57,15 +79,51 @@ def nats_bench_directory(
     ...
     nagjax.convert.pickles.ConversionError: no/such/directory: expected ...
   """
+  part = _Part("NATS-tss-v1_0-3ffb9-simple", KIND, nasbench201(), "200")
+  return _convert(directory, part, allow_missing, progress_fn)
+
+
+def nats_size_directory(
+  directory: str | os.PathLike[str],
+  *,
+  allow_missing: bool = False,
+  progress_fn: Callable[[int, int], None] | None = None,
+) -> Table:
+  """Converts an unpacked `NATS-sss-v1_0-50262-simple` directory.
+
+  It has 32,768 records, of which those of 90 epochs are converted, one seed
+  each.
+
+  Args:
+    directory, allow_missing, progress_fn: see `nats_bench_directory`.
+
+  Returns:
+    The table, with the widths in the place of the operations.
+
+  Raises:
+    ConversionError: if the directory is not one of the size space, or records
+      are missing or damaged.
+  """
+  kind = "NATS-Bench size space, simple directory"
+  part = _Part("NATS-sss-v1_0-50262-simple", kind, nats_size(), "90")
+  return _convert(directory, part, allow_missing, progress_fn)
+
+
+def _convert(
+  directory: str | os.PathLike[str],
+  part: _Part,
+  allow_missing: bool,
+  progress_fn: Callable[[int, int], None] | None,
+) -> Table:
   directory = expand(directory)
   if not (directory / META_FILE).is_file():
     raise ConversionError(
       directory,
-      f"an unpacked NATS-tss-v1_0-3ffb9-simple directory with {META_FILE}",
+      f"an unpacked {part.archive} directory with {META_FILE}",
       "a directory without it" if directory.is_dir() else "no directory",
       "Unpack the archive and name the directory that holds the records.",
     )
-  strings = read_order(directory / META_FILE)
+  strings = read_order(directory / META_FILE, part.space)
   files = {row: directory / record_name(row) for row in range(len(strings))}
   present = {row: file for row, file in files.items() if file.is_file()}
   if len(present) < len(files) and not allow_missing:
@@ -78,14 +136,23 @@ def nats_bench_directory(
     )
   rows = {}
   for done, (row, file) in enumerate(present.items(), start=1):
-    record = require_key(load_bz2_pickle(file), "200", file, "the content")
-    rows[row] = record_values(record, row, strings[row], file)
+    content = load_bz2_pickle(file)
+    rows[row] = record_values(
+      require_key(content, part.recipe, file, "the content"),
+      row,
+      strings[row],
+      file,
+      space=part.space,
+      last_epoch=int(part.recipe) - 1,
+    )
     if progress_fn is not None:
       progress_fn(done, len(present))
   source = Source(
-    path=os.fspath(directory), kind=KIND, files=[fingerprint(directory)]
+    path=os.fspath(directory), kind=part.kind, files=[fingerprint(directory)]
   )
-  return build_table(strings, rows, source, allow_missing=allow_missing)
+  return build_table(
+    strings, rows, source, allow_missing=allow_missing, space=part.space
+  )
 
 
 def record_name(row: int) -> str:

@@ -7,6 +7,7 @@ containers, and refuses every other one before it is looked up.
 
 import bz2
 from collections.abc import Callable
+from collections.abc import Collection
 import io
 import math
 import os
@@ -130,6 +131,25 @@ def _scalar(dtype: _Dtype, content: bytes) -> Any:
   return np.frombuffer(content, dtype.dtype)[0]
 
 
+class PlainRecord:
+  """What stands for an object of a class that is known by name alone.
+
+  Nothing of the class is run or looked up.
+
+  Attributes:
+    fields: its attributes, as the pickle lists them.
+  """
+
+  __slots__ = ("fields",)
+
+  fields: dict[str, Any]
+
+  def __setstate__(self, state: Any) -> None:
+    if type(state) is not dict:
+      raise pickle.UnpicklingError("a record without named fields is refused")
+    self.fields = state
+
+
 _ARRAY_TYPE = object()
 """Stands for `numpy.ndarray`, which must not be called."""
 
@@ -156,13 +176,18 @@ _ALLOWED = _allowed_globals()
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-  """An unpickler that resolves the names of `_ALLOWED` and no other."""
+  """An unpickler that resolves the names of `_ALLOWED` and `records` alone."""
 
-  def __init__(self, stream: BinaryIO, file: str):
+  def __init__(
+    self, stream: BinaryIO, file: str, records: Collection[tuple[str, str]]
+  ):
     super().__init__(stream)
     self._file = file
+    self._records = records
 
   def find_class(self, module: str, name: str) -> Any:
+    if (module, name) in self._records:
+      return PlainRecord
     try:
       return _ALLOWED[module, name]
     except KeyError:
@@ -174,11 +199,14 @@ class _RestrictedUnpickler(pickle.Unpickler):
       ) from None
 
 
-def load_pickle(path: str | os.PathLike[str]) -> Any:
+def load_pickle(
+  path: str | os.PathLike[str], *, records: Collection[tuple[str, str]] = ()
+) -> Any:
   """Reads a pickle of numbers, strings, NumPy arrays and containers.
 
   Args:
     path: the file.
+    records: module and name of classes whose objects become `PlainRecord`s.
 
   Returns:
     The object.
@@ -189,7 +217,9 @@ def load_pickle(path: str | os.PathLike[str]) -> Any:
   """
   path = files.expand(path)
   return guarded(
-    lambda: parse_pickle(path.read_bytes(), path), path, "a complete pickle"
+    lambda: parse_pickle(path.read_bytes(), path, records=records),
+    path,
+    "a complete pickle",
   )
 
 
@@ -222,19 +252,26 @@ def load_zip_pickle(path: str | os.PathLike[str]) -> Any:
   return guarded(read, path, "an object without tensors, saved by PyTorch")
 
 
-def parse_pickle(content: bytes, file: str | os.PathLike[str]) -> Any:
+def parse_pickle(
+  content: bytes,
+  file: str | os.PathLike[str],
+  *,
+  records: Collection[tuple[str, str]] = (),
+) -> Any:
   """The object of a pickle, once all that it declares has been checked.
 
   Args:
     content: the pickle.
     file: where it comes from, for the message.
+    records: see `load_pickle`.
 
   Raises:
     ConversionError: if it refers to anything that is refused.
     Exception: of any kind, if it is damaged; see `guarded`.
   """
   _check_opcodes(content)
-  return _RestrictedUnpickler(io.BytesIO(content), os.fspath(file)).load()
+  stream = io.BytesIO(content)
+  return _RestrictedUnpickler(stream, os.fspath(file), records).load()
 
 
 def _check_opcodes(content: bytes) -> None:

