@@ -42,6 +42,8 @@ _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
   "nasbench101": "nagjax.spaces.nasbench101:nasbench101",
   "nasbench201": "nagjax.spaces.nasbench201:nasbench201",
   "nasbench_nlp": "nagjax.spaces.nasbench_nlp:nasbench_nlp",
+  "transnas_macro": "nagjax.spaces.transnas_macro:transnas_macro",
+  "transnas_micro": "nagjax.spaces.transnas_micro:transnas_micro",
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",

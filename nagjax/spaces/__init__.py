@@ -6,6 +6,9 @@ from nagjax.spaces import mobilenetv3_counts
 from nagjax.spaces import nasbench101
 from nagjax.spaces import nasbench201
 from nagjax.spaces import nasbench_nlp
+from nagjax.spaces import transnas_counts
+from nagjax.spaces import transnas_macro
+from nagjax.spaces import transnas_micro
 from nagjax.spaces.base import SearchSpace
 
 __all__ = [
@@ -16,4 +19,7 @@ __all__ = [
   "nasbench101",
   "nasbench201",
   "nasbench_nlp",
+  "transnas_counts",
+  "transnas_macro",
+  "transnas_micro",
 ]
