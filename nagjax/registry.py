@@ -53,6 +53,8 @@ _TABLES: dict[str, str | catalog.Table] = {
   "trained": "nagjax.benchmarks.catalog:TRAINED",
   "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
   "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",
+  "transnas-micro": "nagjax.benchmarks.catalog:TRANSNAS_MICRO",
+  "transnas-macro": "nagjax.benchmarks.catalog:TRANSNAS_MACRO",
   "zerocost": "nagjax.candidates.objective:TABLE",
 }
 _ALGORITHMS: dict[tuple[str, str], str | Spec] = {
@@ -130,6 +132,24 @@ def benchmark_names(data_dir: str | None = None) -> list[str]:
     for table in _TABLES.values()
     for name in _loaded(table).names(data_dir)
   ]
+
+
+def benchmark_notes(data_dir: str | None = None) -> dict[str, str]:
+  """What `part_note` says of the benchmarks that hold a part of their space."""
+  tables = [t for t in map(_loaded, _TABLES.values()) if t.holds_parts]
+  names = [name for table in tables for name in table.names(data_dir)]
+  notes = {name: part_note(make_benchmark(name, data_dir)) for name in names}
+  return {name: note for name, note in notes.items() if note}
+
+
+def part_note(benchmark: Benchmark) -> str:
+  """How much of its space a benchmark holds; nothing if that is all."""
+  space = benchmark.space
+  if space.name not in _SPACES:
+    return ""
+  num = space.num_architectures
+  whole = make_space(space.name).num_architectures
+  return "" if num == whole else f"{num:,} of {whole:,} architectures"
 
 
 def register_space(

@@ -65,7 +65,8 @@ class NamesTest(parameterized.TestCase):
       (registry.acquisition_names(), "ei its mean pi ts ucb"),
       (
         registry.space_names(),
-        "darts mobilenetv3 nasbench101 nasbench201 nasbench_nlp",
+        "darts mobilenetv3 nasbench101 nasbench201 nasbench_nlp transnas_macro "
+        "transnas_micro",
       ),
     ):
       self.assertEqual(names, promised.split())

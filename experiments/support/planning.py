@@ -335,10 +335,11 @@ def print_names(data_dir: str | None) -> None:
   """Prints all names and options."""
   with user_errors("--data_dir: "):
     benchmarks = registry.benchmark_names(data_dir)
+    notes = registry.benchmark_notes(data_dir)
   print(f"Spaces: {', '.join(registry.space_names())}")
   print(f"Benchmarks, with files from {data_directory(data_dir)}:")
   for name in benchmarks:
-    print(f"  {name}")
+    print(f"  {name} ({notes[name]})" if name in notes else f"  {name}")
   for part in PARTS:
     names = getattr(registry, f"{part}_names")()
     print(f"--{part}: {', '.join(names)}")

@@ -6,6 +6,7 @@ and a search on one of them is refused.
 """
 
 from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 import jax
@@ -89,7 +90,8 @@ def mean_of(transfer: Transfer, space: SearchSpace, archs: Archs) -> jax.Array:
   """The transferred mean of architectures, `int32[P, L] -> f32[P]`."""
   mean = jnp.asarray(transfer.mean)
   if transfer.support is None:
-    return mean[space.index(archs)]
+    strides = np.cumprod((1, *space.cardinalities[:-1]))
+    return mean[archs @ jnp.asarray(strides, jnp.int32)]
   cross = product_kernel(
     jnp.asarray(transfer.correlations),
     space.one_hot(archs),
@@ -101,12 +103,15 @@ def mean_of(transfer: Transfer, space: SearchSpace, archs: Archs) -> jax.Array:
 def favorites(transfer: Transfer, space: SearchSpace, num: int) -> np.ndarray:
   """The `int32[F <= num, L]` architectures of the best transferred means."""
   if transfer.support is None:
-    archs = space.all_architectures()
-    mean = transfer.mean
+    place = np.arange(len(transfer.mean))
+    digits = np.unravel_index(place, space.cardinalities, order="F")
+    archs, mean = np.stack(digits, axis=-1), transfer.mean
   else:
     archs = transfer.support
     mean = np.asarray(mean_of(transfer, space, jnp.asarray(archs)))
-  best = np.argsort(-mean, kind="stable")[:num]
+  # A table may hold a part of the space only.
+  mean = np.where(space.is_valid(jnp.asarray(archs)), mean, -np.inf)
+  best = np.argsort(-mean, kind="stable")[: min(num, np.isfinite(mean).sum())]
   return np.asarray(archs[best], np.int32)
 
 
@@ -136,7 +141,7 @@ def _check_shapes(transfer: Transfer, space: SearchSpace) -> None:
   shape = (space.num_variables, size, size)
   fits = np.shape(transfer.correlations) == shape
   if transfer.support is None:
-    fits &= space.enumerable and len(transfer.mean) == space.num_architectures
+    fits &= len(transfer.mean) == math.prod(space.cardinalities)
   else:
     support = np.asarray(transfer.support)
     fits &= support.shape == (len(transfer.mean), space.num_variables)
