@@ -44,7 +44,6 @@ import sys
 import jax
 import numpy as np
 
-from nagjax import registry
 from nagjax import search as search_lib
 from nagjax.problem import Constraint
 from nagjax.problem import Problem
@@ -272,7 +271,7 @@ def _write(
   plots.print_table(caption, summaries)
   if optimum is not None:
     print(f"Optimum {optimum.objective:.3f}, test {optimum.test:.3f} there.")
-  if note := registry.part_note(benchmark):
+  if note := planning.part_note(benchmark):
     print(f"{benchmark.name} holds {note}; others were never proposed.")
   written = [name for name in records.FILES if (workdir / name).exists()]
   print(f"Wrote {', '.join(written)} to {workdir}.")

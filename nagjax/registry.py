@@ -134,22 +134,10 @@ def benchmark_names(data_dir: str | None = None) -> list[str]:
   ]
 
 
-def benchmark_notes(data_dir: str | None = None) -> dict[str, str]:
-  """What `part_note` says of the benchmarks that hold a part of their space."""
-  tables = [t for t in map(_loaded, _TABLES.values()) if t.holds_parts]
-  names = [name for table in tables for name in table.names(data_dir)]
-  notes = {name: part_note(make_benchmark(name, data_dir)) for name in names}
-  return {name: note for name, note in notes.items() if note}
-
-
-def part_note(benchmark: Benchmark) -> str:
-  """How much of its space a benchmark holds; nothing if that is all."""
-  space = benchmark.space
-  if space.name not in _SPACES:
-    return ""
-  num = space.num_architectures
-  whole = make_space(space.name).num_architectures
-  return "" if num == whole else f"{num:,} of {whole:,} architectures"
+def may_hold_a_part(name: str) -> bool:
+  """Whether the file of a benchmark may hold a part of its space only."""
+  table = _TABLES.get(name) or _TABLES[name.partition("/")[0]]
+  return _loaded(table).holds_parts
 
 
 def register_space(

@@ -33,6 +33,7 @@ search, see `part`: it is never proposed or charged, and the optimum is that of
 the part.
 """
 
+import itertools
 import os
 import pathlib
 from typing import NamedTuple
@@ -103,6 +104,26 @@ def vectors(table: str, ops: np.ndarray) -> np.ndarray:
   return np.where(ops == 0, transnas_macro.NONE, ops - 1).astype(np.int32)
 
 
+def digits(table: str, archs: np.ndarray) -> np.ndarray:
+  """Inverse of `vectors`, `int8[n, 6]`."""
+  if table == MICRO:
+    return archs.astype(np.int8)
+  return ((archs + 1) % (transnas_macro.NONE + 1)).astype(np.int8)
+
+
+def all_architectures(table: str) -> np.ndarray:
+  """Every architecture of `transnas-micro` or `transnas-macro`, `int32[n, 6]`.
+
+  Cells are in the order of their digits, the first slowest.
+  """
+  if table == MACRO:
+    return transnas_macro.all_skeletons()
+  return np.asarray(
+    list(itertools.product(range(len(transnas_micro.OPERATIONS)), repeat=6)),
+    np.int32,
+  )
+
+
 def column_of(task: str) -> str:
   """What the columns of a task begin with.
 
@@ -140,8 +161,9 @@ def load_transnas(
   advice = (
     "Convert your copy of TransNAS-Bench-101 with `python -m "
     "experiments.convert --format=transnas --source=COPY "
-    f"--table={table} --output={FILES[table][0]}` into that directory, or name "
-    f"another one with --data_dir or {base.DATA_DIRECTORY_VARIABLE}."
+    f"--space={make_space(table).name} --output={FILES[table][0]}` into that "
+    "directory, or name another one with --data_dir or "
+    f"{base.DATA_DIRECTORY_VARIABLE}."
   )
   if path is None:
     folder = base.data_directory(directory)

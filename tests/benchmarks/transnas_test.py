@@ -202,18 +202,6 @@ class PartTest(FileTestCase):
       self.assertEqual(trace.status.tolist(), [[3, 3, 0, 3, 3]])
       self.assertEqual(int(trace.charged[-1]), 1)
 
-  def test_notes_say_how_much_there_is(self):
-    """Oracle: rows with a value of each task; nothing of a whole table."""
-    self.write(MACRO, macro())
-    self.write(MICRO, micro())
-    self.assertEqual(
-      nagjax.registry.benchmark_notes(str(self.folder)),
-      {
-        "transnas-macro/class-object": "35 of 3,256 architectures",
-        "transnas-macro/autoencoder": "40 of 3,256 architectures",
-      },
-    )
-
   def test_a_full_file_is_read_before_a_subset(self):
     """Oracle: the documented order; the columns of the file that is read."""
     self.write(MACRO, macro())

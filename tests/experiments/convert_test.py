@@ -197,6 +197,7 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       "space": "darts",
       "encoding": "nasbench301",
       "objective": "accuracy",
+      "mode": "final",
     }
     self.assertEqual(set(values), set(convert.OPTIONS))
     flags = {n: values[n] if n in chosen.options else None for n in values}
