@@ -85,6 +85,7 @@ def nasbench201() -> base.SearchSpace:
       published_adjacency=edge_cells.adjacency(_EDGE_SOURCE_SUCCESSORS),
       positions=tuple(range(NUM_EDGES + 2)),
     ),
+    operations=OPERATIONS,
   )
 
 

@@ -59,6 +59,7 @@ def transnas_micro() -> base.SearchSpace:
     to_soft_graph=edge_cells.soft_graph,
     canonicalize=canonicalize,
     layout=edge_cells.layout(OPERATIONS, GENERATED_LABELS),
+    operations=OPERATIONS,
   )
 
 

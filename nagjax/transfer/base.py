@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.spaces import generic
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 
@@ -53,6 +54,8 @@ class Transfer(NamedTuple):
       the support by its weights; then the mean is `k(x, support) weights`.
     support: `int32[N, L]`, or None if the mean is by index.
     sources: where it comes from.
+    operations: names of the options of every variable, of which spaces that
+      have them in common know each other; empty if they have none.
   """
 
   space: str
@@ -61,6 +64,7 @@ class Transfer(NamedTuple):
   mean: np.ndarray
   support: np.ndarray | None
   sources: tuple[Source, ...]
+  operations: tuple[str, ...] = ()
 
   @property
   def names(self) -> str:
@@ -103,9 +107,7 @@ def mean_of(transfer: Transfer, space: SearchSpace, archs: Archs) -> jax.Array:
 def favorites(transfer: Transfer, space: SearchSpace, num: int) -> np.ndarray:
   """The `int32[F <= num, L]` architectures of the best transferred means."""
   if transfer.support is None:
-    place = np.arange(len(transfer.mean))
-    digits = np.unravel_index(place, space.cardinalities, order="F")
-    archs, mean = np.stack(digits, axis=-1), transfer.mean
+    archs, mean = generic.all_vectors(space.cardinalities), transfer.mean
   else:
     archs = transfer.support
     mean = np.asarray(mean_of(transfer, space, jnp.asarray(archs)))
