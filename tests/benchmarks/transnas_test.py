@@ -172,6 +172,7 @@ class PartTest(FileTestCase):
     self.assertTrue(benchmark.space.is_valid(paid).all())
     np.testing.assert_array_equal(trace.paid.sum(axis=(1, 2)), [12, 12])
     self.assertTrue(np.isfinite(trace.objective[trace.paid]).all())
+    self.assertFalse(np.any(trace.status == nagjax.Status.INVALID))
 
   def test_an_algorithm_of_the_whole_space_pays_nothing_for_what_is_absent(
     self,

@@ -93,6 +93,18 @@ class MatchedTest(parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, "of the space large"):
         base.check_fits([found], space)
 
+  def test_favorites_of_a_table_that_holds_a_part(self):
+    """Oracle: the best means among its rows, by NumPy."""
+    given, archs = learned(LARGE), LARGE.all_architectures()[3:90:4]
+    table = nagjax.Tabular(
+      queried={"acc": np.arange(len(archs))}, space=LARGE, archs=archs
+    )
+    order = np.argsort(-given.mean[3:90:4], kind="stable")
+    for num in (5, 200):
+      found = base.favorites(given, table.space, num)
+      np.testing.assert_array_equal(found, archs[order][:num])
+    base.check_fits([given], table.space)
+
   def test_operations_are_those_of_every_variable(self):
     """Oracle: the documented ValueError."""
     with self.assertRaisesRegex(ValueError, "must name the options"):
