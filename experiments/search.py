@@ -272,6 +272,8 @@ def _write(
   if optimum is not None:
     best = plots.number(optimum.objective, optimum.objective)
     print(f"Optimum {best}, test {plots.number(optimum.test)} there.")
+  if note := planning.part_note(benchmark):
+    print(f"{benchmark.name} holds {note}; others were never proposed.")
   written = [name for name in records.FILES if (workdir / name).exists()]
   print(f"Wrote {', '.join(written)} to {workdir}.")
 

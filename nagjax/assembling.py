@@ -91,8 +91,8 @@ def find_transfers(
     problem: of the search, which must not ask one of their sources.
 
   Raises:
-    ValueError: if there is no such transfer, it is of another space, or the
-      problem's table is one of its sources.
+    ValueError: if there is no such transfer, it is of another space whose
+      operations have other names, or the problem's table is one of its sources.
   """
   if given is None:
     return ()
@@ -107,6 +107,12 @@ def find_transfers(
     if isinstance(one, str | os.PathLike)
     else one
     for one in each
+  ]
+  found = [
+    transfer_lib.matched(one, problem.space)
+    if isinstance(one, Transfer)
+    else one
+    for one in found
   ]
   transfer_lib.check_usable(found, problem.space, problem)
   return tuple(found)

@@ -45,6 +45,8 @@ _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
   "nasbench201": "nagjax.spaces.nasbench201:nasbench201",
   "nasbench_nlp": "nagjax.spaces.nasbench_nlp:nasbench_nlp",
   "nats_size": "nagjax.spaces.nats_size:nats_size",
+  "transnas_macro": "nagjax.spaces.transnas_macro:transnas_macro",
+  "transnas_micro": "nagjax.spaces.transnas_micro:transnas_micro",
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
@@ -57,6 +59,8 @@ _TABLES: dict[str, str | catalog.Table] = {
   "fcnet": "nagjax.benchmarks.catalog:FCNET",
   "hwgpt": "nagjax.benchmarks.catalog:HWGPT",
   "nats-size": "nagjax.benchmarks.catalog:NATS_SIZE",
+  "transnas-micro": "nagjax.benchmarks.catalog:TRANSNAS_MICRO",
+  "transnas-macro": "nagjax.benchmarks.catalog:TRANSNAS_MACRO",
   "zerocost": "nagjax.candidates.objective:TABLE",
 }
 _ALGORITHMS: dict[tuple[str, str], str | Spec] = {
@@ -134,6 +138,12 @@ def benchmark_names(data_dir: str | None = None) -> list[str]:
     for table in _TABLES.values()
     for name in _loaded(table).names(data_dir)
   ]
+
+
+def may_hold_a_part(name: str) -> bool:
+  """Whether the file of a benchmark may hold a part of its space only."""
+  table = _TABLES.get(name) or _TABLES[name.partition("/")[0]]
+  return _loaded(table).holds_parts
 
 
 def register_space(

@@ -37,6 +37,7 @@ from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
 from nagjax.benchmarks import trained
+from nagjax.benchmarks import transnas
 from nagjax.candidates import cells
 from nagjax.candidates import images
 from nagjax.candidates import store
@@ -55,12 +56,14 @@ from nagjax.spaces.base import SearchSpace
 from tests.benchmarks import hwgpt_test
 from tests.benchmarks import nasbench101_test
 from tests.benchmarks import tabular_test
+from tests.benchmarks import transnas_test
 from tests.benchmarks import trees_test
 from tests.convert import analog_nasbench_test
 from tests.convert import boosted_test
 from tests.convert import costs_test
 from tests.convert import nlp_logs_test
 from tests.convert import tfrecord_files
+from tests.convert import transnas_test as transnas_files
 from tests.convert import upstream
 
 MAX_MEMORY = 300_000_000
@@ -142,6 +145,12 @@ def write_analog(path):
   analog_nasbench_test.write(path, content)
 
 
+def read_transnas(folder):
+  return transnas.load_transnas(
+    "transnas-macro", "class-object", directory=folder
+  )
+
+
 def in_folder(read_fn, *args):
   return lambda path: read_fn(*args, path.parent)
 
@@ -156,6 +165,11 @@ KINDS = (
     "nb101.npz",
     lambda path: savez(path, **nasbench101_test.columns()),
     read_nasbench101,
+  ),
+  Kind(
+    "tnb101_macro_subset.npz",
+    lambda path: savez(path, **transnas_test.macro()),
+    in_folder(read_transnas),
   ),
   Kind(
     "nb201_latency.npz",
@@ -249,6 +263,11 @@ KINDS = (
     "hw.pickle",
     lambda path: upstream.write_pickle(path, costs_test.hw_content(3)),
     functools.partial(convert.hw_nas_bench_pickle, allow_missing=True),
+  ),
+  Kind(
+    "transnas.pth",
+    lambda path: costs_test.write_zip_pickle(path, transnas_files.content()),
+    functools.partial(convert.transnas_pth_file, allow_missing=True),
   ),
   Kind(
     "zip.pt",

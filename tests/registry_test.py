@@ -66,7 +66,7 @@ class NamesTest(parameterized.TestCase):
       (
         registry.space_names(),
         "darts fcnet hwgpt_l hwgpt_m hwgpt_s mobilenetv3 nasbench101 "
-        "nasbench201 nasbench_nlp nats_size",
+        "nasbench201 nasbench_nlp nats_size transnas_macro transnas_micro",
       ),
     ):
       self.assertEqual(names, promised.split())

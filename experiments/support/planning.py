@@ -331,14 +331,29 @@ def _default_budget(variant: str, benchmark: Benchmark) -> int:
   return benchmark.num_rows
 
 
+def part_note(benchmark: Benchmark) -> str:
+  """How much of its space a benchmark holds; nothing if that is all."""
+  space = benchmark.space
+  if space.name not in registry.space_names():
+    return ""
+  num = space.num_architectures
+  whole = registry.make_space(space.name).num_architectures
+  return "" if num == whole else f"{num:,} of {whole:,} architectures"
+
+
 def print_names(data_dir: str | None) -> None:
   """Prints all names and options."""
   with user_errors("--data_dir: "):
     benchmarks = registry.benchmark_names(data_dir)
+    notes = {
+      name: part_note(registry.make_benchmark(name, data_dir))
+      for name in benchmarks
+      if registry.may_hold_a_part(name)
+    }
   print(f"Spaces: {', '.join(registry.space_names())}")
   print(f"Benchmarks, with files from {data_directory(data_dir)}:")
   for name in benchmarks:
-    print(f"  {name}")
+    print(f"  {name} ({notes[name]})" if notes.get(name) else f"  {name}")
   for part in PARTS:
     names = getattr(registry, f"{part}_names")()
     print(f"--{part}: {', '.join(names)}")

@@ -89,12 +89,16 @@ def local_search(space: SearchSpace, config: Config | None = None) -> Algorithm:
       archs = jnp.where(restarts, fresh, neighbors[order])
       first = jnp.arange(batch_size) == 0
       return Proposal(archs, jnp.where(restarts, first, valid[order])), state
+    # What is no architecture comes last, and no round is lost on it.
+    order = order[jnp.argsort(~valid[order], stable=True)]
     # The order of a new center's neighbors is kept until the next move.
     order = jnp.where(state.position == 0, order, state.order)
     chosen = order[jnp.minimum(state.position, num_neighbors - 1)]
+    restarts |= ~valid[chosen]
     archs = jnp.where(restarts, fresh, neighbors[chosen][None])
-    valid = jnp.where(restarts, True, valid[chosen])
-    return Proposal(archs, valid[None]), state._replace(order=order)
+    position = jnp.where(restarts, num_neighbors, state.position)
+    state = state._replace(order=order, position=position)
+    return Proposal(archs, space.is_valid(archs)), state
 
   def tell(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params

@@ -17,6 +17,7 @@ from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
 from nagjax.benchmarks import trained
+from nagjax.benchmarks import transnas
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
 
@@ -30,10 +31,12 @@ class Table(NamedTuple):
     names: `data directory or None -> names` of those that can be loaded now.
     load: `(name, data directory or None) -> Benchmark`, None if there is none
       of this name.
+    holds_parts: whether a file may hold a part of its space only.
   """
 
   names: Callable[[DataDir], list[str]]
   load: Callable[[str, DataDir], Benchmark | None]
+  holds_parts: bool = False
 
 
 def single(name: str, load: Callable[[DataDir], Benchmark]) -> Table:
@@ -116,3 +119,24 @@ NASBENCH201 = _by_data_set(
 TRAINED = _by_data_set("trained", trained.data_sets, trained.load_trained)
 NASBENCH301 = _fitted("nasbench301/cifar10")
 NASBENCH_NLP = _fitted("nasbench-nlp/ptb")
+
+
+def _transnas(table: str) -> Table:
+  """The tasks of one space of TransNAS-Bench-101."""
+
+  def names(data_dir: DataDir) -> list[str]:
+    path = transnas.file_of(table, data_dir)
+    tasks = transnas.tasks_of(path) if path is not None else []
+    return [f"{table}/{task}" for task in tasks]
+
+  def load(name: str, data_dir: DataDir) -> Benchmark | None:
+    task = name.partition("/")[2]
+    if not task:
+      return None
+    return transnas.load_transnas(table, task, directory=data_dir)
+
+  return Table(names, load, holds_parts=True)
+
+
+TRANSNAS_MICRO = _transnas(transnas.MICRO)
+TRANSNAS_MACRO = _transnas(transnas.MACRO)

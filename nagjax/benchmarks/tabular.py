@@ -30,6 +30,7 @@ import numpy as np
 from nagjax import files
 from nagjax.benchmarks import base
 from nagjax.benchmarks import columns as columns_lib
+from nagjax.benchmarks import part as part_lib
 from nagjax.spaces import nasbench201 as nasbench201_space
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.checks import checked_archs
@@ -67,7 +68,8 @@ class Tabular:
     test: the reported column that judges the result, or None.
     units: pairs `(column, unit)`, or a dictionary.
     archs: `int[num_rows, L]`, the architecture of every row; None if the rows
-      are those of `space.index`. Others are failed evaluations.
+      are those of `space.index`. If they are not all of the space, they become
+      it, see `part`: what the table lacks is no architecture to a search.
     key_fn: `int32[..., L] -> [..., W]`, what rows are found by; `space.keys` if
       None.
     keys: `[num_rows, W]` those of the rows, ascending; made from `archs`.
@@ -113,6 +115,11 @@ class Tabular:
       if order is not None:
         converted = {name: c[order] for name, c in converted.items()}
       object.__setattr__(self, group, converted)
+    if order is not None and self.num_rows < self.space.num_architectures:
+      archs, keys = self.architectures(), np.asarray(self.keys)
+      key_fn = self.key_fn or self.space.keys
+      part = part_lib.part_of(self.space, archs, keys, key_fn)
+      object.__setattr__(self, "space", part)
 
   def _sort_rows(self) -> np.ndarray:
     """Orders the rows by their keys, and returns the order."""
@@ -205,10 +212,7 @@ class Tabular:
     """Row of each architecture and whether it is there; None if all are."""
     if self.keys is None:
       return self.space.index(archs), None
-    wanted = self._keys_of(archs)
-    row = columns_lib.lower_bound(self.keys, wanted)
-    row = jnp.minimum(row, self.num_rows - 1)
-    return row, jnp.all(self.keys[row] == wanted, axis=-1)
+    return part_lib.find(self.keys, self._keys_of, archs)
 
   def _gather(
     self, columns: dict[str, jax.Array], archs: Archs

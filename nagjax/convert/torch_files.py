@@ -11,6 +11,8 @@ import re
 from typing import Any
 import warnings
 
+import numpy as np
+
 from nagjax import files
 from nagjax.convert.pickles import ConversionError
 from nagjax.convert.pickles import guarded
@@ -65,6 +67,18 @@ def load_torch(
       f"one that refers to {refused[1]}, which is refused",
       "Nothing of it was executed; fetch the file from its official source.",
     ) from error
+
+
+def numpy_globals() -> list[Any]:
+  """What PyTorch must accept beyond its own list to read NumPy numbers."""
+  scalar = np.float64(0).__reduce__()[0]
+  reconstruct = np.zeros(0).__reduce__()[0]
+  allowed: list[Any] = [np.dtype, np.ndarray]
+  allowed += [type(np.dtype(name)) for name in ("f4", "f8", "i4", "i8", "b1")]
+  for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    allowed.append((scalar, f"{module}.scalar"))
+    allowed.append((reconstruct, f"{module}._reconstruct"))
+  return allowed
 
 
 def _import_torch(path: str | os.PathLike[str]) -> Any:

@@ -347,7 +347,8 @@ def _check_warm_start(warm_start: Any, problem: Problem) -> None:
   if wrong.size:
     raise ValueError(
       f"warm_start.archs must be architectures of {problem.space.name}, row "
-      f"{wrong[0]} is {given[wrong[0]].tolist()}."
+      f"{wrong[0]} is {given[wrong[0]].tolist()}, which is none that "
+      f"{problem.benchmark.name} has."
     )
 
 
@@ -356,7 +357,8 @@ def _evaluate(
 ) -> tuple[Evaluation, Trace, ledger_lib.Ledger]:
   """Charges and evaluates proposals."""
   identities = problem.benchmark.identities(proposal.archs)
-  status, ledger = ledger_lib.charge(ledger, identities, proposal.valid, budget)
+  valid = proposal.valid & problem.space.is_valid(proposal.archs)
+  status, ledger = ledger_lib.charge(ledger, identities, valid, budget)
   evaluation, rows = settle(
     proposal,
     status,

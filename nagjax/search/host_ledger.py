@@ -44,6 +44,7 @@ class HostLedger:
   ):
     self._problem = problem
     self._budget = budget
+    self._is_valid = jax.jit(problem.space.is_valid)
     self.state = ledger_lib.init(problem.benchmark.num_rows, budget)
     self._values: dict[bytes, _Value] = {}
     if warm_start is not None and warm_start.columns is not None:
@@ -99,9 +100,8 @@ class HostLedger:
     """
     archs = np.asarray(proposal.archs, np.int32)
     identities = self._identities(archs)
-    status, state = _charge(
-      self.state, identities, jnp.asarray(proposal.valid), self._budget
-    )
+    valid = jnp.asarray(proposal.valid) & self._is_valid(jnp.asarray(archs))
+    status, state = _charge(self.state, identities, valid, self._budget)
     names = _names(identities)
     fresh = np.flatnonzero(np.asarray(status) == Status.FRESH).tolist()
     unknown = [row for row in fresh if names[row] not in self._values]

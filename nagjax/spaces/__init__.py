@@ -9,6 +9,9 @@ from nagjax.spaces import nasbench101
 from nagjax.spaces import nasbench201
 from nagjax.spaces import nasbench_nlp
 from nagjax.spaces import nats_size
+from nagjax.spaces import transnas_counts
+from nagjax.spaces import transnas_macro
+from nagjax.spaces import transnas_micro
 from nagjax.spaces.base import SearchSpace
 
 __all__ = [
@@ -22,4 +25,7 @@ __all__ = [
   "nasbench201",
   "nasbench_nlp",
   "nats_size",
+  "transnas_counts",
+  "transnas_macro",
+  "transnas_micro",
 ]

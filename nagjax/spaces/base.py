@@ -85,6 +85,8 @@ class SearchSpace:
       several vectors are one architecture.
     layout: how a graph generator writes architectures; None if it cannot.
     feature_graph: how the rows of features are connected; None if nobody said.
+    operations: names of the options, where they are those of every variable;
+      transfers are matched by them. Empty if nobody said.
 
   Raises:
     ValueError: if fields contradict each other; `to_string` and `from_string`
@@ -114,6 +116,7 @@ class SearchSpace:
   key_fn: Callable[[Archs], jax.Array] | None = None
   layout: GraphLayout | None = _DEFAULT
   feature_graph: FeatureGraph | None = None
+  operations: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
     cardinalities = checks.checked_cardinalities(self.name, self.cardinalities)
@@ -140,6 +143,11 @@ class SearchSpace:
     for name, value in values.items():
       if getattr(self, name) is _DEFAULT:
         object.__setattr__(self, name, value)
+    if self.operations and {len(self.operations)} != {*cardinalities}:
+      raise ValueError(
+        f"{self.name}: operations must name the options of every variable, got "
+        f"{len(self.operations)} for {cardinalities}."
+      )
     if len(self.topology) not in (0, len(cardinalities)):
       raise ValueError(
         f"{self.name}: topology must say it of {len(cardinalities)} variables, "
@@ -176,7 +184,7 @@ class SearchSpace:
     if not num and getattr(self.is_valid, "func", None) is in_range:
       num = num_vectors
     elif not num and num_vectors <= _MAX_COUNTED:
-      vectors = _all_vectors(self.cardinalities)
+      vectors = generic.all_vectors(self.cardinalities)
       with jax.ensure_compile_time_eval():
         num = int(np.sum(np.asarray(self.is_valid(jnp.asarray(vectors)))))
     if not 1 <= num <= num_vectors:
@@ -378,7 +386,7 @@ class SearchSpace:
   def all_architectures(self) -> np.ndarray:
     """Every architecture of an enumerable space, `int32[A, L]`, by index."""
     self._require_enumerable("all_architectures")
-    return _all_vectors(self.cardinalities)
+    return generic.all_vectors(self.cardinalities)
 
   def _graph_shape(self) -> Graph:
     shape = (self.num_variables, self.num_options)
@@ -408,14 +416,6 @@ def in_range(cardinalities: tuple[int, ...], archs: Archs) -> jax.Array:
   """Whether every variable has one of its options, `bool[...]`."""
   num = _along_last(cardinalities, archs.ndim)
   return jnp.all((archs >= 0) & (archs < num), axis=-1)
-
-
-def _all_vectors(cardinalities: tuple[int, ...]) -> np.ndarray:
-  """Every vector, `int32[prod of K_l, L]`, the first variable fastest."""
-  rank = np.arange(math.prod(cardinalities))
-  strides = np.cumprod((1, *cardinalities[:-1]))
-  digits = rank[:, None] // strides % np.asarray(cardinalities)
-  return digits.astype(np.int32)
 
 
 def _along_last(values: Sequence[int] | np.ndarray, ndim: int) -> jax.Array:

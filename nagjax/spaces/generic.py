@@ -23,6 +23,14 @@ from nagjax.types import Graph
 _PATTERN = re.compile(r"\d{1,9}(,\d{1,9})*")
 
 
+def all_vectors(cardinalities: tuple[int, ...]) -> np.ndarray:
+  """Every vector, `int32[prod of K_l, L]`, the first variable fastest."""
+  rank = np.arange(np.prod(cardinalities))
+  strides = np.cumprod((1, *cardinalities[:-1]))
+  digits = rank[:, None] // strides % np.asarray(cardinalities)
+  return digits.astype(np.int32)
+
+
 def canonicalize(archs: Archs) -> Archs:
   """Returns what it is given: every vector is a computation of its own."""
   return archs

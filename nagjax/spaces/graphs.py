@@ -65,6 +65,38 @@ def on_a_path(adjacency: jax.Array) -> jax.Array:
   return reach[..., 0, :] & reach[..., :, -1]
 
 
+def soft_chain(
+  nodes: jax.Array, absent: jax.Array, optional: np.ndarray
+) -> jax.Array:
+  """Edges of a chain some of whose vertices may be absent.
+
+  An edge from or to a vertex that is optional weighs as much as its ends exist
+  and no vertex between them does.
+
+  Args:
+    nodes: `f32[..., N, K]` weights of the labels.
+    absent: `f32[..., N]` weight of a vertex's absence.
+    optional: `bool[N]` which vertices may be absent; others are there.
+
+  Returns:
+    `f32[..., N, N]`.
+  """
+  num = nodes.shape[-2]
+  shape = (1,) * (absent.ndim - 1) + (num,)
+  may_miss = jnp.asarray(optional).reshape(shape)
+  exists = jnp.where(may_miss, jnp.sum(nodes, axis=-1), 1.0)
+  absent = jnp.where(may_miss, absent, 0.0)
+  adjacency = jnp.zeros((*nodes.shape[:-1], num), nodes.dtype)
+  skipped = jnp.ones_like(exists)
+  runs = "".join("x" if is_optional else " " for is_optional in optional)
+  for step in range(1, 2 + max(map(len, runs.split()), default=0)):
+    source = np.arange(num - step)
+    weight = exists[..., :-step] * skipped[..., :-step] * exists[..., step:]
+    adjacency = adjacency.at[..., source, source + step].set(weight)
+    skipped = skipped * jnp.roll(absent, -step, axis=-1)
+  return adjacency
+
+
 def canonical_code(edges: jax.Array, digits: jax.Array) -> jax.Array:
   """Names labeled graphs up to the order of their inner vertices.
 

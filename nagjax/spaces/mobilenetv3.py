@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.spaces import base
+from nagjax.spaces import graphs
 from nagjax.types import Archs
 from nagjax.types import Graph
 from nagjax.types import Key
@@ -403,21 +404,9 @@ def to_soft_graph(options: jax.Array) -> Graph:
   batch = [(0, 0)] * (options.ndim - 2)
   nodes = jnp.pad(options[..., :NONE], [*batch, (1, 1), (1, 1)])
   nodes = nodes.at[..., 0, 0].set(1.0).at[..., -1, -1].set(1.0)
-  layers = np.pad(np.asarray(POSITIONS) >= DEPTHS[0], 1)
-  optional = jnp.broadcast_to(jnp.asarray(layers), nodes.shape[:-1])
-  exists = jnp.where(optional, jnp.sum(nodes, axis=-1), 1.0)
+  optional = np.pad(np.asarray(POSITIONS) >= DEPTHS[0], 1)
   absent = jnp.pad(options[..., NONE], [*batch, (1, 1)])
-  absent = jnp.where(optional, absent, 0.0)
-  num = nodes.shape[-2]
-  adjacency = jnp.zeros((*nodes.shape[:-1], num), options.dtype)
-  skipped = jnp.ones_like(exists)
-  # At most two layers in a row are absent.
-  for step in (1, 2, 3):
-    source = np.arange(num - step)
-    weight = exists[..., :-step] * skipped[..., :-step] * exists[..., step:]
-    adjacency = adjacency.at[..., source, source + step].set(weight)
-    skipped = skipped * jnp.roll(absent, -step, axis=-1)
-  return Graph(nodes, adjacency)
+  return Graph(nodes, graphs.soft_chain(nodes, absent, optional))
 
 
 def _split(layers: list[Any]) -> list[list[Any]]:

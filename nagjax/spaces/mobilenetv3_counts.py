@@ -89,24 +89,24 @@ def count(
   stages = mobilenetv3.to_stages(arch)
   size = -(-resolution // 2)
   channels = make_divisible(width * FIRST_CHANNELS)
-  total = _convolution(3, channels, 3, size)
-  total += _convolution(1, channels, 3, size)
-  total += _convolution(channels, channels, 1, size)
+  total = convolution(3, channels, 3, size)
+  total += convolution(1, channels, 3, size)
+  total += convolution(channels, channels, 1, size)
   for stage, layers in zip(STAGES, stages, strict=True):
     outputs = make_divisible(width * stage.channels)
     for position, (kernel, expansion) in enumerate(layers):
       middle = channels * expansion
-      total += _convolution(channels, middle, 1, size)
+      total += convolution(channels, middle, 1, size)
       if position == 0:
         size = -(-size // stage.stride)
-      total += _convolution(1, middle, kernel, size)
+      total += convolution(1, middle, kernel, size)
       if stage.squeezes:
         total += _squeeze_and_excitation(middle)
-      total += _convolution(middle, outputs, 1, size)
+      total += convolution(middle, outputs, 1, size)
       channels = outputs
   final = make_divisible(width * FINAL_CHANNELS)
   features = make_divisible(width * NUM_FEATURES)
-  total += _convolution(channels, final, 1, size)
+  total += convolution(channels, final, 1, size)
   total += _linear(final, features, bias=False)
   total += _linear(features, NUM_CLASSES)
   return Counts(*total.tolist())
@@ -123,7 +123,7 @@ def make_divisible(channels: float) -> int:
   return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
-def _convolution(
+def convolution(
   inputs: int, outputs: int, kernel: int, size: int
 ) -> np.ndarray:
   """A normalized convolution; a depthwise one has one input."""

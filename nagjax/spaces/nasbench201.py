@@ -19,8 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.spaces import base
-from nagjax.spaces import graphs
-from nagjax.spaces import layouts
+from nagjax.spaces import edge_cells
 from nagjax.spaces.checks import checked_archs
 from nagjax.types import Archs
 from nagjax.types import Graph
@@ -32,11 +31,9 @@ OPERATIONS = (
   "nor_conv_3x3",
   "avg_pool_3x3",
 )
-NUM_EDGES = 6
-SOURCES = (0, 0, 1, 0, 1, 2)
-"""Source node of each edge, in string order."""
-TARGETS = (1, 2, 2, 3, 3, 3)
-"""Target node of each edge, in string order."""
+NUM_EDGES = edge_cells.NUM_EDGES
+SOURCES = edge_cells.SOURCES
+TARGETS = edge_cells.TARGETS
 
 FEATURE_COLUMNS = ("input", "output", *OPERATIONS)
 """Columns of the papers' 8 x 7 matrix; rows are input, e0..e5, output."""
@@ -52,9 +49,7 @@ GENERATED_LABELS = (
 )
 """Node types of AG-Net's graphs, in its order."""
 
-# Operation on node, string order: e0 = 0->1 feeds the edges that leave node 1
-# (e2, e4), e1 and e2 feed e5, and what enters node 3 feeds the output.
-_SUCCESSORS = ((1, 2, 4), (3, 5), (6,), (6,), (7,), (7,), (7,), ())
+# Of the edge order 01, 02, 03, 12, 13, 23.
 _EDGE_SOURCE_SUCCESSORS = ((1, 2, 3), (4, 5), (6,), (7,), (6,), (7,), (7,), ())
 
 # NASLib: operations skip, none, 3x3, 1x1, pool; edges 0->1, 0->2, 0->3, 1->2,
@@ -80,24 +75,17 @@ def nasbench201() -> base.SearchSpace:
     from_features=from_features,
     feature_shape=(8, len(FEATURE_COLUMNS)),
     to_graph=to_graph,
-    to_soft_graph=to_soft_graph,
+    to_soft_graph=edge_cells.soft_graph,
     canonicalize=canonicalize,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=len(OPERATIONS) ** NUM_EDGES,
-    layout=layouts.GraphLayout(
-      labels=GENERATED_LABELS,
-      num_nodes=NUM_EDGES + 2,
-      num_inputs=1,
-      num_graphs=1,
-      encode=encode,
-      decode=decode,
-      relax=relax,
-    ),
+    layout=edge_cells.layout(OPERATIONS, GENERATED_LABELS),
     feature_graph=base.FeatureGraph(
-      adjacency=_adjacency(_SUCCESSORS),
-      published_adjacency=_adjacency(_EDGE_SOURCE_SUCCESSORS),
+      adjacency=edge_cells.adjacency(),
+      published_adjacency=edge_cells.adjacency(_EDGE_SOURCE_SUCCESSORS),
       positions=tuple(range(NUM_EDGES + 2)),
     ),
+    operations=OPERATIONS,
   )
 
 
@@ -185,74 +173,12 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
 def to_graph(archs: Archs) -> Graph:
   """The data flow with operations on nodes, in string order.
 
-  Nodes are input, e0..e5, output, labeled by `FEATURE_COLUMNS`; the edges are
-  0->1, 0->2, 0->4, 1->3, 1->5, 2->6, 3->6, 4->7, 5->7, 6->7 for every cell.
-  AG-Net lays its graphs out in this order. DiffusionNAG and OptiProxy-NAS
-  publish the adjacency of the edge order 01, 02, 03, 12, 13, 23 or 01, 02, 12,
-  03, 13, 23 with labels in another one; `edge_source_adjacency` is
-  DiffusionNAG's.
+  Nodes are labeled by `FEATURE_COLUMNS`; see `edge_cells.soft_graph`. AG-Net
+  lays its graphs out in this order. DiffusionNAG and OptiProxy-NAS publish the
+  adjacency of the edge order 01, 02, 03, 12, 13, 23 or 01, 02, 12, 03, 13, 23
+  with labels in another one; `edge_source_adjacency` is DiffusionNAG's.
   """
-  return to_soft_graph(jax.nn.one_hot(archs, len(OPERATIONS)))
-
-
-def to_soft_graph(options: jax.Array) -> Graph:
-  """`to_graph` of weights of the operations, `f32[..., 6, 5]`.
-
-  No edge is free: every variable labels one node.
-  """
-  one_hot = np.eye(len(FEATURE_COLUMNS), dtype=np.float32)
-  shape = (*options.shape[:-2], 1, len(FEATURE_COLUMNS))
-  first, last = (
-    jnp.broadcast_to(row.reshape((1,) * (options.ndim - 1) + (-1,)), shape)
-    for row in one_hot[:2]
-  )
-  padding = [(0, 0)] * (options.ndim - 1) + [(2, 0)]
-  nodes = jnp.concatenate([first, jnp.pad(options, padding), last], axis=-2)
-  adjacency = jnp.asarray(_adjacency(_SUCCESSORS))
-  return Graph(
-    nodes, jnp.broadcast_to(adjacency, (*nodes.shape[:-2], *adjacency.shape))
-  )
-
-
-def encode(archs: Archs) -> layouts.LabeledGraphs:
-  """AG-Net's graphs: input, e0..e5, output, with the edges of `to_graph`."""
-  types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
-  labels = jnp.pad(types[archs], [(0, 0)] * (archs.ndim - 1) + [(1, 1)])
-  labels = labels.at[..., 0].set(GENERATED_LABELS.index("input"))
-  source, target = graphs.edge_ends(NUM_EDGES + 2)
-  edges = to_graph(archs).adjacency[..., source, target] > 0
-  return layouts.LabeledGraphs(labels[..., None, :], edges[..., None, :])
-
-
-def decode(
-  written: layouts.LabeledGraphs, scores: jax.Array
-) -> tuple[Archs, jax.Array]:
-  """Reads AG-Net's graphs; valid are those that `encode` writes.
-
-  An operation that is none reads 0.
-  """
-  del scores
-  numbers = jnp.asarray(layouts.positions(GENERATED_LABELS, OPERATIONS))
-  archs = jnp.maximum(numbers[written.labels[..., 0, 1:-1]], 0)
-  expected = encode(archs)
-  same_labels = jnp.all(written.labels == expected.labels, axis=(-2, -1))
-  same_edges = jnp.all(written.edges == expected.edges, axis=(-2, -1))
-  return archs, same_labels & same_edges
-
-
-def relax(nodes: jax.Array, edges: jax.Array) -> jax.Array:
-  """Weights of the operations that scores stand for, `f32[..., 6, 5]`.
-
-  What a node may be besides an operation has no weight, so that weights may sum
-  to less than 1.
-
-  Args:
-    nodes: `f32[..., 1, 8, T]` logits of node types.
-    edges: not looked at: they are the same in all cells.
-  """
-  del edges
-  place = layouts.positions(OPERATIONS, GENERATED_LABELS)
-  return jax.nn.softmax(nodes[..., 0, 1:-1, :], axis=-1)[..., place]
+  return edge_cells.soft_graph(jax.nn.one_hot(archs, len(OPERATIONS)))
 
 
 def edge_source_adjacency() -> jax.Array:
@@ -261,17 +187,15 @@ def edge_source_adjacency() -> jax.Array:
   DiffusionNAG masks attention with it although its rows follow the string order
   (so the labels of edges 0->3 and 1->2 sit on each other's node).
   """
-  return jnp.asarray(_adjacency(_EDGE_SOURCE_SUCCESSORS))
+  return jnp.asarray(edge_cells.adjacency(_EDGE_SOURCE_SUCCESSORS))
 
 
 def canonicalize(archs: Archs) -> Archs:
   """Maps each cell to the first cell that NAS-Bench-201 calls the same.
 
-  The rule is the benchmark's own: a node is the sorted sum of its inputs, skip
-  connections vanish, and an edge is zero if it is `none` or leaves a node whose
-  only input is zero. Sums are sorted where they are formed and not flattened,
-  which leaves 6,466 classes (full flattening would leave 5,755). Isomorphic
-  cells have different rows, and different noise, in the tables.
+  See `edge_cells.representatives` for the rule. It leaves 6,466 classes (full
+  flattening of sums would leave 5,755). Isomorphic cells have different rows,
+  and different noise, in the tables.
   """
   space = nasbench201()
   representative = jnp.asarray(_representatives())
@@ -281,32 +205,5 @@ def canonicalize(archs: Archs) -> Archs:
 @functools.cache
 def _representatives() -> np.ndarray:
   """Index of the representative of every cell, `int32[15625]`."""
-  first: dict[str, int] = {}
-  cells = nasbench201().all_architectures().tolist()
-  return np.asarray(
-    [first.setdefault(_expression(c), i) for i, c in enumerate(cells)], np.int32
-  )
-
-
-def _expression(cell: Sequence[int]) -> str:
-  """The computation of a cell as a string; equal strings, equal networks."""
-  inputs: list[list[str]] = [[], [], [], []]
-  values = ["0"]
-  for op, source, target in zip(cell, SOURCES, TARGETS, strict=True):
-    if len(values) == source:  # Edges arrive by target: the source is complete.
-      values.append("+".join(sorted(inputs[source])))
-    value, name = values[source], OPERATIONS[op]
-    if name == "none" or value == "#":
-      inputs[target].append("#")
-    elif name == "skip_connect":
-      inputs[target].append(value)
-    else:
-      inputs[target].append(f"({value})@{name}")
-  return "+".join(sorted(inputs[3]))
-
-
-def _adjacency(successors: Sequence[Sequence[int]]) -> np.ndarray:
-  matrix = np.zeros((len(successors), len(successors)), np.float32)
-  for node, targets in enumerate(successors):
-    matrix[node, list(targets)] = 1.0
-  return matrix
+  cells = nasbench201().all_architectures()
+  return edge_cells.representatives(cells, OPERATIONS, input_skips=True)

@@ -5,6 +5,7 @@ from nagjax.transfer.base import Transfer
 from nagjax.transfer.fitting import Config
 from nagjax.transfer.fitting import fit
 from nagjax.transfer.fitting import likelihood
+from nagjax.transfer.matching import matched
 from nagjax.transfer.sources import Table
 from nagjax.transfer.sources import check_table
 from nagjax.transfer.sources import check_usable
@@ -25,6 +26,7 @@ __all__ = [
   "fit",
   "likelihood",
   "load",
+  "matched",
   "read_table",
   "save",
   "shipped_names",

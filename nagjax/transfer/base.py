@@ -6,12 +6,14 @@ and a search on one of them is refused.
 """
 
 from collections.abc import Sequence
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.spaces import generic
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 
@@ -52,6 +54,8 @@ class Transfer(NamedTuple):
       the support by its weights; then the mean is `k(x, support) weights`.
     support: `int32[N, L]`, or None if the mean is by index.
     sources: where it comes from.
+    operations: names of the options of every variable, of which spaces that
+      have them in common know each other; empty if they have none.
   """
 
   space: str
@@ -60,6 +64,7 @@ class Transfer(NamedTuple):
   mean: np.ndarray
   support: np.ndarray | None
   sources: tuple[Source, ...]
+  operations: tuple[str, ...] = ()
 
   @property
   def names(self) -> str:
@@ -89,7 +94,8 @@ def mean_of(transfer: Transfer, space: SearchSpace, archs: Archs) -> jax.Array:
   """The transferred mean of architectures, `int32[P, L] -> f32[P]`."""
   mean = jnp.asarray(transfer.mean)
   if transfer.support is None:
-    return mean[space.index(archs)]
+    strides = np.cumprod((1, *space.cardinalities[:-1]))
+    return mean[archs @ jnp.asarray(strides, jnp.int32)]
   cross = product_kernel(
     jnp.asarray(transfer.correlations),
     space.one_hot(archs),
@@ -101,12 +107,13 @@ def mean_of(transfer: Transfer, space: SearchSpace, archs: Archs) -> jax.Array:
 def favorites(transfer: Transfer, space: SearchSpace, num: int) -> np.ndarray:
   """The `int32[F <= num, L]` architectures of the best transferred means."""
   if transfer.support is None:
-    archs = space.all_architectures()
-    mean = transfer.mean
+    archs, mean = generic.all_vectors(space.cardinalities), transfer.mean
   else:
     archs = transfer.support
     mean = np.asarray(mean_of(transfer, space, jnp.asarray(archs)))
-  best = np.argsort(-mean, kind="stable")[:num]
+  # A table may hold a part of the space only.
+  mean = np.where(space.is_valid(jnp.asarray(archs)), mean, -np.inf)
+  best = np.argsort(-mean, kind="stable")[: min(num, np.isfinite(mean).sum())]
   return np.asarray(archs[best], np.int32)
 
 
@@ -136,7 +143,7 @@ def _check_shapes(transfer: Transfer, space: SearchSpace) -> None:
   shape = (space.num_variables, size, size)
   fits = np.shape(transfer.correlations) == shape
   if transfer.support is None:
-    fits &= space.enumerable and len(transfer.mean) == space.num_architectures
+    fits &= len(transfer.mean) == math.prod(space.cardinalities)
   else:
     support = np.asarray(transfer.support)
     fits &= support.shape == (len(transfer.mean), space.num_variables)

@@ -104,6 +104,7 @@ def fit(
     mean=mean,
     support=support,
     sources=tuple(map(describe, tables, shares)),
+    operations=space.operations,
   )
 
 

@@ -47,6 +47,7 @@ def save(path: str | os.PathLike[str], transfer: Transfer) -> None:
     "space": transfer.space,
     "noise": transfer.noise,
     "sources": sources,
+    "operations": list(transfer.operations),
   }
   files.write_record(path, arrays, header, compress=True)
 
@@ -79,6 +80,7 @@ def load(path: str | os.PathLike[str]) -> Transfer:
         _source(number, entry, arrays)
         for number, entry in enumerate(_typed(header, "sources", list))
       ),
+      operations=_operations(header, arrays["correlations"].shape[-1]),
     )
     _check(transfer)
   except (KeyError, TypeError, ValueError) as error:
@@ -138,6 +140,14 @@ def _source(number: int, entry: Any, arrays: dict[str, np.ndarray]) -> Source:
     probe_archs=arrays[f"probe_archs_{number}"].astype(np.int32),
     probe_values=arrays[f"probe_values_{number}"].astype(np.float32),
   )
+
+
+def _operations(header: dict[str, Any], num: int) -> tuple[str, ...]:
+  """Names of the options; none in files of before they were written."""
+  names = _typed({"operations": [], **header}, "operations", list)
+  if len(names) not in (0, num) or not all(isinstance(n, str) for n in names):
+    raise ValueError(f"'operations' must be {num} names, got {names!r}.")
+  return tuple(names)
 
 
 def _typed(entry: Any, name: str, kind: type) -> Any:

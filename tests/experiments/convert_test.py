@@ -200,6 +200,7 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       "encoding": "nasbench301",
       "objective": "accuracy",
       "table": "fcnet",
+      "mode": "final",
     }
     self.assertEqual(set(values), set(convert.OPTIONS))
     flags = {n: values[n] if n in chosen.options else None for n in values}

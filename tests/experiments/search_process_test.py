@@ -19,6 +19,7 @@ from nagjax import search as search_lib
 from nagjax.proposers import mutation
 from nagjax.spaces import nasbench201
 from nagjax.surrogates import gaussian_process
+from tests.benchmarks import transnas_test
 from tests.experiments.runs import FILES
 from tests.experiments.runs import BinaryCase
 from tests.experiments.runs import arrays_of
@@ -73,7 +74,10 @@ class ProcessTest(BinaryCase):
     self.assertEmpty(list(self.workdir.iterdir()))
 
   def test_list(self):
-    """Oracle: the registry; every option with its default."""
+    """Oracle: the registry; every option with its default; how much of a space
+    a table holds, by the rows that were written."""
+    path = self.directory / "tnb101_macro_subset.npz"
+    np.savez(path, **transnas_test.macro())
     with mock.patch.dict(os.environ, NAGJAX_DATA_DIR=str(self.directory)):
       out = self.assert_succeeds(run("--list"))
     for name in (*registry.algorithm_names(), *registry.space_names()):
@@ -81,6 +85,8 @@ class ProcessTest(BinaryCase):
     for part in (self.directory, "synthetic", "--variant=reference"):
       self.assertIn(str(part), out)
     self.assertIn("population_size=30, sample_size=10", out)
+    for part in ("class-object (35 of 3,256", "autoencoder (40 of 3,256"):
+      self.assertIn(f"transnas-macro/{part} architectures)", out)
 
   def test_as_a_program(self):
     """Oracle: exit codes and output from outside, with warnings as errors; a

@@ -20,6 +20,8 @@ SIZES = {
   "nasbench201": (8, 28, 84, 1, 1),
   "darts": (11, 55, 176, 2, 2),
   "nasbench_nlp": (26, 325, 559, 1, 1),
+  "transnas_macro": (8, 28, 76, 1, 1),
+  "transnas_micro": (8, 28, 76, 1, 1),
 }
 EACH_SPACE = parameterized.parameters(*written.SPACES)
 
@@ -42,7 +44,10 @@ class EveryLayoutTest(parameterized.TestCase):
     self.assertEqual(graphs.labels.dtype, jnp.int32)
     self.assertEqual(graphs.edges.dtype, jnp.bool)
 
-  @parameterized.parameters("nasbench101", "nasbench201", "darts")
+  @parameterized.parameters(
+    *("nasbench101", "nasbench201", "darts"),
+    *("transnas_macro", "transnas_micro"),
+  )
   def test_what_was_written_is_read(self, name):
     """Oracle: the encoded architectures, by the space's keys."""
     encode, decode_fn, keys = written.compiled(name)

@@ -17,13 +17,14 @@ INCOMING = {1: ((0, 0),), 2: ((1, 0), (2, 1)), 3: ((3, 0), (4, 1), (5, 2))}
 """Edges into each node as (position in the vector, source)."""
 
 
-def computation(cell):
+def computation(cell, projects=False):
   """What a cell computes, by recursion from the output backwards.
 
   A node is the chain of its incoming blocks, sorted as wholes in the order of
   their official spelling (another order has another number of classes). A skip
   passes its node's chain on as one block, `none` is a zero block, and an
-  operation on a node that is a single zero block is zero too.
+  operation on a node that is a single zero block is zero too. Where a cell
+  `projects`, a skip from the input is an operation like others.
   """
 
   @functools.cache
@@ -37,7 +38,7 @@ def computation(cell):
     name = NAMES[cell[edge]]
     if name == "none" or node(source) == (ZERO,):
       return (ZERO,)
-    if name == "skip":
+    if name == "skip" and not (projects and source == 0):
       return node(source)
     return (f"({'+'.join(node(source))})@{name}",)
 
@@ -60,10 +61,11 @@ def flattened(cell):
   return tuple(terms(3))
 
 
-def outputs(cells, seed=0):
+def outputs(cells, seed=0, projects=False):
   """Every cell as a function: 3 fixed inputs through fixed random operations.
 
-  All operations map zero to zero; all but skip and none are non-linear.
+  All operations map zero to zero; all but skip and none are non-linear. Where a
+  cell `projects`, a skip from the input is not linear either.
   """
   rng = np.random.default_rng(seed)
   a, b, c = rng.normal(size=(3, 3, 3))
@@ -79,6 +81,8 @@ def outputs(cells, seed=0):
     total = 0
     for edge, source in INCOMING[target]:
       results = np.stack([op(values[source]) for op in operations])
+      if projects and source == 0:
+        results[1] = np.sinh(values[source] @ a @ b)
       total = total + results[cells[:, edge], np.arange(len(cells))]
     values.append(total)
   return values[3]

@@ -11,12 +11,16 @@ from nagjax.spaces import darts
 from nagjax.spaces import nasbench101
 from nagjax.spaces import nasbench201
 from nagjax.spaces import nasbench_nlp
+from nagjax.spaces import transnas_macro
+from nagjax.spaces import transnas_micro
 
 SPACES = {
   "nasbench101": nasbench101.nasbench101,
   "nasbench201": nasbench201.nasbench201,
   "darts": darts.darts,
   "nasbench_nlp": nasbench_nlp.nasbench_nlp,
+  "transnas_macro": transnas_macro.transnas_macro,
+  "transnas_micro": transnas_micro.transnas_micro,
 }
 # Node types in the order of AG-Net's programs.
 LABELS = {
@@ -32,6 +36,9 @@ LABELS = {
     "output input activation_sigm activation_tanh activation_leaky_relu "
     "elementwise_sum elementwise_prod linear blend"
   ),
+  # Ours, as AG-Net has no such spaces.
+  "transnas_macro": "output input normal channels resolution both",
+  "transnas_micro": "output input nor_conv_1x1 nor_conv_3x3 skip_connect none",
 }
 
 
@@ -53,10 +60,12 @@ def compiled(name):
 
 @functools.cache
 def samples(name):
-  """Sampled architectures; all of NAS-Bench-201."""
+  """Sampled architectures; all of small spaces."""
   space = SPACES[name]()
   if space.enumerable:
     return jnp.asarray(space.all_architectures())
+  if name == "transnas_macro":
+    return jnp.asarray(transnas_macro.all_skeletons())
   num = {"nasbench101": 3000, "darts": 2000, "nasbench_nlp": 400}[name]
   return jax.jit(space.sample, static_argnums=1)(jax.random.key(0), num)
 
