@@ -7,6 +7,7 @@ from nagjax.algorithms import diffusionnag
 from nagjax.algorithms import ednag
 from nagjax.algorithms import ednag_pool
 from nagjax.algorithms import ednag_reference
+from nagjax.algorithms import ednag_reference_presets
 from nagjax.algorithms import local_search
 from nagjax.algorithms import npenas
 from nagjax.algorithms import optiproxy
@@ -23,6 +24,7 @@ __all__ = [
   "ednag",
   "ednag_pool",
   "ednag_reference",
+  "ednag_reference_presets",
   "local_search",
   "npenas",
   "optiproxy",

@@ -124,6 +124,6 @@ def generate(
     return algorithm.tell(state, proposal, evaluation, ())[0], None
 
   state = algorithm.init(init_key, ())
-  state, _ = jax.lax.scan(generation, state, jnp.arange(config.num_steps))
-  features = state.x.reshape(-1, *space.feature_shape)
-  return *space.from_features(features), state.accuracy
+  num_rounds = config.num_steps + config.normalizes_population
+  state, _ = jax.lax.scan(generation, state, jnp.arange(num_rounds))
+  return *ednag_reference.decode(state.x, space, config), state.accuracy

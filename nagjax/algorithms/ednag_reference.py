@@ -6,7 +6,8 @@ program; `ednag` is our own version of the idea. A round is a generation: the
 driver evaluates every offspring, and round 0 evaluates the Gaussian start.
 
 `denoise` and `select` are the two halves of a generation with all draws as
-arguments, for research code and for comparison with recorded runs.
+arguments, for research code and for comparison with recorded runs. What the
+program does for each benchmark is in `ednag_reference_presets`.
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from nagjax import checks
+from nagjax.algorithms.ednag_reference_presets import Encoding
+from nagjax.algorithms.ednag_reference_presets import preset as preset
 from nagjax.algorithms.spec import Spec
 from nagjax.diffusion import noise as noise_lib
 from nagjax.diffusion import samplers
@@ -26,17 +29,11 @@ from nagjax.evolution import mutation
 from nagjax.evolution import selection
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
+from nagjax.types import Archs
 from nagjax.types import Evaluation
 from nagjax.types import Key
 from nagjax.types import Params
 from nagjax.types import Proposal
-
-ACCURACY_SCALE = {
-  "nasbench201/cifar10": 1.0,
-  "nasbench201/cifar100": 1.2,
-  "nasbench201/imagenet16-120": 2.0,
-}
-"""Published multiplier of the accuracy for each benchmark; 1 elsewhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +44,20 @@ class Config:
     population_size: `P`.
     num_steps: `T`; a run has `T - 1` denoising steps.
     elite_share, diverse_share: of the population; the roulette fills the rest.
+    encoding: how individuals are read; None reads them as the features of the
+      space.
+    accuracy_fn: the benchmark's objective `[P]` to accuracies in percent, of
+      which negative ones count as 0.
     accuracy_scale: multiplies the accuracy before `rescale_fn`.
     rescale_fn: accuracy in percent `[P]` to fitness `[P]`.
     density_fn: fitness `[P]` to density `[P]`, the map `g`.
     schedule_fn: number of steps to the table of `alpha`.
     noise_scale: of the DDIM step.
+    lowest: individuals are normalized to `[lowest, 1]`.
+    normalizes_population: whether the selected ones are normalized too. What
+      survives of the Gaussian start may then be another architecture, so the
+      population is evaluated again after the first selection, in one round
+      more.
     mutation_rate: share of individuals that mutate.
     mutation_index: distribution index of the mutation.
     first_mutation_index: the same in the first step.
@@ -68,11 +74,15 @@ class Config:
   num_steps: int = 100
   elite_share: float = 0.1
   diverse_share: float = 0.2
+  encoding: Encoding | None = None
+  accuracy_fn: fitness_lib.DensityFn = fitness_lib.identity
   accuracy_scale: float = 1.0
   rescale_fn: fitness_lib.DensityFn = fitness_lib.piecewise_rescale
   density_fn: fitness_lib.DensityFn = fitness_lib.energy
   schedule_fn: schedules.ScheduleFn = schedules.cosine
   noise_scale: float = 0.8
+  lowest: float = -1.0
+  normalizes_population: bool = False
   mutation_rate: float = 0.6
   mutation_index: float = 5.0
   first_mutation_index: float = 8.0
@@ -126,12 +136,14 @@ class State(NamedTuple):
     x: `f32[P, D]` individuals, row-major feature matrices.
     accuracy: `f32[P]` percent, 0 for what is no architecture or not feasible.
     step: `int32[]` time `t` of the population; `T` before its evaluation.
+    evaluated: `bool[]` whether the accuracies are those of `x` as it is.
     offspring: None except between `ask` and `tell`.
   """
 
   x: jax.Array
   accuracy: jax.Array
   step: jax.Array
+  evaluated: jax.Array
   offspring: Offspring | None = None
 
 
@@ -145,15 +157,17 @@ class Info(NamedTuple):
 def ednag_reference(
   space: SearchSpace, config: Config | None = None
 ) -> Algorithm:
-  """Builds the published EDNAG; run it for `num_steps` rounds.
+  """Builds the published EDNAG; run it for `num_rounds` rounds.
 
   Differs from the program: constant individuals and equal weights give defined
   values instead of NaN or an endless loop; a roulette draw is scaled to the
   reachable part of the wheel instead of repeated (same distribution). Prior
-  data replaces the first individuals of the start by its best architectures.
+  data replaces the first individuals of the start by its best architectures, as
+  far as individuals can tell them apart.
   """
   config = config or Config()
-  num_rows, num_columns = space.feature_shape
+  encoding = encoding_of(space, config)
+  num_rows, num_columns = encoding.shape
   shape = (config.population_size, num_rows * num_columns)
 
   def init(key: Key, params: Params) -> State:
@@ -162,6 +176,7 @@ def ednag_reference(
       x=jax.random.normal(key, shape),
       accuracy=jnp.zeros(shape[0]),
       step=jnp.int32(config.num_steps),
+      evaluated=jnp.bool_(False),
     )
 
   def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
@@ -176,16 +191,16 @@ def ednag_reference(
       strength,
       config=config,
     )
-    x = jnp.where(state.step == config.num_steps, state.x, x)
-    features = x.reshape(shape[0], num_rows, num_columns)
-    proposal = Proposal(*space.from_features(features))
+    x = jnp.where(state.evaluated, x, state.x)
+    proposal = Proposal(*decode(x, space, config))
     return proposal, state._replace(offspring=Offspring(x, roulette))
 
   def tell(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params
   ) -> tuple[State, Info]:
     del params
-    accuracy = jnp.where(evaluation.feasible, evaluation.objective, 0.0)
+    accuracy = config.accuracy_fn(evaluation.objective)
+    accuracy = jnp.where(evaluation.feasible, accuracy, 0.0)
     accuracy = jnp.maximum(accuracy, 0.0)
     if state.offspring is None:
       return _warm_start(state, proposal.archs, evaluation.objective, accuracy)
@@ -197,10 +212,19 @@ def ednag_reference(
       chosen = select(
         pool, fitness(pool_accuracy, config), state.offspring.roulette, config
       )
-      is_start = state.step == config.num_steps
-      chosen = jnp.where(is_start, jnp.arange(shape[0]) + shape[0], chosen)
+      chosen = jnp.where(
+        state.evaluated, chosen, jnp.arange(shape[0]) + shape[0]
+      )
       x, kept = pool[chosen], pool_accuracy[chosen]
-    state = State(x, kept, jnp.maximum(state.step - 1, 1))
+    is_start = state.step == config.num_steps
+    first = state.evaluated & (state.step == config.num_steps - 1)
+    known = jnp.bool_(True)
+    if config.normalizes_population:
+      normalized = denoising.normalize(x, low=config.lowest)
+      x, known = jnp.where(is_start, x, normalized), ~first
+    moves = state.evaluated | is_start
+    step = jnp.where(moves, jnp.maximum(state.step - 1, 1), state.step)
+    state = State(x, kept, step, known)
     return state, Info(jnp.max(kept), jnp.mean(kept))
 
   def _warm_start(
@@ -208,11 +232,37 @@ def ednag_reference(
   ) -> tuple[State, Info]:
     num = min(shape[0], archs.shape[0])
     best = jax.lax.top_k(objective, num)[1]
-    x = 2 * space.to_features(archs[best]).reshape(num, -1) - 1
+    x = encoding.encode(archs[best]).reshape(num, -1)
+    x = config.lowest + (1 - config.lowest) * x
     state = state._replace(x=state.x.at[:num].set(x))
     return state, Info(jnp.max(accuracy), jnp.mean(accuracy))
 
   return Algorithm(init, ask, tell, num_initial=0, batch_size=shape[0])
+
+
+def encoding_of(space: SearchSpace, config: Config) -> Encoding:
+  """The encoding of a config, or else the features of the space."""
+  features = Encoding(
+    space.feature_shape, space.from_features, space.to_features
+  )
+  return config.encoding or features
+
+
+def decode(
+  x: jax.Array, space: SearchSpace, config: Config
+) -> tuple[Archs, jax.Array]:
+  """Architectures of individuals, and whether each is one.
+
+  Args:
+    x: `[P, D]`.
+    space: the search space.
+    config: whose `encoding` is read.
+
+  Returns:
+    `int32[P, L]` and `bool[P]`.
+  """
+  encoding = encoding_of(space, config)
+  return encoding.decode(x.reshape(-1, *encoding.shape))
 
 
 def fitness(accuracy: jax.Array, config: Config) -> jax.Array:
@@ -245,7 +295,7 @@ def denoise(
     config: schedule, density, noise and mutation of a step.
 
   Returns:
-    `[P, D]` in [-1, 1].
+    `[P, D]` in `[config.lowest, 1]`.
   """
   alphas = config.schedule_fn(config.num_steps)
   alpha = alphas[jnp.minimum(step, config.num_steps - 1)]
@@ -258,7 +308,7 @@ def denoise(
   x = samplers.ddim_step(
     x, x0, noise, alpha, alpha_next, noise_scale=config.noise_scale
   )
-  x = denoising.normalize(x)
+  x = denoising.normalize(x, low=config.lowest)
   first: float = config.first_mutation_index
   rest: float = config.mutation_index
   if all(float(i).is_integer() and i <= 30 for i in (first, rest)):
@@ -271,7 +321,7 @@ def denoise(
     rate=config.mutation_rate,
     index=index,
   )
-  return denoising.normalize(x)
+  return denoising.normalize(x, low=config.lowest)
 
 
 def select(
@@ -333,17 +383,13 @@ def _draws(
   )
 
 
-def preset(benchmark_name: str, budget: int) -> dict[str, float]:
-  """Options that the program sets for a benchmark."""
-  del budget
-  table = benchmark_name.rpartition(":")[2]
-  return {"accuracy_scale": ACCURACY_SCALE.get(table, 1.0)}
-
-
 def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:
-  """The evaluation of the start and `num_steps - 1` generations."""
+  """The evaluation of the start and `num_steps - 1` generations.
+
+  One round more evaluates the population that the first selection normalized.
+  """
   del algorithm, budget
-  return config.num_steps
+  return config.num_steps + config.normalizes_population
 
 
 SPEC = Spec(

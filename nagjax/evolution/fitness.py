@@ -40,6 +40,42 @@ def piecewise_rescale(accuracy: jax.Array) -> jax.Array:
   return offset + slope * (accuracy - start)
 
 
+def bounded_rescale(
+  accuracy: jax.Array, *, least: ArrayLike, most: ArrayLike = 99999.0
+) -> jax.Array:
+  """`piecewise_rescale`, and 0 below `least` or above `most`.
+
+  EDNAG's program uses it outside NAS-Bench-201, where what is no architecture
+  has an accuracy of 0 or an absurd one.
+
+  Args:
+    accuracy: `[...]` percent, multiplied already.
+    least, most: bounds of it that still count.
+
+  Returns:
+    `[...]` fitness.
+  """
+  counts = (accuracy >= least) & (accuracy <= most)
+  return jnp.where(counts, piecewise_rescale(accuracy), 0.0)
+
+
+def room_layout_rescale(quality: jax.Array) -> jax.Array:
+  """The fitness map of EDNAG's program for losses turned into qualities.
+
+  `23 + 2 (x - 50)` below 70, `piecewise_rescale` from there; 0 for `x <= 50.01`
+  and for `x >= 99999`.
+
+  Args:
+    quality: `[...]`, 50 plus a number that falls with the loss.
+
+  Returns:
+    `[...]` fitness.
+  """
+  low = 23 + 2 * (quality - 50)
+  value = jnp.where(quality < 70, low, piecewise_rescale(quality))
+  return jnp.where((quality > 50.01) & (quality < 99999), value, 0.0)
+
+
 def identity(fitness: jax.Array) -> jax.Array:
   """`g = f`."""
   return fitness

@@ -53,13 +53,13 @@ def look_up(x):
   return np.where(valid, table[rows], 0.0)
 
 
-def normalize(x):
-  """Each individual to [-1, 1] over all of its coordinates."""
+def normalize(x, lowest=-1.0):
+  """Each individual to [lowest, 1] over all of its coordinates."""
   low, high = x.min(1, keepdims=True), x.max(1, keepdims=True)
-  return 2 * (x - low) / (high - low) - 1
+  return lowest + (1 - lowest) * (x - low) / (high - low)
 
 
-def denoise(x, accuracy, t, noise, u, m, guides=True):
+def denoise(x, accuracy, t, noise, u, m, guides=True, lowest=-1.0):
   """Offspring of one generation in float64, as the published program."""
   num, steps = len(x), CONFIG.num_steps
   alphas = np.float64((np.cos(np.pi * np.arange(steps) / (steps - 1)) + 1) / 2)
@@ -76,7 +76,8 @@ def denoise(x, accuracy, t, noise, u, m, guides=True):
   sigma = 0.8 * np.sqrt((1 - following) / (1 - alpha) * (1 - alpha / following))
   epsilon = (x - np.sqrt(alpha) * x0) / np.sqrt(1 - alpha)
   direction = np.sqrt(max(1 - following - sigma**2, 0.0))
-  x = normalize(np.sqrt(following) * x0 + direction * epsilon + sigma * noise)
+  x = np.sqrt(following) * x0 + direction * epsilon + sigma * noise
+  x = normalize(x, lowest)
   power = (8.0 if t == steps - 1 else 5.0) + 1
   for i in np.flatnonzero(u <= 0.6):
     room_low, room_high = (1 + x[i]) / 2, (1 - x[i]) / 2
@@ -87,7 +88,7 @@ def denoise(x, accuracy, t, noise, u, m, guides=True):
       base = 2 * (1 - m[i]) + (2 * m[i] - 1) * (1 - room_high) ** power
       delta = 1 - base ** (1 / power)
     x[i] = x[i] + 2 * delta
-  return normalize(x)
+  return normalize(x, lowest)
 
 
 def select(pool, accuracy, attempts, num_elite, num_diverse):
@@ -149,12 +150,14 @@ def play(config, seed):
 
 
 class ReplayTest(parameterized.TestCase):
-  @parameterized.parameters(0, 1)
-  def test_generations_of_the_published_program(self, seed):
-    """Oracle: NumPy loops with the same draws, fed with the same parents."""
+  @parameterized.parameters((0, -1.0), (1, -1.0), (2, 0.0))
+  def test_generations_of_the_published_program(self, seed, lowest):
+    """Oracle: NumPy loops with the same draws, fed with the same parents; with
+    0 the selected ones are normalized too."""
     rng = np.random.default_rng(seed)
     num, steps = CONFIG.population_size, CONFIG.num_steps
-    step = jax.jit(functools.partial(ednag_reference.denoise, config=CONFIG))
+    config = configured(lowest=lowest)
+    step = jax.jit(functools.partial(ednag_reference.denoise, config=config))
     x = rng.normal(size=(num, 56)).astype(np.float32)
     accuracy = look_up(x)
     for t in range(steps - 1, 0, -1):
@@ -163,7 +166,7 @@ class ReplayTest(parameterized.TestCase):
       offspring = np.asarray(
         step(x, reference_fitness(accuracy), jnp.int32(t), noise, u, m)
       )
-      expected = denoise(np.float64(x), accuracy, t, noise, u, m)
+      expected = denoise(np.float64(x), accuracy, t, noise, u, m, lowest=lowest)
       np.testing.assert_allclose(offspring, expected, atol=2e-5)
       pool = np.concatenate([x, offspring])
       both = np.concatenate([accuracy, look_up(offspring)])
@@ -175,6 +178,7 @@ class ReplayTest(parameterized.TestCase):
         chosen.tolist(), select(np.float64(pool), both, attempts, 2, 4)
       )
       x, accuracy = pool[chosen], both[chosen]
+      x = normalize(x, 0.0) if lowest == 0.0 else x
 
   def test_the_last_step_lands_on_the_estimate(self):
     """Oracle: with alpha' = 1 the noise does not matter."""
