@@ -38,10 +38,14 @@ class Measured(NamedTuple):
   Attributes:
     best: `f32[S, Q]` best objective after 1, ..., Q charged queries.
     cpu_seconds: of one search, without compilation.
+    test: `f32[S]` the reader's metric of the best, -inf if there is none.
+    charged: `int[S]` queries that were charged in the end.
   """
 
   best: np.ndarray
   cpu_seconds: float
+  test: np.ndarray
+  charged: np.ndarray
 
 
 def read_at(texts: Sequence[str], most: int | None = None) -> list[int]:
@@ -93,7 +97,19 @@ def measure(
   share = result.run_seconds / (result.run_seconds + result.compile_seconds)
   past = results.history(result.trace)
   best = statistics.best_so_far(past.objective, past.charged, search.budget)
-  return Measured(best, cpu_seconds * share / num_seeds)
+  position = past.objective.argmax(axis=1)[:, None]
+  return Measured(
+    best,
+    cpu_seconds * share / num_seeds,
+    np.take_along_axis(past.test, position, axis=1)[:, 0],
+    past.charged[:, -1],
+  )
+
+
+def share_at(best: np.ndarray, optimum: Optimum) -> float:
+  """The share of best objectives `f32[S]` that are at the optimum."""
+  bound = np.float32(optimum.objective - tolerance(optimum.objective))
+  return float(np.mean(best >= bound))
 
 
 def figures(
@@ -110,8 +126,7 @@ def figures(
   for queries in at:
     now = best[:, queries - 1]
     if optimum is not None:
-      bound = np.float32(optimum.objective - tolerance(optimum.objective))
-      row[f"share_{queries}"] = f"{np.mean(now >= bound):.3f}"
+      row[f"share_{queries}"] = f"{share_at(now, optimum):.3f}"
     row[f"mean_{queries}"] = f"{now.mean():.3f}"
   return row
 

@@ -36,6 +36,7 @@ ALWAYS = {
   "train_score": "--workdir=new --output=new.npz",
   "fit_transfer": "--output=new.npz",
   "transfer_report": "--workdir=new",
+  "paper_tables": "--workdir=new",
 }
 """Flags that stand before those of a row; `merge` and `agnet` are searches."""
 
@@ -264,6 +265,10 @@ ROWS = (
   ("fit_transfer", "--learning_rate=0", "learning_rate"),
   ("fit_transfer", "--output=images.npz", "images.npz exists"),
   ("fit_transfer", "--output=mine.csv", "end in .npz"),
+  ("paper_tables", "--algorithm=random", "--algorithm=random", "ednag"),
+  ("paper_tables", "--benchmarks=digits", "--benchmarks must name", "digits"),
+  ("paper_tables", "", "has none of nasbench201/cifar10, ", "convert"),
+  ("paper_tables", "--budget=0", "--budget=0"),
   ("transfer_report", "--at=0", "--at: ", "in 1..100"),
   ("transfer_report", "--budget=9", "--at: ", "in 1..9"),
   ("transfer_report", "--algorithm=nope", "--algorithm must be", "'nope'"),
