@@ -212,7 +212,7 @@ def print_table(
         figures["queries"],
         paper,
         gap,
-        ",".join(map(str, numbers)) or "-",
+        ",".join(map(str, sorted(numbers))) or "-",
       ]
     )
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
