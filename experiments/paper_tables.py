@@ -5,11 +5,12 @@
 
 Every benchmark of the paper is searched by --variant=reference, the published
 program, which ends by itself, and by the default with --budget queries. A row
-has the mean of what a search finds in the paper's unit, its standard deviation
-over the seeds, the share of seeds at the best there is, how far the mean is
-from that, and the distinct architectures that were read; then the paper's mean,
-its 95 % interval over three runs, and how far its mean is from its best. The
-numbers behind a row say what differs from the paper.
+has the mean of what a search finds after --budget queries and in the end, in
+the paper's unit, its standard deviation over the seeds, the share of seeds at
+the best there is, how far the mean is from that, and the distinct architectures
+that were read; then the paper's mean, its 95 % interval over three runs, and
+how far its mean is from its best. The numbers behind a row say what differs
+from the paper.
 
 Tables that are not in the data directory are named in one line and left out.
 Every row is a line of WORKDIR/paper_tables.csv as soon as it is done; the same
@@ -49,10 +50,7 @@ from .support.program import binary
 TABLE = "paper_tables.csv"
 REFERENCE = "reference"
 _NAMES = ("benchmark", "variant", "num_seeds", "budget")
-_HEADINGS = (
-  *("where", "column", "variant", "mean", "std", "share", "gap", "queries"),
-  *("paper", "paper's gap", "differs"),
-)
+_FIGURES = ("mean", "std", "share", "gap", "queries")
 
 
 def _run(values: flags.Values) -> None:
@@ -91,9 +89,11 @@ def _run(values: flags.Values) -> None:
           values.batch_size_seeds,
           progress.of_sweep(report, f"{row.benchmark} {variant or 'default'}"),
         )
-        done[key] = describe(row, search, found)
+        done[key] = describe(row, search, found, values.budget)
         tables.write_rows(workdir / TABLE, _NAMES, done)
-  print_table([(*pair, done[_key(*pair, values)]) for pair in pairs])
+  print_table(
+    [(*pair, done[_key(*pair, values)]) for pair in pairs], values.budget
+  )
   if absent:
     print(f"Not in {data_directory(values.data_dir)}: {', '.join(absent)}.")
 
@@ -101,14 +101,15 @@ def _run(values: flags.Values) -> None:
 def make(row: published.Row, variant: str, values: flags.Values) -> Search:
   """The search of a row.
 
-  The published program reads the test accuracy where the paper reports it, and
-  the best over the epochs where a table has that of every architecture.
+  The published program reads the test accuracy where the paper reports it and
+  the table has it, and the best over the epochs where it has that of every
+  architecture.
   """
-  name = row.benchmark
-  if row.on_test and variant == REFERENCE:
-    name = registry.TEST_ACCURACY_PREFIX + name
   with user_errors(f"{row.benchmark}: "):
-    benchmark = make_benchmark(name, values.data_dir)
+    benchmark = make_benchmark(row.benchmark, values.data_dir)
+    if row.on_test and variant == REFERENCE and benchmark.test is not None:
+      name = registry.TEST_ACCURACY_PREFIX + row.benchmark
+      benchmark = make_benchmark(name, values.data_dir)
     problem = Problem(benchmark, (column_of(benchmark),))
     search = make_search(
       values.algorithm,
@@ -134,18 +135,19 @@ def column_of(benchmark: Benchmark) -> str:
 
 
 def describe(
-  row: published.Row, search: Search, found: tables.Measured
+  row: published.Row, search: Search, found: tables.Measured, at: int
 ) -> tables.Row:
-  """The figures of a search, in the paper's unit."""
+  """The figures of a search, also after `at` queries, in the paper's unit."""
   problem = search.problem
   objective = found.best[:, -1]
   any_found = np.isfinite(objective)
-  reads_test = problem.objective_names == (problem.benchmark.test,)
-  reports_test = row.on_test and not reads_test
+  test = problem.benchmark.test
+  reports_test = row.on_test and test not in (None, *problem.objective_names)
   values = np.asarray(found.test if reports_test else objective, np.float64)
   values = row.factor * values[any_found]
   optimum = problem.optimum()
   figures = {
+    "mean_at": "-",
     "mean": _text(values.mean()) if len(values) else "-",
     "std": _text(values.std(ddof=1)) if len(values) > 1 else "-",
     "queries": f"{found.charged.mean():.0f}",
@@ -156,9 +158,11 @@ def describe(
     figures["best"] = _text(best)
     figures["gap"] = _text(abs(best - values.mean())) if len(values) else "-"
     figures["share"] = f"{tables.share_at(objective, optimum):.3f}"
+  if at < search.budget:
+    figures["mean_at"] = _text(row.factor * np.mean(found.best[:, at - 1]))
   notes = differences(row, search)
   if not any_found.all():
-    notes.append(f"{(~any_found).sum()} seeds found nothing")
+    notes.append(f"{(~any_found).sum()} of the seeds found nothing")
   return {**figures, "note": "; ".join(notes)}
 
 
@@ -171,6 +175,8 @@ def differences(row: published.Row, search: Search) -> list[str]:
   notes = []
   if is_reference:
     notes.append("searched by test accuracy, as the program does")
+  elif row.on_test and benchmark.test is None:
+    notes.append("validation accuracies, where the paper has the test's")
   elif row.on_test and objective.startswith("valid"):
     notes.append(
       "searched by validation accuracy, the best one's test accuracy"
@@ -183,19 +189,24 @@ def differences(row: published.Row, search: Search) -> list[str]:
     notes.append(f"{note}, where the paper has all")
   if isinstance(benchmark, surrogate.TreeBenchmark):
     num = benchmark.card.num_rows
-    of = "that others fitted" if num is None else f"of {num:,} networks"
-    notes.append(f"predictions of a surrogate {of}")
+    by = "by others" if num is None else f"to {num:,} networks"
+    notes.append(f"predictions of a surrogate that was fitted {by}")
   if row.read:
     notes.append(f"the program reads {row.read}")
   return notes
 
 
 def print_table(
-  rows: Sequence[tuple[published.Row, str, tables.Row]],
+  rows: Sequence[tuple[published.Row, str, tables.Row]], at: int
 ) -> None:
   """Prints the rows under headings, and then what differs, numbered."""
   notes: dict[str, int] = {}
-  lines: list[Sequence[str]] = [_HEADINGS]
+  lines: list[Sequence[str]] = [
+    [
+      *("where", "column", "variant", f"at {at}", *_FIGURES),
+      *("paper", "paper's gap", "differs"),
+    ]
+  ]
   for row, variant, figures in rows:
     said = [note for note in figures.get("note", "").split("; ") if note]
     numbers = [notes.setdefault(note, len(notes) + 1) for note in said]
@@ -208,8 +219,7 @@ def print_table(
         row.table,
         row.column,
         variant or "default",
-        *(figures.get(n, "-") for n in ("mean", "std", "share", "gap")),
-        figures["queries"],
+        *(figures.get(name, "-") for name in ("mean_at", *_FIGURES)),
         paper,
         gap,
         ",".join(map(str, sorted(numbers))) or "-",
@@ -227,8 +237,7 @@ def _key(
   row: published.Row, variant: str, values: flags.Values
 ) -> tuple[str, ...]:
   """The first columns of a row of the file."""
-  budget = "all" if variant == REFERENCE else str(values.budget)
-  return (row.benchmark, variant, str(values.num_seeds), budget)
+  return (row.benchmark, variant, str(values.num_seeds), str(values.budget))
 
 
 def _text(value: Any) -> str:
