@@ -146,9 +146,11 @@ def describe(
   values = np.asarray(found.test if reports_test else objective, np.float64)
   values = row.factor * values[any_found]
   optimum = problem.optimum()
+  mean = _text(values.mean()) if len(values) else "-"
+  early = _text(row.factor * np.mean(found.best[:, :at][:, -1]))
   figures = {
-    "mean_at": "-",
-    "mean": _text(values.mean()) if len(values) else "-",
+    "mean_at": early if at < search.budget else mean,
+    "mean": mean,
     "std": _text(values.std(ddof=1)) if len(values) > 1 else "-",
     "queries": f"{found.charged.mean():.0f}",
   }
@@ -158,8 +160,6 @@ def describe(
     figures["best"] = _text(best)
     figures["gap"] = _text(abs(best - values.mean())) if len(values) else "-"
     figures["share"] = f"{tables.share_at(objective, optimum):.3f}"
-  if at < search.budget:
-    figures["mean_at"] = _text(row.factor * np.mean(found.best[:, at - 1]))
   notes = differences(row, search)
   if not any_found.all():
     notes.append(f"{(~any_found).sum()} of the seeds found nothing")
