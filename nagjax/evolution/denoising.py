@@ -131,13 +131,15 @@ def categorical_estimate(
   *,
   num_options: int,
   temperature: ArrayLike,
+  distance: ArrayLike = 1.0,
 ) -> jax.Array:
   """The Bayes estimate for architectures as categorical vectors.
 
   The same attention as `bayes_estimate` with `log g = f / temperature` and the
   Hamming distance `h`, which for one-hot vectors is half the squared Euclidean
-  one: the logits are `f_j / temperature - h_ij / (1 - alpha)`, the values are
-  one-hot. The estimate is a distribution over the options of every variable.
+  one: the logits are `f_j / temperature - distance h_ij / (1 - alpha)`, the
+  values are one-hot. The estimate is a distribution over the options of every
+  variable.
 
   Args:
     archs: `int32[P, L]` noisy population, the queries.
@@ -146,12 +148,14 @@ def categorical_estimate(
     alpha: share of variables that are still signal, below 1.
     num_options: `K`.
     temperature: smaller follows fitness more closely.
+    distance: of two vectors that differ in one variable.
 
   Returns:
     `f32[P, L, K]` probabilities.
   """
   num_variables = archs.shape[-1]
-  logits = (fitness / temperature)[None] - hamming(archs, values) / (1 - alpha)
+  logits = (fitness / temperature)[None]
+  logits -= distance * hamming(archs, values) / (1 - alpha)
   weights = jax.nn.softmax(logits, axis=-1)
   one_hot = jax.nn.one_hot(values, num_options, dtype=jnp.float32)
   estimate = weights @ one_hot.reshape(values.shape[0], -1)

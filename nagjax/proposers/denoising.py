@@ -35,6 +35,9 @@ class Config:
     num_steps: denoising steps of a round, `T`.
     num_elites: best of the archive that guide the denoising.
     temperature, final_alpha: see `Params`.
+    max_distance: of two vectors that differ everywhere. In units of variables
+      it would grow with their number, until every individual's nearest value is
+      itself and fitness has no say.
   """
 
   population_size: int = 64
@@ -42,10 +45,11 @@ class Config:
   num_elites: int = 32
   temperature: float = 0.3
   final_alpha: float = 0.85
+  max_distance: float = 6.0
 
   def __post_init__(self):
     checks.sizes(self)
-    checks.positive(self, "temperature")
+    checks.positive(self, "temperature", "max_distance")
     if not 0 < self.final_alpha < 1:
       raise ValueError(
         f"final_alpha must be between 0 and 1, got {self.final_alpha}."
@@ -138,6 +142,7 @@ def denoise(
       alpha,
       num_options=space.num_options,
       temperature=params.temperature,
+      distance=config.max_distance / space.num_variables,
     )
     population = denoising_lib.categorical_step(
       estimate, gumbel, alpha_next, space.cardinalities

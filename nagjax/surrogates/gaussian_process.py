@@ -6,9 +6,13 @@ than that it is there. The rest is a product over the variables,
 `k(x, y) = prod_l R_l[x_l, y_l]` with a correlation matrix `R_l` of the options
 of each, which holds interactions of every order, needs no encoding of the
 space, and is linear in the weights of each variable's options. By default it is
-the Hamming kernel `exp(-theta h / L)`; a `Transfer` brings another, and a mean.
-Canonical forms have a share of their own, since architectures that compute the
-same hardly differ in value.
+the Hamming kernel `exp(-theta h / L)`. Canonical forms have a share of their
+own, since architectures that compute the same hardly differ in value.
+
+A `Transfer` brings correlations, in the place of Hamming's and of the counts,
+and a mean. With one there are two processes, this and the one without, and what
+was observed decides between them: a search whose table the sources do not
+resemble comes back to its own.
 
 A block of new rows costs `O(B M^2)`.
 
@@ -29,6 +33,7 @@ from nagjax import checks
 from nagjax.archive import Archive
 from nagjax.spaces import generic
 from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import averaging
 from nagjax.surrogates import base
 from nagjax.surrogates import process as process_lib
 from nagjax.surrogates import trend as trend_lib
@@ -62,9 +67,10 @@ class Config:
     count_decay: of the correlation with the squared distance of the counts, of
       which a change in every variable at random is about `2 L`.
     trust: share of transferred correlations, the rest being the Hamming kernel.
+    disbelief: prior probability that the sources of a transfer say nothing.
     num_favorites: architectures of the best transferred means that are
       candidates in every round.
-    trend: how a transferred mean is believed.
+    trend: how a transferred mean is believed, if it is.
   """
 
   inverse_lengthscale: float = 3.0
@@ -73,6 +79,7 @@ class Config:
   count_share: float = 0.7
   count_decay: float = 0.5
   trust: float = 0.7
+  disbelief: float = 0.25
   num_favorites: int = 128
   trend: trend_lib.Config = trend_lib.Config()
 
@@ -84,6 +91,11 @@ class Config:
         raise ValueError(
           f"{name} must be between 0 and 1, got {getattr(self, name)}."
         )
+    if not 0 < self.disbelief < 1:
+      raise ValueError(
+        f"disbelief must be between 0 and 1, neither included, got "
+        f"{self.disbelief}."
+      )
 
 
 TINY = Config()
@@ -128,8 +140,30 @@ def gaussian_process(
   """
   config = config or Config()
   check_fits(transfers, space)
+  alone = _process(space, config, num_constraints, archive_size)
+  if not transfers:
+    return alone
+  informed = _process(
+    space, config, num_constraints, archive_size, tuple(transfers)
+  )
+  return averaging.average(
+    alone,
+    informed,
+    (_log_evidence, _log_evidence),
+    1 - config.disbelief,
+  )
+
+
+def _process(
+  space: SearchSpace,
+  config: Config,
+  num_constraints: int,
+  archive_size: int,
+  transfers: tuple[Transfer, ...] = (),
+) -> base.Surrogate:
+  """One process; see `gaussian_process` for the arguments."""
   views = _views(space)
-  prior = trend_lib.prior(space, transfers, config.trend)
+  prior = trend_lib.prior(space, transfers, config.trend) if transfers else None
   relaxed_views = _relaxed_views(space, views)
   example = views(jnp.zeros((1, space.num_variables), jnp.int32))
 
@@ -207,12 +241,19 @@ def gaussian_process(
       jnp.float32(config.inverse_lengthscale),
       jnp.float32(config.noise),
       jnp.float32(config.canonical_share),
-      jnp.float32(config.count_share),
+      None if transfers else jnp.float32(config.count_share),
       jnp.float32(config.count_decay),
       _transferred(space, config, transfers),
     ),
     favorites=_favorites(space, config, transfers),
   )
+
+
+def _log_evidence(state: State, archive: Archive) -> jax.Array:
+  """Log marginal likelihood of the objective, up to a constant."""
+  if state.trend is None:
+    return process_lib.log_likelihood(state.process, archive.targets[:, 0])
+  return state.trend.log_likelihood + process_lib.log_determinant(state.process)
 
 
 def _transferred(

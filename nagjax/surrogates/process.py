@@ -24,7 +24,7 @@ class Params(NamedTuple):
     inverse_lengthscale: `f32[]` `theta` of the Hamming kernel.
     noise: `f32[]` variance of the observations.
     canonical_share: `f32[]` of what the product kernel explains.
-    count_share: `f32[]` of the prior variance.
+    count_share: `f32[]` of the prior variance; None for 0.
     count_decay: `f32[]` of the kernel of the counts.
     correlations: `f32[L, K, K]` of the options of every variable, positive;
       None for the Hamming kernel, which is quicker in this form.
@@ -33,7 +33,7 @@ class Params(NamedTuple):
   inverse_lengthscale: jax.Array
   noise: jax.Array
   canonical_share: jax.Array
-  count_share: jax.Array
+  count_share: jax.Array | None
   count_decay: jax.Array
   correlations: jax.Array | None = None
 
@@ -213,6 +213,22 @@ def solve(process: GaussianProcess, targets: jax.Array) -> jax.Array:
   return jnp.matmul(process.whiten.T, whitened, precision=_PRECISION)
 
 
+def log_likelihood(process: GaussianProcess, targets: jax.Array) -> jax.Array:
+  """Marginal likelihood of targets `f32[M]`, up to a constant, `f32[]`."""
+  whitened = jnp.matmul(
+    process.whiten,
+    jnp.where(used(process), targets, 0.0),
+    precision=_PRECISION,
+  )
+  return log_determinant(process) - 0.5 * jnp.sum(whitened**2)
+
+
+def log_determinant(process: GaussianProcess) -> jax.Array:
+  """Of `W`, which is minus half that of the covariance, `f32[]`."""
+  diagonal = jnp.where(used(process), jnp.diagonal(process.whiten), 1.0)
+  return jnp.sum(jnp.log(diagonal))
+
+
 def _correlations(params: Params, options: jax.Array) -> jax.Array:
   if params.correlations is not None:
     return params.correlations
@@ -226,6 +242,8 @@ def _mixed(
   prior = products[0]
   if len(products) > 1:
     prior += params.canonical_share * (products[1] - prior)
+  if params.count_share is None:
+    return prior
   return prior + params.count_share * (counts - prior)
 
 

@@ -1,12 +1,11 @@
-"""How far a search believes transferred means: a linear trend under a process.
+"""Transferred means as a linear trend under a process.
 
 The objective is `a + b m(x) + g(x)` with the transferred mean `m` and a process
-`g` of variance `s`. Whether the source is believed (else `a = b = 0`) and how
-much it leaves unexplained (`s`) are hypotheses, weighed by the marginal
-likelihood of what was observed. Given a hypothesis, `a` and `b` are normal and
-everything is in closed form; all hypotheses share the factorization of the
-process, so they cost next to nothing. Predictions are the mean and the variance
-of the mixture.
+`g` of variance `s`. How much the sources leave unexplained (`s`) are
+hypotheses, weighed by the marginal likelihood of what was observed. Given one,
+`a` and `b` are normal and everything is in closed form; all share the
+factorization of the process, so they cost next to nothing. Predictions are the
+mean and the variance of the mixture.
 
 Several transfers are several `m`. Each is measured from its average over the
 observations, since targets are scores among these.
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nagjax import checks
 from nagjax.spaces.base import SearchSpace
@@ -38,23 +38,17 @@ class Config:
   """Static options.
 
   Attributes:
-    disbelief: prior probability that the sources say nothing.
-    amplitudes: variances of the process if they are believed, equally probable.
+    amplitudes: variances of the process, equally probable.
     offset_std: prior deviation of `a`, around 0.
     slope_std: prior deviation of `b`, around 1 (shared out among the sources).
   """
 
-  disbelief: float = 0.25
   amplitudes: tuple[float, ...] = (1.0, 0.3, 0.1)
   offset_std: float = 1.0
   slope_std: float = 0.5
 
   def __post_init__(self):
     checks.positive(self, "offset_std", "slope_std")
-    if not 0 < self.disbelief < 1:
-      raise ValueError(
-        f"disbelief must be between 0 and 1, got {self.disbelief}."
-      )
     if not self.amplitudes or not all(a > 0 for a in self.amplitudes):
       raise ValueError(
         f"amplitudes must be positive numbers, got {self.amplitudes}."
@@ -67,15 +61,13 @@ class Prior(NamedTuple):
   Attributes:
     space: the space.
     transfers: whose means are the trend.
-    log_weights: `f32[H]` log probabilities.
-    amplitudes: `f32[H]`.
-    mean: `f32[H, F]` of the coefficients, `F = 1 + S`.
-    std: `f32[H, F]` their deviations.
+    amplitudes: `f32[H]`, equally probable.
+    mean: `f32[F]` of the coefficients, `F = 1 + S`.
+    std: `f32[F]` their deviations.
   """
 
   space: SearchSpace
   transfers: tuple[Transfer, ...]
-  log_weights: jax.Array
   amplitudes: jax.Array
   mean: jax.Array
   std: jax.Array
@@ -97,6 +89,8 @@ class Trend(NamedTuple):
     solved: `f32[M, F]` solves of the process for the observed features.
     fitted: `f32[M]` the trend at the observations, 0 where unused.
     weights: `f32[H]` posterior probabilities of the hypotheses.
+    log_likelihood: `f32[]` of the targets, over all hypotheses, up to the
+      process's determinant and a constant.
   """
 
   center: jax.Array
@@ -106,33 +100,28 @@ class Trend(NamedTuple):
   solved: jax.Array
   fitted: jax.Array
   weights: jax.Array
+  log_likelihood: jax.Array
 
 
 def prior(
   space: SearchSpace, transfers: Sequence[Transfer], config: Config
-) -> Prior | None:
-  """The hypotheses about transfers; None if there are none."""
-  if not transfers:
-    return None
-  num, believed = len(transfers), len(config.amplitudes)
-  share = (1 - config.disbelief) / believed
-  slopes = jnp.full((believed, num), 1.0 / num, jnp.float32)
-  mean = jnp.pad(slopes, ((1, 0), (1, 0)))
+) -> Prior:
+  """The hypotheses about transfers."""
+  num = len(transfers)
+  slopes = [1.0 / num] * num
   stds = [config.offset_std] + [config.slope_std / num**0.5] * num
-  std = jnp.tile(jnp.asarray(stds, jnp.float32), (believed, 1))
   return Prior(
     space,
     tuple(transfers),
-    jnp.log(jnp.asarray([config.disbelief] + [share] * believed, jnp.float32)),
-    jnp.asarray((1.0, *config.amplitudes), jnp.float32),
-    mean,
-    jnp.pad(std, ((1, 0), (0, 0))),
+    jnp.asarray(config.amplitudes, jnp.float32),
+    jnp.asarray([0.0, *slopes], jnp.float32),
+    jnp.asarray(stds, jnp.float32),
   )
 
 
 def empty(prior: Prior, size: int) -> Trend:
   """A trend that nothing was fitted to."""
-  num_features = prior.mean.shape[1]
+  num_features = len(prior.mean)
   return Trend(
     jnp.zeros(num_features - 1, jnp.float32),
     jnp.zeros(num_features, jnp.float32),
@@ -140,7 +129,8 @@ def empty(prior: Prior, size: int) -> Trend:
     jnp.float32(1.0),
     jnp.zeros((size, num_features), jnp.float32),
     jnp.zeros(size, jnp.float32),
-    jax.nn.softmax(prior.log_weights),
+    jnp.full_like(prior.amplitudes, 1 / len(prior.amplitudes)),
+    jnp.float32(0.0),
   )
 
 
@@ -168,9 +158,10 @@ def fit(
   target = jnp.where(used, targets, 0.0)
   target = jnp.matmul(whiten, target, precision=_PRECISION)
   num = jnp.sum(used, dtype=jnp.float32)
+  mean, std = prior.mean, prior.std
+  rest = target - jnp.matmul(white, mean, precision=_PRECISION)
 
-  def one(amplitude, mean, std):
-    rest = target - jnp.matmul(white, mean, precision=_PRECISION)
+  def one(amplitude):
     scaled = white * (std / jnp.sqrt(amplitude))[None]
     inner = jnp.matmul(scaled.T, scaled, precision=_PRECISION)
     inner += jnp.eye(len(std), dtype=jnp.float32)
@@ -182,10 +173,8 @@ def fit(
     covariance = std[:, None] * inverse * std[None]
     return mean + std * shift, covariance, -0.5 * (misfit + log_det)
 
-  coefficients, covariances, evidence = jax.vmap(one)(
-    prior.amplitudes, prior.mean, prior.std
-  )
-  weights = jax.nn.softmax(evidence + prior.log_weights)
+  coefficients, covariances, evidence = jax.vmap(one)(prior.amplitudes)
+  weights = jax.nn.softmax(evidence)
   average = weights @ coefficients
   apart = coefficients - average[None]
   spread = covariances + apart[:, :, None] * apart[:, None, :]
@@ -197,6 +186,7 @@ def fit(
     solved=jnp.matmul(whiten.T, white, precision=_PRECISION),
     fitted=jnp.matmul(observed, average, precision=_PRECISION),
     weights=weights,
+    log_likelihood=jax.nn.logsumexp(evidence) - np.log(len(weights)),
   )
 
 

@@ -128,8 +128,8 @@ class DistanceTest(parameterized.TestCase):
 
 
 class CategoricalTest(parameterized.TestCase):
-  @parameterized.parameters(0.0, 0.5, 0.9)
-  def test_the_estimate_is_attention_over_the_values(self, alpha):
+  @parameterized.parameters((0.0, 1.0), (0.5, 1.0), (0.9, 0.4))
+  def test_the_estimate_is_attention_over_the_values(self, alpha, unit):
     """Oracle: Python loops in float64; an excluded value has no weight."""
     rng = np.random.default_rng(0)
     archs, values = rng.integers(0, 4, (5, 6)), rng.integers(0, 4, (9, 6))
@@ -145,11 +145,12 @@ class CategoricalTest(parameterized.TestCase):
       alpha,
       num_options=4,
       temperature=0.3,
+      distance=unit,
     )
     for i in range(5):
       expected, total = np.zeros((6, 4)), 0.0
       for j in range(9):
-        distance = np.sum(archs[i] != values[j])
+        distance = unit * np.sum(archs[i] != values[j])
         weight = np.exp(fitness[j] / 0.3 - distance / (1 - alpha))
         total += weight
         for variable in range(6):

@@ -1,0 +1,114 @@
+"""Two surrogates as hypotheses, weighed by the evidence that each has.
+
+Bayesian model averaging: the prediction is the mixture of both, with the
+posterior probability of each as its weight. What the worse one says fades as
+observations come in.
+
+Hoeting, Madigan, Raftery and Volinsky, "Bayesian Model Averaging: A Tutorial",
+Statistical Science 1999, equations 1 to 3.
+"""
+
+from collections.abc import Callable
+import math
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nagjax.archive import Archive
+from nagjax.surrogates import base
+from nagjax.types import Archs
+from nagjax.types import Key
+from nagjax.types import Prediction
+
+LogEvidence = Callable[[Any, Archive], jax.Array]
+"""Of the archive under a fitted state, `f32[]`, up to a constant of both."""
+
+
+class State(NamedTuple):
+  """What both remember.
+
+  Attributes:
+    first, second: their states.
+    belief: `f32[]` probability of the second.
+  """
+
+  first: Any
+  second: Any
+  belief: jax.Array
+
+
+def average(
+  first: base.Surrogate,
+  second: base.Surrogate,
+  log_evidence: tuple[LogEvidence, LogEvidence],
+  belief: float,
+) -> base.Surrogate:
+  """Builds the mixture of two surrogates without chance.
+
+  Args:
+    first: one; it also predicts the violations.
+    second: the other, whose favorites are those of both.
+    log_evidence: of both.
+    belief: prior probability of the second, between 0 and 1.
+  """
+  log_odds = math.log(belief) - math.log1p(-belief)
+
+  def init(key: Key, params: tuple[Any, Any]) -> State:
+    return State(
+      first.init(key, params[0]),
+      second.init(key, params[1]),
+      jnp.float32(belief),
+    )
+
+  def condition(state: State, archive: Archive, num_new: int) -> State:
+    assert first.condition is not None and second.condition is not None
+    return state._replace(
+      first=first.condition(state.first, archive, num_new),
+      second=second.condition(state.second, archive, num_new),
+    )
+
+  def fit(key: Key, state: State, archive: Archive) -> State:
+    one = first.fit(key, state.first, archive)
+    other = second.fit(key, state.second, archive)
+    gained = log_evidence[1](other, archive) - log_evidence[0](one, archive)
+    return State(one, other, jax.nn.sigmoid(log_odds + gained))
+
+  def predict(state: State, archs: Archs) -> Prediction:
+    return _mixture(
+      first.predict(state.first, archs),
+      second.predict(state.second, archs),
+      state.belief,
+    )
+
+  def relaxed(state: State, options: jax.Array) -> Prediction:
+    assert first.relaxed is not None and second.relaxed is not None
+    return _mixture(
+      first.relaxed(state.first, options),
+      second.relaxed(state.second, options),
+      state.belief,
+    )
+
+  relaxes = first.relaxed is not None and second.relaxed is not None
+  return base.Surrogate(
+    init=init,
+    fit=fit,
+    predict=predict,
+    relaxed=relaxed if relaxes else None,
+    condition=condition,
+    has_members=False,
+    params=(first.params, second.params),
+    favorites=second.favorites,
+  )
+
+
+def _mixture(
+  first: Prediction, second: Prediction, belief: jax.Array
+) -> Prediction:
+  apart = second.mean - first.mean
+  variance = first.std**2 + belief * (second.std**2 - first.std**2)
+  variance += belief * (1 - belief) * apart**2
+  return first._replace(
+    mean=first.mean + belief * apart, std=jnp.sqrt(variance)
+  )
