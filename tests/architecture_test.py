@@ -50,7 +50,7 @@ ALLOWED = {
   },
   "transfer": {
     *("types", "checks", "spaces", "files", "benchmarks", "problem"),
-    "statistics",
+    *("statistics", "networks"),
   },
   "convert": {"types", "spaces", "files", "networks", "benchmarks"},
 }

@@ -36,7 +36,16 @@ def descend(
   rate: ArrayLike | None = None,
 ) -> TrainState:
   """One step of an optimizer, its update times `rate` if there is one."""
-  gradient = jax.grad(loss_fn)(state.params)
+  return follow(state, jax.grad(loss_fn)(state.params), optimizer, rate)
+
+
+def follow(
+  state: TrainState,
+  gradient: Params,
+  optimizer: optax.GradientTransformation,
+  rate: ArrayLike | None = None,
+) -> TrainState:
+  """`descend`, where the gradient of the loss is known."""
   with jax.numpy_dtype_promotion("standard"):  # Optax mixes types.
     update, opt_state = optimizer.update(
       gradient, state.opt_state, state.params

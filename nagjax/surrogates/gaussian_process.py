@@ -42,6 +42,7 @@ from nagjax.surrogates.process import Params
 from nagjax.transfer.base import Transfer
 from nagjax.transfer.base import check_fits
 from nagjax.transfer.base import favorites
+from nagjax.transfer.base import hamming_correlations
 from nagjax.types import Archs
 from nagjax.types import Graph
 from nagjax.types import Key
@@ -263,7 +264,7 @@ def _transferred(
   if not transfers:
     return None
   given = np.mean([each.correlations for each in transfers], axis=0)
-  own = process_lib.hamming_correlations(
+  own = hamming_correlations(
     jnp.float32(config.inverse_lengthscale),
     space.num_variables,
     space.num_options,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from nagjax.arrays import hamming
+from nagjax.transfer.base import hamming_correlations
 from nagjax.transfer.base import product_kernel
 from nagjax.types import Archs
 
@@ -66,19 +67,6 @@ class GaussianProcess(NamedTuple):
   whiten: jax.Array
   num: jax.Array
   params: Params
-
-
-def hamming_correlations(
-  inverse_lengthscale: jax.Array, num_variables: int, num_options: int
-) -> jax.Array:
-  """`(1 - r) I + r 11'` for every variable, `f32[L, K, K]`.
-
-  With `r = exp(-theta / L)` their product is the Hamming kernel.
-  """
-  ratio = jnp.exp(-inverse_lengthscale / num_variables)
-  eye = jnp.eye(num_options, dtype=jnp.float32)
-  matrix = (1 - ratio) * eye + ratio
-  return jnp.broadcast_to(matrix, (num_variables, *eye.shape))
 
 
 def init(capacity: int, inputs: Inputs, params: Params) -> GaussianProcess:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 import numpy as np
 
 from nagjax.spaces import generic
@@ -70,6 +71,19 @@ class Transfer(NamedTuple):
   def names(self) -> str:
     """The sources as a text."""
     return ", ".join(source.name for source in self.sources)
+
+
+def hamming_correlations(
+  inverse_lengthscale: ArrayLike, num_variables: int, num_options: int
+) -> jax.Array:
+  """`(1 - r) I + r 11'` for every variable, `f32[L, K, K]`.
+
+  With `r = exp(-theta / L)` their product is the Hamming kernel.
+  """
+  ratio = jnp.exp(-jnp.float32(inverse_lengthscale) / num_variables)
+  eye = jnp.eye(num_options, dtype=jnp.float32)
+  matrix = (1 - ratio) * eye + ratio
+  return jnp.broadcast_to(matrix, (num_variables, *eye.shape))
 
 
 def product_kernel(

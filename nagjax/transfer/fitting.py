@@ -19,9 +19,11 @@ from scipy import special
 from scipy import stats
 
 from nagjax import checks
+from nagjax.networks import descent
 from nagjax.spaces.base import SearchSpace
 from nagjax.transfer import kronecker
 from nagjax.transfer.base import Transfer
+from nagjax.transfer.base import hamming_correlations
 from nagjax.transfer.base import product_kernel
 from nagjax.transfer.sources import Table
 from nagjax.transfer.sources import check_table
@@ -230,16 +232,13 @@ def _descend(loss, params: _Params, config: Config) -> _Params:
 
   @jax.jit
   def run(params: _Params) -> tuple[_Params, jax.Array]:
-    def step(carry, _):
-      params, state = carry
-      gradient, value = jax.grad(loss, has_aux=True)(params)
-      with jax.numpy_dtype_promotion("standard"):  # Optax mixes types.
-        update, state = optimizer.update(gradient, state)
-      return (optax.apply_updates(params, update), state), value
+    def step(train: descent.TrainState, _):
+      gradient, value = jax.grad(loss, has_aux=True)(train.params)
+      return descent.follow(train, gradient, optimizer), value
 
-    carry = params, optimizer.init(params)
-    (params, _), values = jax.lax.scan(step, carry, length=config.num_steps)
-    return params, values
+    train = descent.begin(params, optimizer)
+    train, values = jax.lax.scan(step, train, length=config.num_steps)
+    return train.params, values
 
   params, values = run(params)
   if not np.all(np.isfinite(values)):
@@ -252,12 +251,11 @@ def _descend(loss, params: _Params, config: Config) -> _Params:
 
 def _start(space: SearchSpace, config: Config) -> _Params:
   """The Hamming kernel."""
-  size = space.num_options
-  ratio = np.exp(-config.inverse_lengthscale / space.num_variables)
-  matrix = (1 - ratio) * np.eye(size) + ratio
-  factors = np.tile(np.linalg.cholesky(matrix), (space.num_variables, 1, 1))
+  matrices = hamming_correlations(
+    config.inverse_lengthscale, space.num_variables, space.num_options
+  )
   return _Params(
-    jnp.asarray(factors, jnp.float32),
+    jnp.linalg.cholesky(matrices),
     jnp.asarray(np.log(config.noise), jnp.float32),
   )
 
