@@ -17,11 +17,9 @@ WITH_TRANSFER = {
   "num_initial": 0,
   "min_observed": 0,
   "patience": 0,
-  "max_beta": 4.0,
 }
 """Options of a search that begins with knowledge: its first query is the best
-of the transferred means, a new beginning would only repeat the first, and there
-is less to explore."""
+of the transferred means, and a new beginning would only repeat the first."""
 
 
 def check_parts(spec: Spec, parts: Mapping[str, Any], name: str, known) -> None:

@@ -107,7 +107,7 @@ def from_codes(code: jax.Array) -> Archs:
   """The canonical vectors of codes, `int32[...] -> int32[..., 26]`."""
   edges, digits = graphs.decode(code, NUM_VERTICES)
   operations = jnp.where(digits == _ABSENT, 0, digits)
-  return jnp.concatenate([edges.astype(jnp.int32), operations], axis=-1)
+  return jnp.concatenate([edges, operations], axis=-1).astype(jnp.int32)
 
 
 def keys(archs: Archs) -> jax.Array:
@@ -143,9 +143,11 @@ def sample_cells(key: Key, num: int) -> Archs:
   matrix_key, operation_key = jax.random.split(key)
   matrices = jnp.asarray(_whole_matrices())
   draws = (num, _NUM_CELL_TRIES)
-  chosen = jax.random.randint(matrix_key, draws, 0, matrices.shape[0])
+  chosen = jax.random.randint(
+    matrix_key, draws, 0, matrices.shape[0], jnp.int32
+  )
   operations = jax.random.randint(
-    operation_key, (*draws, NUM_INNER), 0, len(OPERATIONS)
+    operation_key, (*draws, NUM_INNER), 0, len(OPERATIONS), jnp.int32
   )
   tries = jnp.concatenate([matrices[chosen], operations], axis=-1)
   taken = jnp.all(canonicalize(tries) == tries, axis=-1)
@@ -164,7 +166,9 @@ def to_graph(archs: Archs) -> Graph:
     Nodes `f32[..., 7, 5]`, labeled by `LABELS`; adjacency `f32[..., 7, 7]`.
   """
   edges, present = _pruned(archs)
-  nodes, _ = to_soft_graph(jax.nn.one_hot(archs, len(OPERATIONS)))
+  nodes, _ = to_soft_graph(
+    jax.nn.one_hot(archs, len(OPERATIONS), dtype=jnp.float32)
+  )
   adjacency = graphs.adjacency_matrix(edges.astype(jnp.float32), NUM_VERTICES)
   return Graph(nodes * present[..., None], adjacency)
 

@@ -178,7 +178,9 @@ def to_graph(archs: Archs) -> Graph:
   adjacency of the edge order 01, 02, 03, 12, 13, 23 or 01, 02, 12, 03, 13, 23
   with labels in another one; `edge_source_adjacency` is DiffusionNAG's.
   """
-  return edge_cells.soft_graph(jax.nn.one_hot(archs, len(OPERATIONS)))
+  return edge_cells.soft_graph(
+    jax.nn.one_hot(archs, len(OPERATIONS), dtype=jnp.float32)
+  )
 
 
 def edge_source_adjacency() -> jax.Array:

@@ -61,6 +61,8 @@ class Config:
     inverse_lengthscale: `theta` of the Hamming kernel, the decay of the
       correlation over a whole vector.
     noise: see `Params`.
+    transferred_noise: that of the process with transferred correlations, which
+      explain more.
     canonical_share: of what the product kernel explains, that of canonical
       forms. Spaces whose vectors are all their own canonical form are not
       changed by it.
@@ -75,17 +77,20 @@ class Config:
   """
 
   inverse_lengthscale: float = 3.0
-  noise: float = 0.1
+  noise: float = 0.3
+  transferred_noise: float = 0.1
   canonical_share: float = 0.7
   count_share: float = 0.7
   count_decay: float = 0.5
   trust: float = 0.7
-  disbelief: float = 0.25
+  disbelief: float = 0.1
   num_favorites: int = 128
   trend: trend_lib.Config = trend_lib.Config()
 
   def __post_init__(self):
-    checks.positive(self, "inverse_lengthscale", "noise", "count_decay")
+    checks.positive(
+      self, "inverse_lengthscale", "noise", "transferred_noise", "count_decay"
+    )
     checks.sizes(self, num_favorites=0)
     for name in ("canonical_share", "count_share", "trust"):
       if not 0 <= getattr(self, name) <= 1:
@@ -240,7 +245,7 @@ def _process(
     has_members=False,
     params=Params(
       jnp.float32(config.inverse_lengthscale),
-      jnp.float32(config.noise),
+      jnp.float32(config.transferred_noise if transfers else config.noise),
       jnp.float32(config.canonical_share),
       None if transfers else jnp.float32(config.count_share),
       jnp.float32(config.count_decay),
@@ -319,7 +324,7 @@ def _relaxed_views(
 
 def _counts(graph: Graph) -> jax.Array:
   """How many nodes have each label, `f32[P, T]`."""
-  return jnp.sum(graph.nodes, axis=-2)
+  return jnp.sum(graph.nodes, axis=-2, dtype=jnp.float32)
 
 
 def _favorites(

@@ -163,6 +163,28 @@ class SettingsTest(parameterized.TestCase):
       pickle.dumps(search)
 
 
+class SpacesTest(parameterized.TestCase):
+  @parameterized.parameters(*registry.space_names())
+  def test_views_have_the_same_types_in_64_bits(self, name):
+    """Oracle: the types without the setting."""
+    space = nagjax.make_space(name)
+    archs = jax.ShapeDtypeStruct((2, space.num_variables), jnp.int32)
+
+    def views(archs):
+      forms = space.canonicalize(archs)
+      one_hot = space.one_hot(archs)
+      soft, features = space.to_soft_graph(one_hot), space.to_features(archs)
+      return (
+        *(forms, one_hot, soft, features, space.to_graph(forms)),
+        *(space.keys(archs), space.is_valid(archs), space.neighbors(archs)),
+        *(space.from_features(features), space.sample(jax.random.key(0), 3)),
+      )
+
+    expected = jax.eval_shape(views, archs)
+    with jax.enable_x64(True):
+      self.assertEqual(jax.eval_shape(views, archs), expected)
+
+
 class PartsTest(parameterized.TestCase):
   @parameterized.parameters(
     *(dict(surrogate=name) for name in registry.surrogate_names()),

@@ -234,7 +234,7 @@ class TellTest(absltest.TestCase):
 
   def test_conditioning_in_blocks_is_conditioning_at_once(self):
     """Oracle: what a process says that was told everything in one go."""
-    options = gaussian_process.Config(learning_rate=0.0)
+    options = gaussian_process.Config()
     algorithm = ednag.ednag(SPACE, ednag.Config(patience=0, surrogate=options))
     archs = SPACE.from_index(jnp.arange(0, 1200, 40))
     values = jnp.cos(jnp.arange(30.0))
