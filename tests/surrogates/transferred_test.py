@@ -47,7 +47,7 @@ def hypotheses(transfers):
   num = len(transfers)
   alone = 0.3 * dense.covariance(dense.hamming(SPACE), EVERY)
   alone += 0.7 * dense.covariance(dense.hamming(SPACE, 0.5), EVERY)
-  yield np.log(0.4), 0.0, alone, 0.1, None
+  yield np.log(0.4), 0.0, alone, 0.3, None
   mixed = 0.7 * np.mean([each.correlations for each in transfers], axis=0)
   mixed += 0.3 * dense.hamming(SPACE)
   least = mixed.min(axis=(1, 2), keepdims=True)
