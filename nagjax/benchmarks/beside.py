@@ -115,7 +115,13 @@ def _columns_of(
   }
   if rows_of is not None and "ops" not in files.array_names(path):
     arrays, header = files.read_record(path, declared)
-    arrays |= files.read_arrays(rows_of, ops)
+    try:
+      arrays |= files.read_arrays(rows_of, ops)
+    except files.FileError as error:
+      raise files.FileError(
+        f"{path} has no array ops, so its rows are those of {rows_of.name}: "
+        f"{error} Convert either again."
+      ) from error
   else:
     arrays, header = files.read_record(path, {**ops, **declared})
   with files.reading(path, "file of columns"):

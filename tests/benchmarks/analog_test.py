@@ -64,6 +64,14 @@ class AnalogTest(parameterized.TestCase):
     self.assertIn("analog_acc", self.joined().queried)
     self.assertNotIn("analog_acc", self.joined("cifar100").queried)
 
+  def test_rows_of_a_file_that_is_not_there(self):
+    """Oracle: the documented ValueError names both files."""
+    self.write(analog_acc=self.values)
+    with self.assertRaisesRegex(
+      ValueError, "analog_nasbench.npz has no array ops.* nb201.npz"
+    ):
+      self.joined()
+
   @parameterized.named_parameters(
     ("percent", {"analog_acc": np.full(NUM, 101.0)}, "in \\[0, 100\\]"),
     ("rows", {"analog_acc": np.ones(NUM - 1)}, "15625"),
