@@ -4,6 +4,7 @@ Names begin with that of a `Table`, which knows what follows.
 """
 
 from collections.abc import Callable
+import functools
 from typing import NamedTuple
 
 from nagjax.benchmarks import analog
@@ -123,19 +124,11 @@ NASBENCH_NLP = _fitted("nasbench-nlp/ptb")
 
 def _transnas(table: str) -> Table:
   """The tasks of one space of TransNAS-Bench-101."""
-
-  def names(data_dir: DataDir) -> list[str]:
-    path = transnas.file_of(table, data_dir)
-    tasks = transnas.tasks_of(path) if path is not None else []
-    return [f"{table}/{task}" for task in tasks]
-
-  def load(name: str, data_dir: DataDir) -> Benchmark | None:
-    task = name.partition("/")[2]
-    if not task:
-      return None
-    return transnas.load_transnas(table, task, directory=data_dir)
-
-  return Table(names, load, holds_parts=True)
+  return _by_data_set(
+    table,
+    functools.partial(transnas.tasks, table),
+    functools.partial(transnas.load_transnas, table),
+  )._replace(holds_parts=True)
 
 
 TRANSNAS_MICRO = _transnas(transnas.MICRO)

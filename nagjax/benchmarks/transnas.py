@@ -33,7 +33,6 @@ search, see `part`: it is never proposed or charged, and the optimum is that of
 the part.
 """
 
-import itertools
 import os
 import pathlib
 from typing import NamedTuple
@@ -118,10 +117,7 @@ def all_architectures(table: str) -> np.ndarray:
   """
   if table == MACRO:
     return transnas_macro.all_skeletons()
-  return np.asarray(
-    list(itertools.product(range(len(transnas_micro.OPERATIONS)), repeat=6)),
-    np.int32,
-  )
+  return make_space(table).all_architectures()[:, ::-1]
 
 
 def column_of(task: str) -> str:
@@ -189,6 +185,14 @@ def file_of(
   root = base.data_directory(directory)
   there = (root / name for name in FILES[table] if (root / name).is_file())
   return next(there, None)
+
+
+def tasks(
+  table: str, directory: str | os.PathLike[str] | None = None
+) -> list[str]:
+  """The tasks of `transnas-micro` or `transnas-macro` that can be loaded."""
+  path = file_of(table, directory)
+  return [] if path is None else tasks_of(path)
 
 
 def tasks_of(path: pathlib.Path) -> list[str]:
