@@ -13,11 +13,7 @@ from nagjax.problem import Problem
 from nagjax.spaces.base import SearchSpace
 from nagjax.transfer import Transfer
 
-WITH_TRANSFER = {
-  "num_initial": 0,
-  "min_observed": 0,
-  "patience": 0,
-}
+WITH_TRANSFER = {"num_initial": 0, "min_observed": 0, "patience": 0}
 """Options of a search that begins with knowledge: its first query is the best
 of the transferred means, and a new beginning would only repeat the first."""
 
@@ -100,18 +96,15 @@ def find_transfers(
     each = list(given)
   except TypeError:
     each = [given]
-  found = [
-    transfer_lib.find(os.fspath(one), directory)
-    if isinstance(one, str | os.PathLike)
-    else one
-    for one in each
-  ]
-  found = [
-    transfer_lib.matched(one, problem.space)
-    if isinstance(one, Transfer)
-    else one
-    for one in found
-  ]
+
+  def found_and_matched(one: Any) -> Any:
+    if isinstance(one, str | os.PathLike):
+      one = transfer_lib.find(os.fspath(one), directory)
+    if isinstance(one, Transfer):
+      one = transfer_lib.matched(one, problem.space)
+    return one
+
+  found = [found_and_matched(one) for one in each]
   transfer_lib.check_usable(found, problem.space, problem)
   return tuple(found)
 

@@ -22,9 +22,6 @@ from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Prediction
 
-LogEvidence = Callable[[Any, Archive], jax.Array]
-"""Of the archive under a fitted state, `f32[]`, up to a constant of both."""
-
 
 class State(NamedTuple):
   """What both remember.
@@ -42,7 +39,7 @@ class State(NamedTuple):
 def average(
   first: base.Surrogate,
   second: base.Surrogate,
-  log_evidence: tuple[LogEvidence, LogEvidence],
+  log_evidence: Callable[[Any, Archive], jax.Array],
   belief: float,
 ) -> base.Surrogate:
   """Builds the mixture of two surrogates without chance.
@@ -50,7 +47,8 @@ def average(
   Args:
     first: one; it also predicts the violations.
     second: the other, whose favorites are those of both.
-    log_evidence: of both.
+    log_evidence: `(fitted state of either, archive) -> f32[]`, up to a constant
+      that both share.
     belief: prior probability of the second, between 0 and 1.
   """
   log_odds = math.log(belief) - math.log1p(-belief)
@@ -72,7 +70,7 @@ def average(
   def fit(key: Key, state: State, archive: Archive) -> State:
     one = first.fit(key, state.first, archive)
     other = second.fit(key, state.second, archive)
-    gained = log_evidence[1](other, archive) - log_evidence[0](one, archive)
+    gained = log_evidence(other, archive) - log_evidence(one, archive)
     return State(one, other, jax.nn.sigmoid(log_odds + gained))
 
   def predict(state: State, archs: Archs) -> Prediction:

@@ -152,12 +152,7 @@ def gaussian_process(
   informed = _process(
     space, config, num_constraints, archive_size, tuple(transfers)
   )
-  return averaging.average(
-    alone,
-    informed,
-    (_log_evidence, _log_evidence),
-    1 - config.disbelief,
-  )
+  return averaging.average(alone, informed, _log_evidence, 1 - config.disbelief)
 
 
 def _process(
@@ -270,9 +265,7 @@ def _transferred(
     return None
   given = np.mean([each.correlations for each in transfers], axis=0)
   own = hamming_correlations(
-    jnp.float32(config.inverse_lengthscale),
-    space.num_variables,
-    space.num_options,
+    config.inverse_lengthscale, space.num_variables, space.num_options
   )
   mixed = config.trust * given + (1 - config.trust) * np.asarray(own)
   # The matrix of ones is a correlation too; enough of it makes all
