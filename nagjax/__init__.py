@@ -10,6 +10,7 @@ from nagjax import diffusion
 from nagjax import evolution
 from nagjax import generation
 from nagjax import networks
+from nagjax import pareto
 from nagjax import proposers
 from nagjax import registry
 from nagjax import relaxation
@@ -25,6 +26,7 @@ from nagjax.algorithms.diffusionnag import diffusionnag
 from nagjax.algorithms.ednag import ednag
 from nagjax.algorithms.local_search import local_search
 from nagjax.algorithms.npenas import npenas
+from nagjax.algorithms.nsga2 import nsga2
 from nagjax.algorithms.optiproxy import optiproxy
 from nagjax.algorithms.random_search import random as random_search
 from nagjax.algorithms.regularized_evolution import regularized_evolution
@@ -113,7 +115,9 @@ __all__ = [
   "make_space",
   "networks",
   "npenas",
+  "nsga2",
   "optiproxy",
+  "pareto",
   "proposers",
   "random_search",
   "register_acquisition",

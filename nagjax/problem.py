@@ -145,13 +145,15 @@ class Problem:
     benchmark: what is asked.
     objectives: columns of `benchmark.query`, each maximized; the benchmark's
       own if empty. A leading minus sign minimizes a column: `-latency_ms`.
+      Several are traded off against each other, by algorithms that can; others
+      maximize what `scalarize` makes of them.
     constraints: limits on columns of `benchmark.query`, as `Constraint` or as
       text such as `params_m<=0.5`.
     scalarize: makes one objective of several; `feasible_first` by default.
 
   Raises:
     ValueError: at construction, if an objective or a constraint names no
-      queried column, or has another form.
+      queried column, or has another form, or two objectives are of one column.
   """
 
   benchmark: Benchmark
@@ -176,6 +178,11 @@ class Problem:
     for name in objectives:
       if not isinstance(name, str):
         raise ValueError(f"An objective is the name of a column, got {name!r}.")
+    columns = [name.removeprefix("-") for name in objectives]
+    if len(set(columns)) < len(columns):
+      raise ValueError(
+        f"Objectives must be of different columns, got {', '.join(objectives)}."
+      )
     for name in self.column_names:
       if name not in known:
         raise ValueError(
@@ -218,6 +225,16 @@ class Problem:
     """
     several = getattr(self.benchmark, "objectives", ())
     return self.objectives or tuple(several) or (self.benchmark.objective,)
+
+  @property
+  def num_tradeoffs(self) -> int:
+    """Objectives beside the first that a search trades off against it.
+
+    None if one is asked for, or `scalarize` makes one of several. A benchmark
+    with several of its own has one that sums them up, and is asked for that.
+    """
+    trades = self.scalarize is feasible_first
+    return max(len(self.objectives) - 1, 0) if trades else 0
 
   @property
   def column_names(self) -> tuple[str, ...]:

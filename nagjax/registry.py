@@ -74,6 +74,7 @@ _ALGORITHMS: dict[tuple[str, str], str | Spec] = {
   ("local_search", ""): "nagjax.algorithms.local_search:SPEC",
   ("local_search_all", ""): "nagjax.algorithms.local_search:READ_ALL",
   ("npenas", ""): "nagjax.algorithms.npenas:SPEC",
+  ("nsga2", ""): "nagjax.algorithms.nsga2:SPEC",
   ("optiproxy", ""): "nagjax.algorithms.optiproxy:SPEC",
   ("optiproxy", "reference"): "nagjax.algorithms.optiproxy_reference:SPEC",
   ("random", ""): "nagjax.algorithms.random_search:SPEC",
@@ -84,12 +85,8 @@ _SURROGATES: dict[str, str | PartSpec] = {
   for name in ("gat", "gcn", "gp", "lstm", "mlp", "paths", "xgb", "xgb_rank")
 }
 _PROPOSERS: dict[str, str | PartSpec] = {
-  "denoising": "nagjax.algorithms.parts:DENOISING",
-  "diffusion": "nagjax.algorithms.parts:DIFFUSION",
-  "generator": "nagjax.algorithms.parts:GENERATOR",
-  "gradient": "nagjax.algorithms.parts:GRADIENT",
-  "mutation": "nagjax.algorithms.parts:MUTATION",
-  "random": "nagjax.algorithms.parts:RANDOM",
+  name: f"nagjax.algorithms.parts:{name.upper()}"
+  for name in "denoising diffusion generator gradient mutation random".split()
 }
 _ACQUISITIONS: dict[str, str | Acquisition] = {
   "ei": "nagjax.acquisition:expected_improvement",
@@ -390,17 +387,19 @@ def make_search(
   config = options_lib.with_options(
     spec.config, spec.preset(problem.benchmark.name, budget), name
   )
-  if hasattr(config, "num_constraints"):
-    num_constraints = len(problem.constraints)
-    config = dataclasses.replace(config, num_constraints=num_constraints)
+  wanted = {"num_constraints": len(problem.constraints)}
+  wanted["num_tradeoffs"] = problem.num_tradeoffs
+  follows = {name: wanted[name] for name in wanted if hasattr(config, name)}
+  config = dataclasses.replace(config, **follows)
   config = assembling.with_parts(config, resolved)
   if transfers:
     config = options_lib.with_options(config, assembling.WITH_TRANSFER, name)
   options = {} if options is None else options
   config = options_lib.with_options(config, options, name)
-  if "num_constraints" in options:
+  if fixed := follows.keys() & options:
     raise ValueError(
-      "num_constraints follows the problem's constraints; it is no option."
+      f"{min(fixed)} follows the problem's constraints and objectives; it is "
+      "no option."
     )
   arguments = assembling.built(resolved, space, config, directory, transfers)
   if spec.needs_directory:

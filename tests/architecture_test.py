@@ -22,7 +22,7 @@ LEAVES = {"types", "arrays", "checks"}
 
 ALLOWED = {
   **{room: set() for room in ("types", "arrays", "checks", "options")},
-  **{room: set() for room in ("files", "sharding", "statistics")},
+  **{room: set() for room in ("files", "sharding", "statistics", "pareto")},
   "spaces": {"types"},
   "benchmarks": {"types", "spaces", "files"},
   "problem": {"types", "spaces", "benchmarks"},
@@ -42,7 +42,7 @@ ALLOWED = {
   "algorithms": {
     *LEAVES,
     *("spaces", "archive", "acquisition", "surrogates", "proposers"),
-    *("generation", *MATHEMATICS),
+    *("pareto", "generation", *MATHEMATICS),
   },
   "candidates": {"types", "checks", "spaces", "files", "benchmarks.catalog"},
   "search": {

@@ -221,6 +221,10 @@ class ConstructionTest(parameterized.TestCase):
     (dict(objectives="valid_accuracy"), "objectives must be a tuple such as"),
     (dict(objectives=None), "objectives must be a tuple.*None"),
     (dict(objectives=(3,)), "name of a column, got 3"),
+    (
+      dict(objectives=("params_m", "-params_m")),
+      "different columns, got params_m, -params_m",
+    ),
     (dict(constraints="params_m<=0.5"), "constraints must be a tuple such as"),
     (dict(constraints=("params_m<0.5",)), "looks like"),
     (dict(constraints=(("params_m", np.nan),)), "finite limit.*nan"),

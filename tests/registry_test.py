@@ -55,7 +55,7 @@ class NamesTest(parameterized.TestCase):
       (
         registry.algorithm_names(),
         "agnet bananas diffusionnag ednag local_search local_search_all npenas "
-        "optiproxy random regularized_evolution",
+        "nsga2 optiproxy random regularized_evolution",
       ),
       (registry.surrogate_names(), "gat gcn gp lstm mlp paths xgb xgb_rank"),
       (

@@ -10,6 +10,7 @@ from nagjax.algorithms import ednag_reference
 from nagjax.algorithms import ednag_reference_presets
 from nagjax.algorithms import local_search
 from nagjax.algorithms import npenas
+from nagjax.algorithms import nsga2
 from nagjax.algorithms import optiproxy
 from nagjax.algorithms import optiproxy_reference
 from nagjax.algorithms import random_search
@@ -27,6 +28,7 @@ __all__ = [
   "ednag_reference_presets",
   "local_search",
   "npenas",
+  "nsga2",
   "optiproxy",
   "optiproxy_reference",
   "random_search",
