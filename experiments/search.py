@@ -14,6 +14,10 @@ Writes into --workdir:
                      ednag:reference/archs and so on
   architectures.csv  the best distinct architectures; also a valid --warm_start
   curve.png, and pareto.png where there are constraints
+  front.csv, front.png where there are several --objective: what no other row
+                     dominates, and how far the searches are from the exact
+                     front; trace.npz then has hypervolume and igd_plus,
+                     [seed, query], front and reference
 
 The seeds are numbered; --seed_start and --num_seeds choose a range of them, and
 --merge combines runs of disjoint ranges into the run of all their seeds.
@@ -50,6 +54,8 @@ from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
 from .support import flags
+from .support import front_plots
+from .support import fronts
 from .support import machine
 from .support import outputs
 from .support import planning
@@ -179,6 +185,7 @@ def _record(
     peak_memory_mb=None,
     versions=machine.versions(*libraries),
     device=machine.describe_devices(devices),
+    given_reference=plan.reference,
   )
 
 
@@ -246,9 +253,17 @@ def _write(
   ]
   record = runs[0].record
   caption = plots.caption_of([run.record for run in runs])
-  for name in (records.SUMMARY, records.PARETO):
+  for name in (records.SUMMARY, records.PARETO, *records.FRONT_FILES):
     (workdir / name).unlink(missing_ok=True)
-  records.write_traces(workdir / records.TRACE, runs)
+  several = fronts.compare(runs, problem) if problem.num_tradeoffs else None
+  if several is not None:
+    summaries = [
+      summary | more
+      for summary, more in zip(summaries, several.summaries, strict=True)
+    ]
+  records.write_traces(
+    workdir / records.TRACE, runs, several.arrays if several else ()
+  )
   plots.write_architectures(workdir / records.ARCHITECTURES, founds, benchmark)
   plots.draw_curves(
     workdir / records.CURVE,
@@ -267,11 +282,18 @@ def _write(
       caption=caption,
       objective=record.objective,
     )
+  if several is not None:
+    fronts.write_front(workdir / records.FRONT, runs, problem)
+    front_plots.draw_fronts(
+      workdir / records.FRONT_PLOT, several, problem, caption=caption
+    )
   records.write_summary(workdir / records.SUMMARY, summaries)
   plots.print_table(caption, summaries)
   if optimum is not None:
     best = plots.number(optimum.objective, optimum.objective)
     print(f"Optimum {best}, test {plots.number(optimum.test)} there.")
+  if several is not None:
+    print("\n".join(fronts.lines(summaries, problem)))
   if note := planning.part_note(benchmark):
     print(f"{benchmark.name} holds {note}; others were never proposed.")
   written = [name for name in records.FILES if (workdir / name).exists()]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import statistics
 from nagjax.benchmarks.base import Benchmark
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
@@ -86,6 +87,26 @@ class Optimum(NamedTuple):
   objective: float
   test: float
   archs: np.ndarray
+
+
+class Front(NamedTuple):
+  """The exact Pareto front of the feasible rows of a benchmark.
+
+  Attributes:
+    objectives: `f64[F, M]` distinct, each maximized, the best first one first.
+    archs: `int32[F, L]` an architecture of each.
+    worst: `f64[M]` the least value of every objective over feasible rows.
+  """
+
+  objectives: np.ndarray
+  archs: np.ndarray
+  worst: np.ndarray
+
+  @property
+  def span(self) -> np.ndarray:
+    """Range of every objective on the front, 1 where it has none, `f64[M]`."""
+    span = np.ptp(self.objectives, axis=0)
+    return np.where(span > 0, span, 1.0)
 
 
 Scalarize = Callable[[jax.Array, jax.Array], jax.Array]
@@ -306,6 +327,24 @@ class Problem:
     return Optimum(
       objective, test, archs[value >= objective - tolerance(objective)]
     )
+
+  def front(self) -> Front | None:
+    """Finds the exact front of the objectives (host).
+
+    Returns:
+      None if the benchmark has no rows or none is feasible.
+    """
+    archs = self.benchmark.architectures()
+    if archs is None:
+      return None
+    answer = jax.device_get(jax.jit(Problem.evaluate)(self, archs))
+    archs = np.asarray(archs)[answer.feasible]
+    points = np.asarray(answer.objectives, np.float64)[answer.feasible]
+    if not len(points):
+      return None
+    best = np.flatnonzero(statistics.pareto_front(points))
+    best = best[np.unique(points[best], axis=0, return_index=True)[1][::-1]]
+    return Front(points[best], archs[best], points.min(axis=0))
 
 
 def _violation(column: jax.Array, limit: float) -> jax.Array:

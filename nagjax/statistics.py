@@ -27,6 +27,8 @@ __all__ = [
   "ahead",
   "best_so_far",
   "hypervolume",
+  "hypervolume_curve",
+  "igd_plus_curve",
   "mean_interval",
   "median_queries",
   "not_behind",
@@ -267,6 +269,59 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
   return _volume(values[(values > corner).all(axis=1)] - corner)
 
 
+def hypervolume_curve(
+  objectives: ArrayLike, queries: int, reference: ArrayLike
+) -> np.ndarray:
+  """Returns `float64[S, Q]`: `hypervolume` after 1, ..., Q queries.
+
+  Args:
+    objectives: `[S, E, M]` of each charged evaluation in order, -inf or NaN
+      where there is none; `E <= Q`, and the last is carried on.
+    queries: Q.
+    reference: `[M]` finite.
+  """
+  values = _evaluations(objectives, queries)
+  corner = np.asarray(reference, np.float64)
+  curves = np.zeros((len(values), queries))
+  for curve, points in zip(curves, values, strict=True):
+    front = np.empty((0, values.shape[2]))
+    for query, point in enumerate(points):
+      # Only what no other one reaches adds to the volume.
+      if (point > corner).all() and not (front >= point).all(axis=1).any():
+        front = np.vstack([front[~(front <= point).all(axis=1)], point])
+        curve[query:] = hypervolume(front, corner)
+  return curves
+
+
+def igd_plus_curve(
+  objectives: ArrayLike, queries: int, front: ArrayLike, scale: ArrayLike
+) -> np.ndarray:
+  """Returns `float64[S, Q]`: the distance to a front after 1, ..., Q queries.
+
+  The modified inverted generational distance (Ishibuchi et al., EMO 2015): the
+  mean over the front of the least `|max(front - point, 0)|`; inf before
+  anything valid.
+
+  Args:
+    objectives, queries: as in `hypervolume_curve`.
+    front: `[F, M]` finite, F >= 1: what could be found.
+    scale: `[M]` positive units of the objectives.
+  """
+  values = _evaluations(objectives, queries)
+  target, units = np.asarray(front, np.float64), np.asarray(scale, np.float64)
+  _check(np.isfinite(target).all() and len(target), "a finite front", target)
+  _check((units > 0).all(), "positive units", units)
+  curves = np.full((len(values), queries), np.inf)
+  for curve, points in zip(curves, values, strict=True):
+    points = np.where(np.isnan(points), -np.inf, points)
+    short = np.maximum(target[:, None] - points[None], 0.0) / units
+    distance = np.sqrt((short**2).sum(axis=-1))
+    nearest = np.minimum.accumulate(distance, axis=1).mean(axis=0)
+    if nearest.size:
+      curve[: nearest.size], curve[nearest.size :] = nearest, nearest[-1]
+  return curves
+
+
 def rank_correlation(x: ArrayLike, y: ArrayLike) -> RankCorrelation:
   """Returns the correlations; NaN for under two pairs or a constant side.
 
@@ -355,6 +410,13 @@ def _history(
   steps = np.diff(counts, axis=1, prepend=0)
   _check((steps >= 0).all(), "charged >= 0 that never falls", counts)
   return values, counts.astype(np.int64)
+
+
+def _evaluations(objectives: ArrayLike, queries: int) -> np.ndarray:
+  values = np.asarray(objectives, np.float64)
+  _check(values.ndim == 3, "objectives of [S, E, M]", values.shape)
+  _check(values.shape[1] <= queries, "E of at most Q", values.shape)
+  return values
 
 
 def _needed(queries: ArrayLike) -> np.ndarray:

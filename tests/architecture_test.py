@@ -25,7 +25,7 @@ ALLOWED = {
   **{room: set() for room in ("files", "sharding", "statistics", "pareto")},
   "spaces": {"types"},
   "benchmarks": {"types", "spaces", "files"},
-  "problem": {"types", "spaces", "benchmarks"},
+  "problem": {"types", "spaces", "benchmarks", "statistics"},
   **{room: LEAVES for room in MATHEMATICS},
   "generation": {*LEAVES, "spaces", "networks", "diffusion", "files"},
   "archive": {*LEAVES, "spaces"},

@@ -22,6 +22,7 @@ from nagjax.spaces.base import SearchSpace
 from nagjax.transfer import Transfer
 
 from . import flags
+from . import fronts
 from .errors import UsageError
 from .errors import user_errors
 
@@ -39,6 +40,11 @@ _BUDGET = (
 _OBJECTIVE = (
   "Column that is maximized, or -column; repeatable: several make a search of"
   " several objectives. The benchmark's own by default."
+)
+_REFERENCE = (
+  "Point above which the hypervolume of several objectives counts, a number for"
+  " each of their columns, such as 10,50; by default the worst feasible values"
+  " of the table."
 )
 _WARM_START = (
   "CSV file with a column `architecture` of official strings: every search"
@@ -75,6 +81,7 @@ FLAGS = (
   flags.repeated(
     "constraint", "Limit on a column, such as 'params_m<=0.5'; repeatable."
   ),
+  flags.items("reference", "", _REFERENCE),
   flags.path("warm_start", None, _WARM_START),
   flags.paths("merge", "Directory of a run to combine; repeatable."),
   flags.switch("list", False, "Print all names and options."),
@@ -105,6 +112,7 @@ class Plan(NamedTuple):
     first_seed, num_seeds: the range of seeds.
     warm_start: what every search begins with, or None.
     batch_size_seeds: searches that run at a time.
+    reference: the user's point for the hypervolume, or None.
   """
 
   problem: Problem
@@ -113,6 +121,7 @@ class Plan(NamedTuple):
   num_seeds: int
   warm_start: search_lib.WarmStart | None
   batch_size_seeds: int
+  reference: list[float] | None = None
 
 
 def make_plan(values: flags.Values) -> Plan:
@@ -132,6 +141,9 @@ def make_plan(values: flags.Values) -> Plan:
   problem = make_problem(
     values.benchmark, values.data_dir, values.objective, values.constraint
   )
+  with user_errors("--reference: "):
+    exact = problem.front() if values.reference else None
+    reference = fronts.reference_of(problem, exact, values.reference)
   archs = warm_start = None
   if values.warm_start is not None:
     archs = read_warm_start(values.warm_start, problem.space)
@@ -168,6 +180,7 @@ def make_plan(values: flags.Values) -> Plan:
     num_seeds=values.num_seeds,
     warm_start=warm_start,
     batch_size_seeds=values.batch_size_seeds,
+    reference=reference,
   )
 
 
@@ -279,8 +292,9 @@ def make_problem(
   with user_errors("--benchmark: "):
     benchmark = registry.make_benchmark(name, data_dir)
   with user_errors():
-    # A training-free benchmark may have several; the first sums them up.
-    columns = tuple(objectives) or getattr(benchmark, "objectives", ())
+    # Those of the benchmark itself are not traded off: the first sums them up.
+    own = tuple(objectives) == tuple(getattr(benchmark, "objectives", ()))
+    columns = () if own else tuple(objectives)
     return Problem(benchmark, columns, tuple(constraints))
 
 

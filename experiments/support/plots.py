@@ -198,7 +198,7 @@ def draw_curves(
       panel.set_xlim(0, max(longest, 2))
       panel.set_xlabel("distinct architectures evaluated")
       panel.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
-    _set_caption(canvas, caption)
+    set_caption(canvas, caption)
     num_lines = -(-len(curves) // 4)
     num_columns = -(-len(curves) // num_lines)
     canvas.legend(loc="outside lower center", ncols=num_columns)
@@ -238,7 +238,7 @@ def draw_pareto(
     lowest = _crop(panels[0], np.concatenate([c.objective for c in clouds]))
     for row in grid:
       row[0].set_ylabel(objective)
-    _set_caption(canvas, f"{caption}\ndistinct architectures evaluated{lowest}")
+    set_caption(canvas, f"{caption}\ndistinct architectures evaluated{lowest}")
     handles, labels = panels[0].get_legend_handles_labels()
     canvas.legend(
       handles, labels, loc="outside lower center", ncols=5, markerscale=1.5
@@ -354,7 +354,7 @@ def _mean_curve(
   return (mean, low, high) if optimum is not None else (-mean, -high, -low)
 
 
-def _set_caption(canvas, caption: str) -> None:
+def set_caption(canvas, caption: str) -> None:
   """Puts a caption above the panels, in lines that the figure has room for."""
   width = int(_CHARACTERS_PER_INCH * canvas.get_figwidth())
   lines = caption.replace("<=", " ≤ ").splitlines()

@@ -35,7 +35,10 @@ TRACE = "trace.npz"
 ARCHITECTURES = "architectures.csv"
 CURVE = "curve.png"
 PARETO = "pareto.png"
-FILES = (SUMMARY, TRACE, ARCHITECTURES, CURVE, PARETO)
+FRONT = "front.csv"
+FRONT_PLOT = "front.png"
+FRONT_FILES = (FRONT, FRONT_PLOT)
+FILES = (SUMMARY, TRACE, ARCHITECTURES, CURVE, PARETO, *FRONT_FILES)
 
 _INFO = "info/"
 """Before the names of what an algorithm tells of its rounds."""
@@ -52,6 +55,8 @@ class Record(NamedTuple):
     warm_start: number and SHA-256 of the architectures of `--warm_start`, or
       None.
     seed_ranges: pairs `[first, end)` of the seeds, increasing.
+    given_reference: the user's point for the hypervolume of several objectives,
+      in the units of their columns, or None.
     compile_seconds, run_seconds, peak_memory_mb, versions, device: likewise.
   """
 
@@ -70,6 +75,7 @@ class Record(NamedTuple):
   peak_memory_mb: float | None
   versions: dict[str, str]
   device: str
+  given_reference: list[float] | None = None
 
   @property
   def name(self) -> str:
@@ -93,7 +99,8 @@ class Record(NamedTuple):
 
 
 _ASKED = (
-  "algorithm variant benchmark objectives constraints budget config warm_start"
+  "algorithm variant benchmark objectives constraints budget config warm_start "
+  "given_reference"
 ).split()
 """Fields of `Record` that runs of one sweep have in common."""
 
@@ -171,11 +178,22 @@ def write_summary(path: pathlib.Path, summaries: Sequence[Mapping]) -> None:
     temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_traces(path: pathlib.Path, runs: Sequence[Run]) -> None:
-  """Writes `trace.npz`: plain names for one algorithm, else with a prefix."""
+def write_traces(
+  path: pathlib.Path,
+  runs: Sequence[Run],
+  more: Sequence[Mapping[str, np.ndarray]] = (),
+) -> None:
+  """Writes `trace.npz`: plain names for one algorithm, else with a prefix.
+
+  Args:
+    path: the file to write.
+    runs: one for each algorithm.
+    more: further arrays of each, which `read_run` leaves alone.
+  """
   arrays: dict[str, np.ndarray] = {}
-  for run in runs:
+  for run, others in zip(runs, more or [{}] * len(runs), strict=True):
     prefix = f"{run.record.name}/" if len(runs) > 1 else ""
+    arrays |= {prefix + k: v for k, v in others.items()}
     arrays |= {prefix + k: v for k, v in run.trace._asdict().items()}
     arrays |= {f"{prefix}{_INFO}{k}": v for k, v in run.info.items()}
   with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -191,7 +209,8 @@ def read_run(directory: pathlib.Path) -> list[Run]:
   path = directory / SUMMARY
   try:
     records = [
-      Record(**{field: entry[field] for field in Record._fields})
+      # A summary without several objectives has no reference.
+      Record(**{name: entry[name] for name in Record._fields if name in entry})
       for entry in files.read_json(path)
     ]
     for record in records:
@@ -271,6 +290,9 @@ def _check(record: Record) -> None:
   if not 0 < record.num_seeds <= flags.LARGEST or record.budget < 1:
     raise ValueError(f"{record.num_seeds} seeds, budget {record.budget}")
   _ = record.constraint, len(record.objectives), dict(record.versions)
+  point = record.given_reference
+  if point is not None and len(point) != len(record.objectives):
+    raise ValueError(f"given_reference {point}")
 
 
 _SLOTS = ("seeds", "rounds", "slots")

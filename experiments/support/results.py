@@ -111,8 +111,8 @@ def summarize(
   position = past.objective.argmax(axis=1)[:, None]
   best = np.take_along_axis(past.objective, position, axis=1)[has_any, 0]
   test = np.take_along_axis(past.test, position, axis=1)[has_any, 0]
-  mean, std, low, high = _interval(best)
-  test_mean, test_std, _, _ = _interval(test[np.isfinite(test)])
+  mean, std, low, high = interval(best)
+  test_mean, test_std, _, _ = interval(test[np.isfinite(test)])
   return {
     "algorithm": record.algorithm,
     "variant": record.variant,
@@ -188,7 +188,7 @@ def _success(
     keys = ("success_rate", "success_at", "queries_to_optimum_median")
     return dict.fromkeys(keys)
   needed = queries_to_optimum(past, optimum)
-  counts = [n for n in sorted({*SUCCESS_QUERIES, budget}) if n <= budget]
+  counts = counts_shown(budget)
   shares = map(float, statistics.success_at(needed, counts))
   return {
     "success_rate": float(np.isfinite(needed).mean()),
@@ -197,7 +197,12 @@ def _success(
   }
 
 
-def _interval(values: np.ndarray) -> tuple[float | None, ...]:
+def counts_shown(budget: int) -> list[int]:
+  """Numbers of queries at which a summary says how far searches were."""
+  return [n for n in sorted({*SUCCESS_QUERIES, budget}) if n <= budget]
+
+
+def interval(values: np.ndarray) -> tuple[float | None, ...]:
   """Mean, std, low and high, None where there is none."""
   if not values.size:
     return (None,) * 4
