@@ -29,9 +29,11 @@ class Archive(NamedTuple):
     value: `f32[M]` the first objective before it is scalarized if there are
       constraints, else the scalarized one; `-inf` for failures.
     objective: `f32[M]` the scalarized objective, by which rows are ranked.
+    others: `f32[M, T]` the objectives that are traded off against the first.
     violations: `f32[M, C]`.
-    targets: `f32[M, 1 + C]` what surrogates learn, on a scale near 1: normal
-      scores of `value`, then `scaled_violations`; zeros where unused.
+    targets: `f32[M, 1 + T + C]` what surrogates learn, on a scale near 1:
+      normal scores of `value` and of `others`, then `scaled_violations`; zeros
+      where unused.
     num: `int32[]`.
   """
 
@@ -39,6 +41,7 @@ class Archive(NamedTuple):
   keys: jax.Array
   value: jax.Array
   objective: jax.Array
+  others: jax.Array
   violations: jax.Array
   targets: jax.Array
   num: jax.Array
@@ -49,15 +52,18 @@ class Archive(NamedTuple):
     return jnp.arange(self.objective.shape[0]) < self.num
 
 
-def empty(space: SearchSpace, size: int, num_constraints: int) -> Archive:
+def empty(
+  space: SearchSpace, size: int, num_constraints: int, num_tradeoffs: int = 0
+) -> Archive:
   """An archive for `size` architectures."""
   return Archive(
     archs=jnp.zeros((size, space.num_variables), jnp.int32),
     keys=jnp.zeros((size, 2), jnp.uint32),
     value=jnp.full(size, -jnp.inf, jnp.float32),
     objective=jnp.full(size, -jnp.inf, jnp.float32),
+    others=jnp.full((size, num_tradeoffs), -jnp.inf, jnp.float32),
     violations=jnp.zeros((size, num_constraints), jnp.float32),
-    targets=jnp.zeros((size, 1 + num_constraints), jnp.float32),
+    targets=jnp.zeros((size, 1 + num_tradeoffs + num_constraints), jnp.float32),
     num=jnp.int32(0),
   )
 
@@ -75,17 +81,25 @@ def add(
   that there is room for what follows. What does not fit is forgotten.
 
   Raises:
-    ValueError: if the problem has fewer constraints than the archive.
+    ValueError: if the problem has fewer constraints or objectives than the
+      archive.
   """
   size, num_constraints = archive.violations.shape
+  num_tradeoffs = archive.others.shape[1]
   if evaluation.violations.shape[-1] < num_constraints:
     raise ValueError(
       f"num_constraints = {num_constraints} must be at most the problem's "
       f"{evaluation.violations.shape[-1]} constraints."
     )
+  if evaluation.objectives.shape[-1] < 1 + num_tradeoffs:
+    raise ValueError(
+      f"num_tradeoffs = {num_tradeoffs} must be less than the problem's "
+      f"{evaluation.objectives.shape[-1]} objectives."
+    )
   archs, objective = proposal.archs, evaluation.objective
   violations = evaluation.violations[:, :num_constraints]
   value = evaluation.objectives[:, 0] if num_constraints else objective
+  others = evaluation.objectives[:, 1 : 1 + num_tradeoffs]
   known = proposal.valid & (evaluation.status != Status.DENIED)
   keys = space.keys(archs)
   if archs.shape[0] > size:
@@ -94,22 +108,27 @@ def add(
     order = jnp.where(known, objective, -jnp.inf)
     best = jax.lax.top_k(order, size // 2)[1]
     archs, keys, known = archs[best], keys[best], known[best]
-    objective, value, violations = (
-      leaf[best] for leaf in (objective, value, violations)
+    objective, value, others, violations = (
+      leaf[best] for leaf in (objective, value, others, violations)
     )
   place, num = new_places(keys, known, archive.keys, archive.num)
   value = archive.value.at[place].set(value, mode="drop")
+  others = archive.others.at[place].set(others, mode="drop")
   violations = archive.violations.at[place].set(violations, mode="drop")
   used = jnp.arange(size) < num
-  scores = normal_scores(value, used)[:, None]
+  scores = [
+    normal_scores(value, used),
+    *(normal_scores(column, used) for column in others.T),
+  ]
   return Archive(
     archs=archive.archs.at[place].set(archs, mode="drop"),
     keys=archive.keys.at[place].set(keys, mode="drop"),
     value=value,
     objective=archive.objective.at[place].set(objective, mode="drop"),
+    others=others,
     violations=violations,
     targets=jnp.concatenate(
-      [scores, scaled_violations(violations, used)], axis=-1
+      [jnp.stack(scores, -1), scaled_violations(violations, used)], axis=-1
     ),
     num=num,
   )
@@ -119,6 +138,7 @@ def forget(archive: Archive, forgets: jax.Array) -> Archive:
   """Empties the archive where `forgets: bool[]` holds."""
   return archive._replace(
     value=jnp.where(forgets, -jnp.inf, archive.value),
+    others=jnp.where(forgets, -jnp.inf, archive.others),
     objective=jnp.where(forgets, -jnp.inf, archive.objective),
     targets=jnp.where(forgets, 0.0, archive.targets),
     num=jnp.where(forgets, 0, archive.num),

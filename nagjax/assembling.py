@@ -63,7 +63,7 @@ def built(
     values["surrogate"] = parts["surrogate"].build(
       space,
       config.surrogate,
-      config.num_constraints,
+      config.num_heads,
       config.archive_size,
       **more,
     )

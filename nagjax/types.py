@@ -78,13 +78,17 @@ class Prediction(NamedTuple):
     mean: `f32[C]` of the objective.
     std: `f32[C]` standard deviation: how far it may be off.
     members: `f32[M, C]` means of the members of an ensemble, or None.
-    violations: `f32[C, K]` of the constraints; `<= 0` is feasible.
+    violations: `f32[C, K]` of the constraints; `<= 0` is feasible. A surrogate
+      of several objectives has those beside the first before them.
+    head_stds: `f32[C, K]` standard deviations of `violations`; None if they are
+      all `std`.
   """
 
   mean: jax.Array
   std: jax.Array
   members: jax.Array | None
   violations: jax.Array
+  head_stds: jax.Array | None = None
 
 
 class Algorithm(NamedTuple):

@@ -21,6 +21,7 @@ from nagjax import files
 from nagjax import statistics
 from nagjax.problem import Front
 from nagjax.problem import Problem
+from nagjax.search import Trace
 
 from . import records
 from . import results
@@ -130,9 +131,11 @@ def reference_of(
   return point
 
 
-def _paid_objectives(run: records.Run) -> np.ndarray:
-  """The objectives of what each seed paid for, `f64[S, E, M]`, in order."""
-  trace = run.trace
+def paid_objectives(trace: Trace) -> np.ndarray:
+  """The objectives of what each seed paid for, `f64[S, E, M]`, in order.
+
+  `-inf` where nothing feasible was found.
+  """
   num_seeds, _, _, width = trace.objectives.shape
   values = np.where(trace.feasible[..., None], trace.objectives, -np.inf)
   values = values.reshape(num_seeds, -1, width).astype(np.float64)
@@ -153,7 +156,7 @@ def _corner(
   if exact is not None:
     return exact.worst
   found = [
-    _paid_objectives(run).reshape(-1, len(signs(problem))) for run in runs
+    paid_objectives(run.trace).reshape(-1, len(signs(problem))) for run in runs
   ]
   points = np.concatenate(found)
   points = points[np.isfinite(points).all(axis=1)]
@@ -164,7 +167,7 @@ def _measure(
   run: records.Run, corner: np.ndarray, exact: Front | None
 ) -> Measured:
   """Hypervolume and IGD+ of all seeds by queries."""
-  objectives = _paid_objectives(run)
+  objectives = paid_objectives(run.trace)
   queries = max(run.record.budget, objectives.shape[1])
   volume = statistics.hypervolume_curve(objectives, queries, corner)
   if exact is None:

@@ -81,7 +81,7 @@ def agnet(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
+    or ensemble.graph_networks(space, config.surrogate, config.num_heads),
     proposer
     or generator.generator(space, config.proposer, directory=directory),
     acquisition,

@@ -64,7 +64,7 @@ def bananas(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.path_networks(space, config.surrogate, config.num_constraints),
+    or ensemble.path_networks(space, config.surrogate, config.num_heads),
     proposer or mutation.mutation(space, config.proposer),
     acquisition,
     config,

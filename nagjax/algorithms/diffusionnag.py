@@ -112,7 +112,7 @@ def diffusionnag(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
+    or ensemble.graph_networks(space, config.surrogate, config.num_heads),
     proposer
     or diffusion.diffusion(
       space,

@@ -65,7 +65,7 @@ def ednag(
     or gaussian_process.gaussian_process(
       space,
       config.surrogate,
-      config.num_constraints,
+      config.num_heads,
       archive_size=config.archive_size,
     ),
     proposer or denoising.denoising(space, config.proposer),

@@ -60,7 +60,7 @@ def npenas(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
+    or ensemble.graph_networks(space, config.surrogate, config.num_heads),
     proposer or mutation.mutation(space, config.proposer),
     acquisition,
     config,

@@ -54,7 +54,7 @@ def optiproxy(
   return loop.surrogate_search(
     space,
     surrogate
-    or ensemble.graph_networks(space, config.surrogate, config.num_constraints),
+    or ensemble.graph_networks(space, config.surrogate, config.num_heads),
     proposer or gradient.gradient(space, config.proposer),
     acquisition,
     config,

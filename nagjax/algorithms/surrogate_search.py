@@ -12,7 +12,8 @@ DiffusionNAG, BANANAS and NPENAS are assemblies of such parts.
 
 Constraints are learned beside the objective; a predicted violation is
 subtracted from what is predicted of the objective, so that proposers and
-acquisitions see one value.
+acquisitions see one value. So are further objectives, if there are any: see
+`tradeoffs` for the one value that is seen of several.
 """
 
 from collections.abc import Callable
@@ -28,11 +29,12 @@ from nagjax import acquisition as acquisition_lib
 from nagjax import archive as archive_lib
 from nagjax import checks
 from nagjax.acquisition import Acquisition
+from nagjax.algorithms import checking
+from nagjax.algorithms import tradeoffs
 from nagjax.algorithms.spec import Spec
 from nagjax.archive import Archive
 from nagjax.diffusion.samplers import check_finite
 from nagjax.proposers.base import Belief
-from nagjax.proposers.base import Needs
 from nagjax.proposers.base import Proposer
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates.base import Surrogate
@@ -75,6 +77,9 @@ class Config:
     fills: whether a slot that finds no unseen candidate is uniformly random;
       else it is not proposed, and left to a later round.
     num_constraints: violations that the surrogate learns.
+    num_tradeoffs: objectives beside the first that it learns, before them.
+    num_mutants: candidates beside those of the proposer with several
+      objectives: mutants of the architectures that are to be exceeded.
   """
 
   num_initial: int = 10
@@ -90,6 +95,8 @@ class Config:
   selects: bool = True
   fills: bool = True
   num_constraints: int = 0
+  num_tradeoffs: int = 0
+  num_mutants: int = 60
 
   def __post_init__(self):
     checks.sizes(
@@ -100,6 +107,8 @@ class Config:
       shortlist=0,
       patience=0,
       num_constraints=0,
+      num_tradeoffs=0,
+      num_mutants=0,
     )
     checks.not_negative(
       self, "max_beta", "beta_power", "penalty", "patience_growth"
@@ -109,6 +118,11 @@ class Config:
         f"shortlist must be 0 or at least batch_size = {self.batch_size}, got "
         f"{self.shortlist}."
       )
+
+  @property
+  def num_heads(self) -> int:
+    """What a surrogate learns beside the first objective."""
+    return self.num_tradeoffs + self.num_constraints
 
 
 class Params(NamedTuple):
@@ -168,7 +182,7 @@ def surrogate_search(
 
   Args:
     space: the space.
-    surrogate: what is believed; as many violations as `config` has constraints.
+    surrogate: what is believed; as many violations as `config` has heads.
     proposer: where candidates come from.
     acquisition: what they are worth to each slot.
     config: options of the loop.
@@ -177,13 +191,15 @@ def surrogate_search(
     ValueError: if the parts cannot work together; says why.
   """
   config = config or Config()
-  check_parts(surrogate, proposer, acquisition)
+  checking.check_parts(surrogate, proposer, acquisition, config.num_tradeoffs)
   size, batch_size = config.archive_size, config.batch_size
 
   def init(key: Key, params: Params) -> State:
     surrogate_key, proposer_key = jax.random.split(key)
     return State(
-      archive=archive_lib.empty(space, size, config.num_constraints),
+      archive=archive_lib.empty(
+        space, size, config.num_constraints, config.num_tradeoffs
+      ),
       surrogate=None
       if surrogate.on_host
       else surrogate.init(surrogate_key, params.surrogate),
@@ -200,17 +216,37 @@ def surrogate_search(
       init_key, fit_key = jax.random.split(fit_key)
       fitted = surrogate.init(init_key, params.surrogate)
     fitted = surrogate.fit(fit_key, fitted, archive)
-    belief = make_belief(surrogate, fitted, config.penalty)
+    corners = None
+    if config.num_tradeoffs:
+      acquire_key, corner_key, mutant_key = jax.random.split(acquire_key, 3)
+      corners = tradeoffs.draw_corners(corner_key, archive, batch_size)
+      archive = tradeoffs.seen_from(archive, corners, config.penalty)
+    belief = make_belief(surrogate, fitted, config.penalty, corners)
     archs, valid, proposer_state = proposer.propose(
       propose_key, state.proposer, params.proposer, belief, archive
     )
+    if corners is not None and config.num_mutants:
+      mutants = tradeoffs.mutants(
+        mutant_key, archive, space, config.num_mutants, batch_size
+      )
+      archs = jnp.concatenate([mutants, archs])
+      valid = jnp.concatenate([space.is_valid(mutants), valid])
     if surrogate.favorites is not None:
       archs = jnp.concatenate([surrogate.favorites, archs])
       valid = jnp.pad(
         valid, (len(surrogate.favorites), 0), constant_values=True
       )
     archs, allowed = unseen(archive, space, archs, valid, belief, config)
-    if config.selects:
+    if config.selects and corners is not None:
+      values = tradeoffs.slot_values(
+        acquire_key,
+        acquisition,
+        surrogate.predict(fitted, archs),
+        corners,
+        params.optimism,
+        config.penalty,
+      )
+    elif config.selects:
       values = acquisition(
         acquire_key,
         belief.predict(archs),
@@ -248,6 +284,8 @@ def surrogate_search(
       fresh = proposal.valid & (evaluation.status != Status.DENIED)
       fresh &= evaluation.status != Status.REPEAT
       improves = best > jnp.max(state.archive.objective)
+      if config.num_tradeoffs:
+        improves = tradeoffs.joins_front(archive, state.archive.num)
       stale += jnp.sum(fresh, dtype=jnp.float32)
       stale = jnp.where(improves, 0.0, stale)
       restarts = (stale >= patience) | (archive.num > size - batch_size)
@@ -284,42 +322,32 @@ def surrogate_search(
   )
 
 
-def check_parts(
-  surrogate: Surrogate, proposer: Proposer, acquisition: Acquisition
-) -> None:
-  """Checks that a surrogate gives what the other parts need.
+def make_belief(
+  surrogate: Surrogate,
+  fitted: Any,
+  penalty: float,
+  corners: jax.Array | None = None,
+) -> Belief:
+  """A fitted surrogate as proposers and acquisitions see it.
 
-  Raises:
-    ValueError: if it does not; says why.
+  Args:
+    surrogate: what is believed.
+    fitted: its state.
+    penalty: of a predicted violation.
+    corners: of `tradeoffs`, if there are several objectives.
   """
-  if acquisition is acquisition_lib.thompson and not surrogate.has_members:
-    raise ValueError(
-      "Thompson sampling (ts) draws a member of the surrogate, and this one "
-      "has none; use independent Thompson sampling (its)."
-    )
-  if proposer.needs == Needs.RELAXED and surrogate.relaxed is None:
-    raise ValueError(
-      "This proposer follows the gradient of relaxed architectures, and this "
-      "surrogate reads none; use a surrogate that does (gp, gcn, gat, lstm, "
-      "mlp) or a proposer without gradients."
-    )
-  if proposer.needs >= Needs.TRACED and surrogate.on_host:
-    raise ValueError(
-      "This proposer asks the surrogate inside a compiled loop, and this "
-      "surrogate lives on the host; use a surrogate that can be compiled, or "
-      "one of the proposers mutation, random, generator, diffusion."
-    )
 
-
-def make_belief(surrogate: Surrogate, fitted: Any, penalty: float) -> Belief:
-  """A fitted surrogate as proposers and acquisitions see it."""
+  def seen(prediction: Prediction) -> Prediction:
+    if corners is not None:
+      prediction = tradeoffs.largest_lead(prediction, corners)
+    return penalize(prediction, penalty)
 
   def predict(archs: Archs) -> Prediction:
-    return penalize(surrogate.predict(fitted, archs), penalty)
+    return seen(surrogate.predict(fitted, archs))
 
   def relaxed(options: jax.Array) -> Prediction:
     assert surrogate.relaxed is not None
-    return penalize(surrogate.relaxed(fitted, options), penalty)
+    return seen(surrogate.relaxed(fitted, options))
 
   return Belief(
     predict=predict,

@@ -74,16 +74,17 @@ def of_members(heads: jax.Array) -> Prediction:
     heads: `f32[M, ..., 1 + K]`, objective and violations by each member.
 
   Returns:
-    Means, and the standard deviation of the objective over the members (ddof
-    1), whose gradient is 0 where they agree.
+    Means, and standard deviations over the members (ddof 1), whose gradient is
+    0 where they agree.
   """
   members = heads[..., 0]
+  mean, std = _moments(members)
+  violations, head_stds = _moments(heads[..., 1:])
+  return Prediction(mean, std, members, violations, head_stds)
+
+
+def _moments(members: jax.Array) -> tuple[jax.Array, jax.Array]:
   mean = jnp.mean(members, axis=0)
   squares = jnp.sum((members - mean[None]) ** 2, axis=0)
   variance = squares / max(members.shape[0] - 1, 1)
-  return Prediction(
-    mean=mean,
-    std=jnp.sqrt(jnp.maximum(variance, 1e-8)),
-    members=members,
-    violations=jnp.mean(heads[..., 1:], axis=0),
-  )
+  return mean, jnp.sqrt(jnp.maximum(variance, 1e-8))

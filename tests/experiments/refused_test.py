@@ -37,6 +37,7 @@ ALWAYS = {
   "fit_transfer": "--output=new.npz",
   "transfer_report": "--workdir=new",
   "paper_tables": "--workdir=new",
+  "tradeoffs": "--benchmark=synthetic --workdir=new",
 }
 """Flags that stand before those of a row; `merge` and `agnet` are searches."""
 
@@ -67,6 +68,23 @@ ROWS = (
   ("search", "--constraint=latency<=3", "'latency'", "params_m"),
   ("search", "--constraint=params_m<=inf", "finite"),
   ("search", "--objective=beauty", "'beauty'", "valid_accuracy"),
+  ("search", "--objective=params_m --objective=beauty", "'beauty'", "params_m"),
+  ("search", "--objective=params_m --objective=-params_m", "different columns"),
+  ("search", "--reference=1,2", "--reference: ", "more than one --objective"),
+  *(
+    (
+      "search",
+      f"--objective=valid_accuracy --objective=-params_m --reference={point}",
+      *texts,
+    )
+    for point, *texts in (
+      ("60", "--reference: ", "a number for each", "'60'"),
+      ("60,much", "a number for each of valid_accuracy, -params_m"),
+      ("60,nan", "a number for each"),
+      ("60,1.0", "inside the front", "params_m >= 1.12"),
+      ("91,1.5", "inside the front", "valid_accuracy <= 90"),
+    )
+  ),
   ("search", "--budget=0", "--budget=0"),
   ("search", "--budget=29", "regularized_evolution", "at least 30", "29"),
   ("search", "--budget=15626", "15625"),
@@ -238,6 +256,10 @@ ROWS = (
   ("throughput", "--benchmark=zerocost/regions@darts", "set --budget"),
   ("throughput", "--algorithm=agnet --parts=4", "--parts measures optiproxy"),
   ("throughput", "--algorithm=agnet --populations=4", "measures ednag"),
+  ("tradeoffs", "--benchmark=nowhere", "benchmark must be one of"),
+  ("tradeoffs", "", "synthetic has no column in ms", "--against"),
+  ("tradeoffs", "--against=beauty", "'beauty' is no column"),
+  ("tradeoffs", "--against=params_m --algorithms=magic", "'magic'"),
   ("train_generator", "--space=other", "space must be"),
   ("train_generator", "--output=weights.csv", "npz"),
   ("train_generator", "--recipes=log.json", "nasbench_nlp"),
