@@ -289,5 +289,7 @@ def lines(summaries: Sequence[dict[str, Any]], problem: Problem) -> list[str]:
       text += f", {summary['front_found_mean']:.1f} points of the front"
     else:
       text = f"{mean:,.5g} +- {half:,.3g}"
+    if "num_tradeoffs" not in summary["config"] and name != "random":
+      text += " (does not trade objectives off)"
     found.append(f"  {name:24} {text}")
   return found

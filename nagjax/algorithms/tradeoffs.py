@@ -33,8 +33,11 @@ from nagjax.types import Archs
 from nagjax.types import Key
 from nagjax.types import Prediction
 
-_SLACK = 0.05
+_SLACK = 0.2
 """Of the range of an objective: how far below the worst the rays begin."""
+
+_DROP = 2.0
+"""Target units over that distance: beyond the worst, anything may be meant."""
 
 _LEAST_DIRECTION = 0.02
 """A ray that is nearly an axis would ignore the other objectives."""
@@ -73,9 +76,11 @@ def draw_corners(key: Key, archive: Archive, num: int) -> jax.Array:
   reach = jnp.max(jnp.where(counts[None], reach, _SLACK), axis=-1)
   corners = rays * reach[:, None] - _SLACK
   corners = corners * span[None] + least[None]
-  return jax.vmap(_as_targets, (1, 1, 1, None), 1)(
+  targets = jax.vmap(_as_targets, (1, 1, 1, None), 1)(
     corners, points, archive.targets[:, :size], counts
   )
+  below = jnp.maximum(least[None] - corners, 0.0) / (_SLACK * span[None])
+  return targets - _DROP * below
 
 
 def raw_objectives(archive: Archive) -> jax.Array:

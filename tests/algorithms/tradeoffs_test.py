@@ -78,13 +78,17 @@ class CornersTest(parameterized.TestCase):
     self.assertEqual(set(lead.argmax(axis=0)), set(front))
 
   def test_two_rows(self):
-    """Oracle: by hand. Of (0, 1) and (1, 0) every corner has the height of one
-    in one objective, and lies between the two in the other."""
+    """Oracle: by hand. Of (0, 1) and (1, 0) every corner has the value of a row
+    in one objective, and in the other lies below the best: between the two, or
+    up to two units below both."""
     archive = archive_of([[0.0, 1.0], [1.0, 0.0]])
     corners = tradeoffs.draw_corners(jax.random.key(1), archive, 50)
     low, high = stats.norm.ppf([0.25, 0.75])
-    self.assertTrue(np.isclose(corners, low, atol=1e-4).any(axis=1).all())
+    on_row = np.isclose(corners, low, atol=1e-4)
+    on_row |= np.isclose(corners, high, atol=1e-4)
+    self.assertTrue(on_row.any(axis=1).all())
     self.assertLessEqual(float(corners.max()), high + 1e-4)
+    self.assertBetween(float(corners.min()), low - 2 - 1e-4, low - 1e-3)
 
   def test_infeasible_rows_and_failures_do_not_count(self):
     """Oracle: the corners of the archive without them."""
@@ -149,7 +153,7 @@ class LeastTest(parameterized.TestCase):
     draws = means[None] + stds[None] * rng.normal(size=(40_000, 40, num))
     least = draws.min(axis=-1)
     mean, std = tradeoffs.least_of_normals(means, stds)
-    bound = 0.02 if num == 2 else 0.06
+    bound = 0.02 if num == 2 else 0.12
     np.testing.assert_allclose(mean, least.mean(axis=0), atol=bound)
     np.testing.assert_allclose(std, least.std(axis=0), atol=bound)
 
