@@ -64,7 +64,7 @@ class Config:
     min_observed: evaluations before the parts are consulted, also after a new
       beginning; until then proposals are uniformly random.
     shortlist: candidates of the best means that the acquisition compares; all
-      if 0. It saves the rest of a prediction, such as a deviation.
+      if 0, and with several objectives. It saves the rest of a prediction.
     max_beta: largest optimism of a slot, in standard deviations.
     beta_power: how the slots share out `[0, max_beta]`, see
       `acquisition.optimism_of_slots`; 0 for the same optimism everywhere.
@@ -193,6 +193,10 @@ def surrogate_search(
   config = config or Config()
   checking.check_parts(surrogate, proposer, acquisition, config.num_tradeoffs)
   size, batch_size = config.archive_size, config.batch_size
+  # One list would leave slots with other corners without candidates.
+  listed = config
+  if config.num_tradeoffs:
+    listed = dataclasses.replace(config, shortlist=0)
 
   def init(key: Key, params: Params) -> State:
     surrogate_key, proposer_key = jax.random.split(key)
@@ -236,7 +240,7 @@ def surrogate_search(
       valid = jnp.pad(
         valid, (len(surrogate.favorites), 0), constant_values=True
       )
-    archs, allowed = unseen(archive, space, archs, valid, belief, config)
+    archs, allowed = unseen(archive, space, archs, valid, belief, listed)
     if config.selects and corners is not None:
       values = tradeoffs.slot_values(
         acquire_key,
