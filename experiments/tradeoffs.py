@@ -72,7 +72,7 @@ def _run(values: flags.Values) -> None:
   with outputs.claimed_workdir(workdir), progress.progress() as report:
     rows = tables.read_rows(workdir / TABLE, _NAMES)
     for column, problem in problems.items():
-      place = (benchmark.name, objective, column)
+      place: tuple[str, ...] = (benchmark.name, objective, column)
       if place in rows:
         continue
       front = problem.front()
