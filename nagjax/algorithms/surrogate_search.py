@@ -204,12 +204,16 @@ def surrogate_search(
     archs, valid, proposer_state = proposer.propose(
       propose_key, state.proposer, params.proposer, belief, archive
     )
+    means = proposer.means and proposer.means(proposer_state)
     if surrogate.favorites is not None:
       archs = jnp.concatenate([surrogate.favorites, archs])
       valid = jnp.pad(
         valid, (len(surrogate.favorites), 0), constant_values=True
       )
-    archs, allowed = unseen(archive, space, archs, valid, belief, config)
+      if means is not None:
+        known = belief.predict(surrogate.favorites).mean
+        means = jnp.concatenate([known, means])
+    archs, allowed = unseen(archive, space, archs, valid, belief, means, config)
     if config.selects:
       values = acquisition(
         acquire_key,
@@ -335,6 +339,7 @@ def unseen(
   archs: Archs,
   valid: jax.Array,
   belief: Belief,
+  means: jax.Array | None,
   config: Config,
 ) -> tuple[Archs, jax.Array]:
   """Which candidates are valid, not in the archive and no duplicates.
@@ -345,6 +350,7 @@ def unseen(
     archs: `int32[C, L]`.
     valid: `bool[C]`.
     belief: by whose means a shortlist is made.
+    means: `f32[C]` these, if they are known.
     config: options.
 
   Returns:
@@ -355,7 +361,8 @@ def unseen(
   allowed = valid & ~archive_lib.contains(keys, archive.keys, archive.used)
   if not 0 < config.shortlist < archs.shape[0]:
     return archs, allowed & ~archive_lib.is_duplicate(keys, allowed)
-  mean = jnp.where(allowed, belief.predict(archs).mean, -jnp.inf)
+  means = belief.predict(archs).mean if means is None else means
+  mean = jnp.where(allowed, means, -jnp.inf)
   spare = min(_SHORTLIST_SPARE * config.shortlist, archs.shape[0])
   mean, order = jax.lax.top_k(mean, spare)
   allowed = allowed[order] & ~archive_lib.is_duplicate(keys[order])

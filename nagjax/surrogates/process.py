@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from nagjax.arrays import hamming
 from nagjax.transfer.base import hamming_correlations
 from nagjax.transfer.base import product_kernel
 from nagjax.types import Archs
@@ -20,6 +19,8 @@ _PRECISION = jax.lax.Precision.HIGHEST
 _FEW_LABELS = 16
 """So many are compared one by one in a fused pass, twice as fast on a CPU as a
 product of such narrow matrices; more would take long to compile."""
+_FEW_OPTIONS = 64
+"""Of all variables together; the same for their correlations."""
 
 
 class Params(NamedTuple):
@@ -257,14 +258,26 @@ def _count_kernel(params: Params, x: Inputs, y: Inputs) -> jax.Array:
 
 def _sharp_kernel(params: Params, x: Archs, y: Archs) -> jax.Array:
   """The product kernel, `int32[P, L], int32[Q, L] -> f32[P, Q]`."""
+  num_variables = x.shape[-1]
   if params.correlations is None:
-    return jnp.exp(-params.inverse_lengthscale / x.shape[-1] * hamming(x, y))
-  # Correlations are positive, so one product of matrices serves all variables.
+    # A product of choices is twice as fast as the exponential of a sum.
+    apart = jnp.exp(-params.inverse_lengthscale / num_variables)
+    prior = jnp.ones((x.shape[0], y.shape[0]), jnp.float32)
+    for v in range(num_variables):
+      prior *= jnp.where(x[:, None, v] == y[None, :, v], 1.0, apart)
+    return prior
   num_options = params.correlations.shape[-1]
-  left = jax.nn.one_hot(x, num_options, dtype=jnp.float32)
+  rows = params.correlations[jnp.arange(num_variables)[None], x]
+  if num_variables * num_options <= _FEW_OPTIONS:
+    prior = jnp.ones((x.shape[0], y.shape[0]), jnp.float32)
+    for v in range(num_variables):
+      factor = rows[:, v, 0][:, None]
+      for k in range(1, num_options):
+        factor = jnp.where(y[None, :, v] == k, rows[:, v, k][:, None], factor)
+      prior *= factor
+    return prior
+  # Correlations are positive, so one product of matrices serves all variables.
+  left = jnp.log(rows).reshape(len(x), -1)
   right = jax.nn.one_hot(y, num_options, dtype=jnp.float32)
-  left = jnp.einsum(
-    "plj,ljk->plk", left, jnp.log(params.correlations), precision=_PRECISION
-  )
-  left, right = left.reshape(len(x), -1), right.reshape(len(y), -1)
+  right = right.reshape(len(y), -1)
   return jnp.exp(jnp.matmul(left, right.T, precision=_PRECISION))
