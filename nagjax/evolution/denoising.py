@@ -185,11 +185,11 @@ def categorical_step(
   Returns:
     `int32[P, L]`.
   """
-  num = np.asarray(cardinalities)
-  possible = np.arange(estimate.shape[-1]) < num[:, None]
-  evenly = 1 / num[:, None].astype(np.float32)
+  num = np.asarray(cardinalities)[None]
+  possible = np.arange(estimate.shape[-1]) < num[..., None]
+  evenly = 1 / num[..., None].astype(np.float32)
   mixed = alpha_next * estimate + (1 - alpha_next) * evenly
-  mixed = jnp.where(possible[None], mixed, 0.0)
+  mixed = jnp.where(possible, mixed, 0.0)
   target = uniform * jnp.sum(mixed, axis=-1)
   drawn = jnp.zeros(uniform.shape, jnp.int32)
   below = jnp.zeros_like(target)
@@ -197,4 +197,4 @@ def categorical_step(
     below += mixed[..., option]
     drawn += target >= below
   # Of rounding only: the target is below the sum.
-  return jnp.minimum(drawn, num[None] - 1)
+  return jnp.minimum(drawn, num - 1)

@@ -317,7 +317,11 @@ def _relaxed_views(
 
 def _counts(graph: Graph) -> jax.Array:
   """How many nodes have each label, `f32[P, T]`."""
-  return jnp.sum(graph.nodes, axis=-2, dtype=jnp.float32)
+  # Node by node it is one fused pass; a reduction would not vectorize.
+  total = jnp.zeros((), jnp.float32)
+  for node in range(graph.nodes.shape[-2]):
+    total += graph.nodes[..., node, :]
+  return total
 
 
 def _favorites(
