@@ -48,8 +48,8 @@ class Inputs(NamedTuple):
   """Architectures as the kernel sees them, sharp or relaxed.
 
   Attributes:
-    archs: `int32[P, V, L]`, and their canonical forms if `V` is 2; relaxed ones
-      are weights of options, `f32[P, V, L, K]`.
+    archs: `int32[P, V, L]`, and their canonical forms if `V` is 2, or only
+      these; relaxed ones are weights of options, `f32[P, V, L, K]`.
     counts: `f32[P, T]` how many nodes of the canonical form's graph have each
       label.
   """
