@@ -60,9 +60,8 @@ class Config:
   Attributes:
     inverse_lengthscale: `theta` of the Hamming kernel, the decay of the
       correlation over a whole vector.
-    noise: see `Params`.
-    transferred_noise: that of the process with transferred correlations, which
-      explain more.
+    noise: see `Params`. Transferred correlations explain more and bring the
+      noise that they were learned with.
     canonical_share: of what the product kernel explains, that of canonical
       forms. Spaces whose vectors are all their own canonical form are not
       changed by it.
@@ -78,7 +77,6 @@ class Config:
 
   inverse_lengthscale: float = 3.0
   noise: float = 0.3
-  transferred_noise: float = 0.1
   canonical_share: float = 0.7
   count_share: float = 0.7
   count_decay: float = 0.5
@@ -88,9 +86,7 @@ class Config:
   trend: trend_lib.Config = trend_lib.Config()
 
   def __post_init__(self):
-    checks.positive(
-      self, "inverse_lengthscale", "noise", "transferred_noise", "count_decay"
-    )
+    checks.positive(self, "inverse_lengthscale", "noise", "count_decay")
     checks.sizes(self, num_favorites=0)
     for name in ("canonical_share", "count_share", "trust"):
       if not 0 <= getattr(self, name) <= 1:
@@ -163,6 +159,9 @@ def _process(
   transfers: tuple[Transfer, ...] = (),
 ) -> base.Surrogate:
   """One process; see `gaussian_process` for the arguments."""
+  noise = config.noise
+  if transfers:
+    noise = float(np.mean([each.noise for each in transfers]))
   views = _views(space, forms_only=bool(transfers))
   prior = trend_lib.prior(space, transfers, config.trend) if transfers else None
   relaxed_views = _relaxed_views(space, views)
@@ -240,7 +239,7 @@ def _process(
     has_members=False,
     params=Params(
       jnp.float32(config.inverse_lengthscale),
-      jnp.float32(config.transferred_noise if transfers else config.noise),
+      jnp.float32(noise),
       jnp.float32(config.canonical_share),
       None if transfers else jnp.float32(config.count_share),
       jnp.float32(config.count_decay),
