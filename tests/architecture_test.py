@@ -32,7 +32,7 @@ ALLOWED = {
   "acquisition": {"types"},
   "surrogates": {
     *LEAVES,
-    *("spaces", "archive", "diffusion", "networks", "transfer.base"),
+    *("spaces", "archive", "diffusion", "networks", "transfer.base", "files"),
   },
   "proposers": {
     *LEAVES,

@@ -3,7 +3,9 @@
 from nagjax.surrogates import boosted
 from nagjax.surrogates import ensemble
 from nagjax.surrogates import fitting
+from nagjax.surrogates import fixed
 from nagjax.surrogates import gaussian_process
+from nagjax.surrogates import meta
 from nagjax.surrogates import noise_aware
 from nagjax.surrogates.base import Surrogate
 
@@ -12,6 +14,8 @@ __all__ = [
   "boosted",
   "ensemble",
   "fitting",
+  "fixed",
   "gaussian_process",
+  "meta",
   "noise_aware",
 ]
