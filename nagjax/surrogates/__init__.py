@@ -1,6 +1,7 @@
 """Surrogates: what a search believes, fitted to what it has paid for."""
 
 from nagjax.surrogates import boosted
+from nagjax.surrogates import coreset
 from nagjax.surrogates import ensemble
 from nagjax.surrogates import fitting
 from nagjax.surrogates import fixed
@@ -12,6 +13,7 @@ from nagjax.surrogates.base import Surrogate
 __all__ = [
   "Surrogate",
   "boosted",
+  "coreset",
   "ensemble",
   "fitting",
   "fixed",

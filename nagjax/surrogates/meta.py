@@ -8,7 +8,8 @@ DiffusionNAG's transfer to data sets that nobody has searched on).
 What concerns the images is done once, on the host:
 
     predictor = meta.load("predictor.npz", nasbench201.nasbench201())
-    rows = meta.draw_rows(np.random.default_rng(0), labels)
+    rows = meta.draw_rows(np.random.default_rng(0), labels)  # or
+    rows = coreset.coreset(features, labels)[None]
     codes = meta.encode_images(predictor, features, rows)
     surrogate = meta.surrogate(predictor, codes)
 """
@@ -33,6 +34,7 @@ from nagjax.spaces import mobilenetv3
 from nagjax.spaces import nasbench201
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates.base import Surrogate
+from nagjax.surrogates.coreset import by_class
 from nagjax.surrogates.fixed import fixed
 from nagjax.types import Archs
 from nagjax.types import Graph
@@ -173,14 +175,7 @@ def draw_rows(
   Raises:
     ValueError: if there is one class, or a class with fewer than two images.
   """
-  labels = np.asarray(labels)
-  counts = np.bincount(labels) if labels.size else np.zeros(0, int)
-  if len(counts) < 2 or counts.min() < 2:
-    raise ValueError(
-      "images must have two classes or more, and two images or more of each, "
-      f"got {len(counts)} classes of at least {counts.min(initial=0)}."
-    )
-  members = [np.flatnonzero(labels == c) for c in range(len(counts))]
+  members = by_class(labels)
   return np.stack(
     [
       [
