@@ -97,7 +97,10 @@ class NamesTest(parameterized.TestCase):
     (lambda: registry.make_benchmark("synthetic/x"), "'synthetic/x'"),
     (lambda: registry.make_benchmark("digits/x"), "'digits/x'"),
     (lambda: make("ednagg"), "local_search.*'ednagg'"),
-    (lambda: make("ednag", variant="paper"), "'', reference, zero_shot, got 'paper'"),
+    (
+      lambda: make("ednag", variant="paper"),
+      "'', reference, zero_shot, got 'paper'",
+    ),
     (lambda: make("ednag", surrogate="gpp"), "surrogate.*lstm.*'gpp'"),
     (lambda: make("ednag", proposer=""), "proposer.*mutation.*got ''"),
     (lambda: make("ednag", acquisition="lcb"), "acquisition.*ucb.*'lcb'"),

@@ -219,7 +219,7 @@ def _denoise(
 def _no_pool(space: SearchSpace, size: int) -> _Pool:
   return _Pool(
     jnp.zeros((size, space.num_variables), jnp.int32),
-    jnp.full(size, -jnp.inf),
+    jnp.full(size, -jnp.inf, jnp.float32),
   )
 
 

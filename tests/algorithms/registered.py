@@ -50,8 +50,10 @@ LOOPS = [
 
 def knowing():
   """A surrogate for the algorithms that need one: it likes large numbers."""
-  weights = jnp.arange(1.0, 7.0)
-  return fixed.fixed(lambda params, archs: archs * 1.0 @ params, weights)
+  weights = jnp.arange(1, 7, dtype=jnp.float32)
+  return fixed.fixed(
+    lambda params, archs: archs.astype(jnp.float32) @ params, weights
+  )
 
 
 def given(name, variant):
