@@ -292,6 +292,6 @@ ZERO_SHOT = Spec(
   preset=_preset,
   num_rounds=_num_rounds,
   needs_surrogate=True,
-  tiny=dict(population_size=7, num_steps=6, batch_size=2),
+  tiny=dict(population_size=20, num_steps=5, batch_size=2),
 )
 """How the registry builds `zero_shot`."""
