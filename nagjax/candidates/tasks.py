@@ -41,8 +41,8 @@ class Limits:
   """
 
   resolutions: tuple[int, ...] = (8, 12, 16)
-  min_classes: int = 5
-  max_classes: int = 20
+  min_classes: int = 4
+  max_classes: int = 10
   min_train: int = 200
   max_train: int = 400
   max_valid: int = 400
