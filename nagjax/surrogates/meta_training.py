@@ -33,6 +33,8 @@ class Config:
     num_images: of a class that a step looks at, drawn with replacement.
     num_priors: architectures of a step whose prior is a target.
     prior_weight: of that target; that of the triplets is 1.
+    code_weight: of the mean square of the images' codes: nothing in the network
+      bounds them, and large ones leave the head no gradient.
     learning_rate: at the start; falls to 0 by a cosine.
     weight_decay: of AdamW.
   """
@@ -42,13 +44,14 @@ class Config:
   num_images: int = 8
   num_priors: int = 64
   prior_weight: float = 1.0
+  code_weight: float = 0.01
   learning_rate: float = 2e-3
   weight_decay: float = 1e-3
 
   def __post_init__(self):
     checks.sizes(self)
     checks.positive(self, "learning_rate")
-    checks.not_negative(self, "prior_weight", "weight_decay")
+    checks.not_negative(self, "prior_weight", "code_weight", "weight_decay")
 
 
 class Data(NamedTuple):
@@ -102,15 +105,18 @@ def fit(
     The weights, and `f32[num_steps, 2]` the two losses of every step.
   """
   init_key, steps_key = jax.random.split(key)
-  tx = optax.adamw(
-    optax.cosine_decay_schedule(config.learning_rate, config.num_steps),
-    weight_decay=config.weight_decay,
+  tx = optax.chain(
+    optax.clip_by_global_norm(1.0),
+    optax.adamw(
+      optax.cosine_decay_schedule(config.learning_rate, config.num_steps),
+      weight_decay=config.weight_decay,
+    ),
   )
   data, prior = jax.tree.map(jnp.asarray, (data, prior))
 
   def predict(params, images, present, archs):
     code = network.encode(params, images, present)
-    return network.apply(params, to_graph(archs), code)
+    return network.apply(params, to_graph(archs), code), jnp.mean(code**2)
 
   def loss(params, step_key):
     task_key, images_key, prior_key = jax.random.split(step_key, 3)
@@ -121,7 +127,9 @@ def fit(
       prior.archs[rows], (config.num_tasks, *prior.archs[rows].shape)
     )
     archs = jnp.concatenate([data.archs[tasks], known], axis=1)
-    outputs = jax.vmap(predict, (None, 0, 0, 0))(params, images, present, archs)
+    outputs, size = jax.vmap(predict, (None, 0, 0, 0))(
+      params, images, present, archs
+    )
     num = data.archs.shape[1]
     weights = data.weights[tasks]
     of_triplets = _error(
@@ -134,6 +142,7 @@ def fit(
       jnp.ones(config.num_tasks, bool),
     )
     total = of_triplets + config.prior_weight * of_prior
+    total += config.code_weight * jnp.mean(size)
     return total, jnp.stack([of_triplets, of_prior])
 
   def step(carry, step_key):

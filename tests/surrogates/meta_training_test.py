@@ -12,14 +12,14 @@ from nagjax.surrogates import meta
 from nagjax.surrogates import meta_training
 
 SPACE = nasbench201.nasbench201()
-SIZES = meta_predictor.Config(image_size=3, code_size=4, hidden_size=8)
+SIZES = meta_predictor.Config(image_size=3, code_size=8, hidden_size=16)
 CONFIG = meta_training.Config(
-  num_steps=300,
-  num_tasks=4,
+  num_steps=450,
+  num_tasks=8,
   num_images=2,
   num_priors=4,
-  learning_rate=0.02,
-  prior_weight=0.1,
+  learning_rate=0.01,
+  prior_weight=0.01,
 )
 
 
@@ -53,9 +53,9 @@ class FitTest(parameterized.TestCase):
     params, losses = jax.jit(
       lambda key: meta_training.fit(key, network, to_graph, data, prior, CONFIG)
     )(jax.random.key(0))
-    self.assertEqual(losses.shape, (300, 2))
+    self.assertEqual(losses.shape, (450, 2))
     self.assertLess(
-      float(losses[-50:, 0].mean()), 0.7 * float(losses[:5, 0].mean())
+      float(losses[-50:, 0].mean()), 0.3 * float(losses[:5, 0].mean())
     )
     archs = jnp.asarray([[0] * 6, [3] * 6])
     for sign in (-1, 1):
