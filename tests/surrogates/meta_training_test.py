@@ -23,9 +23,9 @@ CONFIG = meta_training.Config(
 )
 
 
-def planted(num_tasks):
+def planted(num_tasks, seed=0):
   """Tasks whose images say whether 3x3 convolutions are good or bad."""
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
   sign = np.where(np.arange(num_tasks) % 2, 1.0, -1.0)
   archs = rng.integers(0, 5, (num_tasks, 6, 6)).astype(np.int32)
   labels = sign[:, None] * ((archs == 3).sum(-1) - 1.2)
@@ -46,7 +46,7 @@ def planted(num_tasks):
 class FitTest(parameterized.TestCase):
   def test_learns_that_images_change_the_order(self):
     """Oracle: the planted rule, on images that it has not seen."""
-    data = planted(24)
+    data = planted(48)
     prior = meta_training.Prior(data.archs[0], np.zeros(6, np.float32))
     network = meta.network(SPACE, SIZES)
     to_graph = meta.view(SPACE).to_graph
@@ -55,14 +55,20 @@ class FitTest(parameterized.TestCase):
     )(jax.random.key(0))
     self.assertEqual(losses.shape, (450, 2))
     self.assertLess(
-      float(losses[-50:, 0].mean()), 0.3 * float(losses[:5, 0].mean())
+      float(losses[-50:, 0].mean()), 0.5 * float(losses[:5, 0].mean())
     )
-    archs = jnp.asarray([[0] * 6, [3] * 6])
-    for sign in (-1, 1):
-      images = jnp.zeros((2, 2, 3)).at[..., 0].set(sign)
-      code = network.encode(params, images)
-      none, conv = network.apply(params, to_graph(archs), code)
-      self.assertGreater(sign * (conv - none), 0)
+    fresh = planted(8, seed=1)
+    images, _ = meta_training.draw(
+      jax.random.key(1), jax.tree.map(jnp.asarray, fresh), jnp.arange(8), 3
+    )
+    codes = jax.vmap(network.encode, (None, 0))(params, images)
+    graphs = to_graph(jnp.asarray(fresh.archs))
+    said = network.apply(params, graphs, codes[:, None])
+    correlations = [
+      np.corrcoef(found, labels)[0, 1]
+      for found, labels in zip(np.asarray(said), fresh.labels, strict=True)
+    ]
+    self.assertGreater(np.mean(correlations), 0.6)
 
   def test_standardized_features_are_absorbed(self):
     """Oracle: the network on standardized features itself."""
