@@ -33,7 +33,8 @@ class Limits:
   Attributes:
     resolutions: pixels of a side; a resolution is drawn as often as its number
       of pixels is small, so that each costs the same time.
-    min_classes, max_classes: of a task, drawn uniformly.
+    min_classes, max_classes: of a task, drawn uniformly; more, up to the
+      latter, where they have too few images for `min_train`.
     min_train, max_train: images to learn from, drawn uniformly, and cut to
       three fifths of what the classes have.
     max_valid: images to choose by, of the rest.
@@ -41,11 +42,11 @@ class Limits:
   """
 
   resolutions: tuple[int, ...] = (8, 12, 16)
-  min_classes: int = 5
-  max_classes: int = 20
-  min_train: int = 200
+  min_classes: int = 4
+  max_classes: int = 10
+  min_train: int = 250
   max_train: int = 400
-  max_valid: int = 400
+  max_valid: int = 1000
   gray_share: float = 0.25
 
   def __post_init__(self):
@@ -107,7 +108,11 @@ def draw(
   most = min(limits.max_classes, images.num_classes)
   least = min(limits.min_classes, most)
   num_classes = int(rng.integers(least, most + 1))
-  classes = np.sort(rng.choice(images.num_classes, num_classes, replace=False))
+  order = rng.permutation(images.num_classes)
+  total = np.cumsum(np.bincount(images.y, minlength=len(order))[order])
+  enough = int(np.searchsorted(3 * total, 5 * limits.min_train)) + 1
+  num_classes = min(max(num_classes, enough), most)
+  classes = np.sort(order[:num_classes])
   num_train = int(rng.integers(limits.min_train, limits.max_train + 1))
   gray = bool(rng.random() < limits.gray_share)
 
