@@ -48,9 +48,11 @@ def _run(values: flags.Values) -> None:
   require_extra("rich")
   flags.require(values, "images")
   machine.start_jax(values.compilation_cache_dir)
+  with user_errors("--widths: "):
+    widths = tuple(int(width) for width in values.widths)
   with user_errors():
     config = training.Config(
-      widths=tuple(int(width) for width in values.widths),
+      widths=widths,
       num_epochs=values.num_epochs,
       batch_size=values.batch_size,
       learning_rate=values.learning_rate,
@@ -116,9 +118,7 @@ def ready(x: np.ndarray) -> np.ndarray:
     functools.partial(extractors.as_input, size=extractors.SMALL_SIZE)
   )
   stretched = extractors.pixels(x)
-  return np.concatenate(
-    [np.asarray(read(part)) for part in np.array_split(stretched, 8)]
-  )
+  return np.concatenate([read(stretched[part]) for part in _parts(len(x))])
 
 
 def fit(
@@ -158,13 +158,17 @@ def accuracies(model: training.Model, images: train.Images) -> dict[str, float]:
   found = {}
   for size in (min(training.RESOLUTIONS), max(training.RESOLUTIONS)):
     hits = []
-    for x, y in zip(
-      np.array_split(images.x, 8), np.array_split(images.y, 8), strict=True
-    ):
-      seen = training.seen_at(size, jnp.asarray(x))
-      hits.append(np.argmax(np.asarray(classify(seen)), axis=-1) == y)
+    for part in _parts(len(images.y)):
+      seen = training.seen_at(size, jnp.asarray(images.x[part]))
+      said = np.argmax(np.asarray(classify(seen)), axis=-1)
+      hits.append(said == images.y[part])
     found[str(size)] = round(100 * float(np.mean(np.concatenate(hits))), 1)
   return found
+
+
+def _parts(num: int) -> list[slice]:
+  """Some images at a time."""
+  return [slice(start, start + 1000) for start in range(0, num, 1000)]
 
 
 main = binary(
