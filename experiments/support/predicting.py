@@ -190,6 +190,11 @@ def features_of(
     if name != extractors.SMALL:
       name = str(data_directory(data_dir) / f"{name}.npz")
     extractor = extractors.find(name)
+    if extractor.num_features != predictor.config.image_size:
+      raise ValueError(
+        f"{name} makes {extractor.num_features} features of an image, and the "
+        f"predictor reads {predictor.config.image_size}."
+      )
   pixels = extractors.pixels(x)
   return lambda rows: extractors.extract(extractor, pixels[rows])
 

@@ -1,5 +1,6 @@
 """The work of `experiments.train_top`: trainings of the best cells, a table."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import csv
 import dataclasses
@@ -8,6 +9,7 @@ import hashlib
 import json
 import pathlib
 import re
+import time
 from typing import Any
 from typing import NamedTuple
 
@@ -249,15 +251,52 @@ def train_top(
   names = [space.to_string(arch.tolist()) for arch in archs]
   digest = digest_of(task, names)
   rows = begin(workdir, digest, overwrite=overwrite)
-  for rank in range(len(rows) + 1, len(archs) + 1):
+
+  def next_row(rank: int) -> dict[str, Any]:
     print(f"Training {rank} of {len(archs)}: {names[rank - 1]}", flush=True)
-    row, _ = train_cell(task, space, archs[rank - 1], rank, workdir)
-    rows.append(row)
+    return train_cell(task, space, archs[rank - 1], rank, workdir).row
+
+  fill(workdir, digest, rows, len(archs), next_row)
+
+
+def fill(
+  workdir: pathlib.Path,
+  digest: str,
+  rows: list[dict[str, Any]],
+  num_rows: int,
+  next_row: Callable[[int], dict[str, Any]],
+) -> None:
+  """Completes a table of trainings, which is kept after each row.
+
+  Args:
+    workdir: for the table.
+    digest: of what the trainings depend on.
+    rows: those of `begin`; the others are appended.
+    num_rows: of the whole table.
+    next_row: trains the cell of a rank, from 1.
+  """
+  for rank in range(len(rows) + 1, num_rows + 1):
+    rows.append(next_row(rank))
     remember(workdir, digest, rows)
     write(workdir / TRAINED, rows)
-    print(line_of(row), flush=True)
+    print(line_of(rows[-1]), flush=True)
   write(workdir / TRAINED, rows)
   (workdir / UNFINISHED).unlink(missing_ok=True)
+
+
+class TrainedCell(NamedTuple):
+  """What the trainings of a cell came to.
+
+  Attributes:
+    row: of `trained.csv`.
+    valid_accuracies: in percent, by the images to choose by, of the trainings
+      that did not fail.
+    seconds: that each training took, the first one's compilation included.
+  """
+
+  row: dict[str, Any]
+  valid_accuracies: list[float]
+  seconds: list[float]
 
 
 def train_cell(
@@ -266,7 +305,7 @@ def train_cell(
   arch: np.ndarray,
   rank: int,
   workdir: pathlib.Path,
-) -> tuple[dict[str, Any], list[float]]:
+) -> TrainedCell:
   """Trains a cell by all seeds, and saves the first network that did not fail.
 
   Args:
@@ -275,16 +314,14 @@ def train_cell(
     arch: `int32[L]` the cell.
     rank: its number, for the file.
     workdir: for the network.
-
-  Returns:
-    A row of `trained.csv`, and the accuracies in percent, by the images to
-    choose by, of the trainings that did not fail.
   """
   name = space.to_string(arch.tolist())
-  runs = {
-    seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), task))
-    for seed in SEEDS
-  }
+  runs, seconds = {}, []
+  for seed in SEEDS:
+    start = time.monotonic()
+    found = fit(jax.random.key(seed), jnp.asarray(arch), task)
+    runs[seed] = jax.device_get(found)
+    seconds.append(time.monotonic() - start)
   good = {
     seed: (model, float(outcome.test.accuracy), float(outcome.valid.accuracy))
     for seed, (model, outcome) in runs.items()
@@ -293,7 +330,7 @@ def train_cell(
   row = {
     "rank": rank,
     "architecture": name,
-    **_accuracy([accuracy for _, accuracy, _ in good.values()]),
+    **interval_of([accuracy for _, accuracy, _ in good.values()]),
     "num_seeds": len(good),
     "num_failed": len(SEEDS) - len(good),
     "network": NETWORK.format(rank) if good else "",
@@ -313,7 +350,8 @@ def train_cell(
       },
     )
     store.save(workdir / NETWORK.format(rank), network)
-  return row, [accuracy for _, _, accuracy in good.values()]
+  valid = [accuracy for _, _, accuracy in good.values()]
+  return TrainedCell(row, valid, seconds)
 
 
 def fit(
@@ -335,7 +373,7 @@ def _fit(key, arch, split, config, recipe):
   return model, train.judge(model, arch, split, config.num_classes)
 
 
-def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
+def interval_of(accuracies: Sequence[float]) -> dict[str, float | str]:
   """Mean and 95 % interval, within 0 to 100 %; "" for what is not known."""
   mean: float | str = ""
   low: float | str = ""

@@ -6,6 +6,7 @@ from nagjax.surrogates import ensemble
 from nagjax.surrogates import fitting
 from nagjax.surrogates import fixed
 from nagjax.surrogates import gaussian_process
+from nagjax.surrogates import guide_files
 from nagjax.surrogates import meta
 from nagjax.surrogates import noise_aware
 from nagjax.surrogates.base import Surrogate
@@ -18,6 +19,7 @@ __all__ = [
   "fitting",
   "fixed",
   "gaussian_process",
+  "guide_files",
   "meta",
   "noise_aware",
 ]
