@@ -27,6 +27,7 @@ import numpy as np
 
 from nagjax.candidates import extractor_training as training
 from nagjax.candidates import extractors
+from nagjax.candidates import images as images_lib
 from nagjax.candidates import train
 from nagjax.candidates.layers import Norm
 
@@ -70,27 +71,28 @@ def _run(values: flags.Values) -> None:
           "sha256": image_files.digest(images.x, images.y),
         }
       )
-      parts.append(
-        train.Images(ready(images.x), images.y.astype(np.int32) + num_classes)
-      )
+      parts.append(images_lib.Labeled(ready(images.x), images.y + num_classes))
       num_classes += images.num_classes
     held = [np.arange(len(part.y)) % HELD_OUT == 0 for part in parts]
     learned = [
-      train.Images(part.x[~out], part.y[~out])
+      images_lib.Labeled(part.x[~out], part.y[~out])
       for part, out in zip(parts, held, strict=True)
     ]
     began = time.perf_counter()
     with memory_errors("fewer or smaller files of --images"):
       model = fit(
         jax.random.key(values.seed),
-        train.Images(*map(np.concatenate, zip(*learned, strict=True))),
+        images_lib.Labeled(
+          np.concatenate([part.x for part in learned]),
+          np.concatenate([part.y for part in learned]),
+        ),
         num_classes,
         config,
       )
     seconds = time.perf_counter() - began
     figures = {}
     for source, part, out in zip(sources, parts, held, strict=True):
-      shares = accuracies(model, train.Images(part.x[out], part.y[out]))
+      shares = accuracies(model, images_lib.Labeled(part.x[out], part.y[out]))
       figures[source["name"]] = shares
       told = ", ".join(f"{v:.1f} % at {size}" for size, v in shares.items())
       print(f"  {source['name']}: of a tenth held out told apart {told}")
@@ -123,7 +125,7 @@ def ready(x: np.ndarray) -> np.ndarray:
 
 def fit(
   key: jax.Array,
-  images: train.Images,
+  images: images_lib.Labeled,
   num_classes: int,
   config: training.Config,
 ) -> training.Model:
@@ -139,20 +141,22 @@ def fit(
   tx = training.optimizer(config, max(1, num_steps))
   start_key, epochs_key = jax.random.split(key)
   state = training.start(start_key, num_classes, config, tx)
-  images = train.Images(jnp.asarray(images.x), jnp.asarray(images.y))
+  learned = train.Images(jnp.asarray(images.x), jnp.asarray(images.y))
   run = jax.jit(lambda k, s, images: training.epoch(k, s, images, config, tx))
   with progress() as report:
     report("training", None, "compiling")
     for number, epoch_key in enumerate(
       jax.random.split(epochs_key, config.num_epochs)
     ):
-      state, loss = run(epoch_key, state, images)
+      state, loss = run(epoch_key, state, learned)
       detail = f"epoch {number + 1}, cross-entropy {float(loss):.3f}"
       report("training", (number + 1) / config.num_epochs, detail)
   return state.model
 
 
-def accuracies(model: training.Model, images: train.Images) -> dict[str, float]:
+def accuracies(
+  model: training.Model, images: images_lib.Labeled
+) -> dict[str, float]:
   """Percent that are told apart, by the resolution at which they are seen."""
   classify = jax.jit(lambda x: training.apply(model, x, Norm.RUNNING)[0])
   found = {}
