@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import os
 import pathlib
 import tempfile
 from unittest import mock
@@ -18,8 +19,10 @@ from experiments.support import comparing
 from experiments.support import images as image_files
 from experiments.support import predicting
 from experiments.support import training
+from experiments.support.errors import UsageError
 from nagjax import options as options_lib
 from nagjax import registry
+from nagjax.candidates import extractors
 from nagjax.candidates import images as images_lib
 from nagjax.candidates import store
 from nagjax.candidates import train
@@ -269,6 +272,34 @@ class ReadingTest(parameterized.TestCase):
       reading.predictor, arrays["features"], rows[None]
     )
     np.testing.assert_allclose(reading.codes, expected, atol=1e-6)
+
+  def test_extractors(self):
+    """Oracle: by hand; images are stretched to bytes, files lie where those of
+    the user do; another width is refused before any image is read."""
+    asked = []
+
+    def means(x):
+      return jnp.mean(x, axis=(1, 2))
+
+    def find(name):
+      asked.append(name)
+      return extractors.Extractor("mine", 3, means)
+
+    x = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3)
+    predictor = meta.MetaPredictor(SPACE, CONFIG, params(), "mine")
+    with mock.patch.object(extractors, "find", find):
+      features_fn = predicting.features_of(predictor, x, "a.npz", "folder")
+      predicting.features_of(
+        predictor._replace(extractor="small"), x, "a.npz", "folder"
+      )
+      wider = dataclasses.replace(CONFIG, image_size=4)
+      with self.assertRaisesRegex(UsageError, "makes 3 features.*reads 4"):
+        predicting.features_of(
+          predictor._replace(config=wider), x, "a.npz", "folder"
+        )
+    expected = x[[1]].mean((1, 2)) * 255 / 23
+    np.testing.assert_allclose(features_fn([1]), expected, rtol=1e-5)
+    self.assertEqual(asked[:2], [os.path.join("folder", "mine.npz"), "small"])
 
 
 class ComparingTest(parameterized.TestCase):
