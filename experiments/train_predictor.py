@@ -158,8 +158,14 @@ def learn(
   """Trains a predictor; its outputs are in percent of an average task.
 
   The prior's labels are the transfer's mean times the slope with which it
-  explains the triplets.
+  explains the triplets. Tasks are learned from as they were trained on and once
+  more with their images in full size: a user's images are larger than those of
+  tasks.
   """
+  known = [
+    *known,
+    *(t._replace(features=t.sharp) for t in known if t.sharp is not None),
+  ]
   center, deviation = meta_training.standardize(
     np.concatenate([task.features for task in known])
   )
