@@ -29,7 +29,8 @@ class Config:
 
   Attributes:
     num_steps: of AdamW.
-    num_tasks: of a step, drawn with replacement.
+    num_tasks: of a step, drawn with replacement; of centered ones as many as
+      of others, see `Data`, where there are both.
     num_images: of a class that a step looks at, drawn with replacement.
     num_priors: architectures of a step whose prior is a target.
     prior_weight: of that target; that of the triplets is 1.
@@ -113,10 +114,18 @@ def fit(
     ),
   )
   data, prior = jax.tree.map(jnp.asarray, (data, prior))
+  # Of either kind as often as of the other, however many there are.
+  num_centered = jnp.sum(data.centered)
+  sizes = jnp.where(
+    data.centered, num_centered, len(data.centered) - num_centered
+  )
+  shares = (1 / sizes) / jnp.sum(1 / sizes)
 
   def loss(params, step_key):
     task_key, images_key, prior_key = jax.random.split(step_key, 3)
-    tasks = jax.random.choice(task_key, len(data.counts), (config.num_tasks,))
+    tasks = jax.random.choice(
+      task_key, len(data.counts), (config.num_tasks,), p=shares
+    )
     images, present = draw(images_key, data, tasks, config.num_images)
     rows = jax.random.choice(prior_key, len(prior.labels), (config.num_priors,))
     known = to_graph(prior.archs[rows])
