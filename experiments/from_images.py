@@ -9,6 +9,9 @@ generates cells of NAS-Bench-201 under it without a single training, and the
 best --num_top are trained with three seeds each (--num_top=0: none is) and
 judged by images that nothing else has seen.
 
+Trainings of many or large images take long on a CPU: --num_images=2000
+--resolution=16 uses fewer and smaller ones for everything.
+
 --compare trains, beside the top 3, --num_random random cells, the residual cell
 of NAS-Bench-201's paper and what the transfer `digits` alone would choose, and
 says what each way to a network came to and took. Where one of several cells is
@@ -135,9 +138,12 @@ def _run(values: flags.Values) -> None:
   ):
     print(f"Reading {values.images}", flush=True)
     start = time.monotonic()
-    labeled = image_files.read(values.images)
+    everything = image_files.read(values.images)
+    labeled, rows = image_files.shrink(
+      everything, resolution=values.resolution, num_images=values.num_images
+    )
     task = training.task_of(space, labeled, values.preset)
-    reading = _read(values, predictor, labeled)
+    reading = _read(values, predictor, everything, labeled, rows)
     about = reading.about["images"]
     print(
       f"Read {len(labeled.y):,} images of {labeled.num_classes} classes; the "
@@ -157,7 +163,7 @@ def _run(values: flags.Values) -> None:
     )
     if not len(archs):
       raise UsageError(f"{values.algorithm} generated no cell; try --seed=1.")
-    rows = [
+    ranked = [
       {
         "rank": rank,
         "architecture": space.to_string(arch.tolist()),
@@ -167,9 +173,9 @@ def _run(values: flags.Values) -> None:
         zip(archs, predicted, strict=True), 1
       )
     ]
-    training.write(workdir / RANKED, rows)
-    print(f"Generated {len(rows)} cells ({time.monotonic() - start:.1f} s):")
-    for row in rows[:_NUM_SHOWN]:
+    training.write(workdir / RANKED, ranked)
+    print(f"Generated {len(ranked)} cells ({time.monotonic() - start:.1f} s):")
+    for row in ranked[:_NUM_SHOWN]:
       print(f"  {row['rank']:>3}  {row['architecture']}  {row['predicted']}")
     num_top = values.num_top
     if values.compare:
@@ -203,20 +209,34 @@ def _run(values: flags.Values) -> None:
 def _read(
   values: flags.Values,
   predictor: meta.MetaPredictor,
+  everything: images_lib.Labeled,
   labeled: images_lib.Labeled,
+  rows: np.ndarray,
 ) -> predicting.Reading:
-  """The predictor reads images to learn from, none that choose or judge."""
+  """The predictor reads images to learn from, none that choose or judge.
+
+  Args:
+    values: the flags.
+    predictor: the predictor.
+    everything: the images of the file.
+    labeled, rows: what `images.shrink` made of them.
+  """
   num = len(labeled.y)
   order = images_lib.order_of(jax.random.key(image_files.SPLIT_SEED), num)
   num_train, _ = images_lib.default_sizes(num)
   features_fn = predicting.features_of(
-    predictor, labeled.x, values.images, values.data_dir
+    predictor,
+    labeled.x,
+    values.images,
+    values.data_dir,
+    (rows, len(everything.y)),
   )
   return predicting.read_labeled(
     predictor,
     labeled,
     features_fn,
     images=values.images,
+    sha256=image_files.digest(*everything),
     coreset=values.coreset,
     among=np.sort(order[:num_train]),
   )
@@ -236,6 +256,18 @@ main = binary(
     flags.whole("num_top", 1, "How many of the best cells are trained.", 0),
     flags.switch("compare", False, "Train the rivals as well."),
     flags.whole("num_random", 10, "Random cells of --compare.", 0),
+    flags.whole(
+      "resolution",
+      None,
+      "Most pixels of a side; larger images are resized, for quick trainings.",
+      4,
+    ),
+    flags.whole(
+      "num_images",
+      None,
+      "Most images, as many of every class; all by default.",
+      4,
+    ),
     flags.choice(
       "preset", "small", training.PRESETS, "Network and how it is trained."
     ),

@@ -90,7 +90,12 @@ def read(
     labeled = image_files.read(images)
     features_fn = features_of(found, labeled.x, images, data_dir)
     return read_labeled(
-      found, labeled, features_fn, images=images, coreset=coreset
+      found,
+      labeled,
+      features_fn,
+      images=images,
+      sha256=image_files.digest(*labeled),
+      coreset=coreset,
     )
 
 
@@ -100,6 +105,7 @@ def read_labeled(
   features_fn: Callable[[np.ndarray], np.ndarray],
   *,
   images: str,
+  sha256: str,
   coreset: bool = False,
   among: np.ndarray | None = None,
 ) -> Reading:
@@ -110,6 +116,7 @@ def read_labeled(
     labeled: all images.
     features_fn: features of those at some positions, `int[k] -> f32[k, F]`.
     images: what to call them.
+    sha256: of all that the user has, see `images.digest`.
     coreset: see `rows_of`.
     among: `int[n]` positions of those that it may read; all if None.
 
@@ -117,7 +124,6 @@ def read_labeled(
     UsageError: if it has learned from the images, they have too few of a class,
       or their features another width.
   """
-  sha256 = image_files.digest(*labeled)
   among = np.arange(len(labeled.y)) if among is None else among
   with user_errors("--images: "):
     meta.check_unseen(predictor, sha256)
@@ -173,18 +179,28 @@ def features_of(
   x: np.ndarray,
   images: str,
   data_dir: str | None,
+  subset: tuple[np.ndarray, int] | None = None,
 ) -> Callable[[np.ndarray], np.ndarray]:
   """Features of images by the predictor's extractor, `int[k] -> f32[k, F]`.
 
   Those of an extractor that is not here stand in the image file.
 
+  Args:
+    predictor: names the extractor.
+    x: `f32[n, H, W, C]` the images.
+    images: the file that they are of.
+    data_dir: where weights of extractors are.
+    subset: `int[n]` positions of the images among those of the file, and how
+      many these are; None if they are all of them.
+
   Raises:
     UsageError: if there is no such extractor, or the file has no features.
   """
   if predictor.extractor == meta.GIVEN:
+    rows, num = subset or (np.arange(len(x)), len(x))
     with user_errors("--images: "):
-      given = _given(images, len(x))
-    return lambda rows: given[rows]
+      given = _given(images, num)[rows]
+    return lambda chosen: given[chosen]
   with user_errors("--predictor: its extractor: "):
     name = predictor.extractor
     if name != extractors.SMALL:
@@ -196,11 +212,11 @@ def features_of(
         f"predictor reads {predictor.config.image_size}."
       )
   pixels = extractors.pixels(x)
-  return lambda rows: extractors.extract(extractor, pixels[rows])
+  return lambda chosen: extractors.extract(extractor, pixels[chosen])
 
 
 def _given(images: str, num: int) -> np.ndarray:
-  """The features of an image file."""
+  """The features of an image file of so many images."""
   if images == "digits" or FEATURES not in files.array_names(images):
     raise ValueError(
       f"the predictor reads features that its extractor made elsewhere, of an "

@@ -50,12 +50,14 @@ class ZeroShotConfig(Config):
   """Static options; see `ednag_reference.Config` for those of the denoising.
 
   Attributes:
+    population_size: `P`; more than the program's 30, as predictions are free.
     pool_size: architectures that are ranked, of all that the denoising saw.
     batch_size: of them that are queried in a round.
     calibrates: whether predictions may have any scale: those of random
       architectures say what a good one is. Else they are percent.
   """
 
+  population_size: int = 100
   pool_size: int = 100
   batch_size: int = 1
   calibrates: bool = True

@@ -185,9 +185,12 @@ class FromImagesTest(runs.BinaryCase):
   def test_diffusionnag(self):
     """Oracle: it goes through."""
     out = self.assert_succeeds(
-      self._run("--algorithm=diffusionnag", "--num_top=0", "--num=3")
+      self._run(
+        *("--algorithm=diffusionnag", "--num_top=0", "--num=3"),
+        *("--num_images=30", "--resolution=4"),
+      )
     )
-    self.assertIn("Generated", out)
+    self.assertIn("Read 30 images", out)
 
   @parameterized.parameters(
     (dict(y=np.zeros(40, int)), {}, "two classes or more"),
@@ -257,6 +260,23 @@ class FromImagesTest(runs.BinaryCase):
 
 
 class ReadingTest(parameterized.TestCase):
+  def test_shrink(self):
+    """Oracle: by hand; means of pairs of pixels, classes as large as before or
+    two; what is small enough stays."""
+    x = np.arange(5 * 4 * 2, dtype=np.float32).reshape(5, 4, 2, 1)
+    labeled = images_lib.Labeled(x, np.asarray([0, 0, 0, 1, 1]))
+    same, rows = image_files.shrink(labeled, resolution=4, num_images=5)
+    np.testing.assert_array_equal(rows, np.arange(5))
+    np.testing.assert_array_equal(same.x, x)
+    small, rows = image_files.shrink(labeled, resolution=2, num_images=4)
+    self.assertEqual(small.x.shape, (4, 2, 1, 1))
+    np.testing.assert_array_equal(small.y, [0, 0, 1, 1])
+    np.testing.assert_array_equal(small.y, labeled.y[rows])
+    means = x[rows].mean((1, 2, 3))
+    np.testing.assert_allclose(small.x.mean((1, 2, 3)), means, rtol=1e-5)
+    with self.assertRaisesRegex(UsageError, "two for each of the 2 classes"):
+      image_files.shrink(labeled, num_images=3)
+
   def test_coreset(self):
     """Oracle: one code, of the images that the library's coreset chooses."""
     folder = self.enter_context(tempfile.TemporaryDirectory())
