@@ -49,8 +49,9 @@ def _run(values: flags.Values) -> None:
   require_extra("rich")
   flags.require(values, "images")
   devices = machine.start_jax(values.compilation_cache_dir)
-  with user_errors():
+  with user_errors("--resolutions: "):
     resolutions = tuple(sorted(int(r) for r in set(values.resolutions)))
+  with user_errors():
     limits = tasks.Limits(
       resolutions=resolutions,
       min_classes=values.min_classes,

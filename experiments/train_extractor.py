@@ -27,6 +27,7 @@ import numpy as np
 
 from nagjax.candidates import extractor_training as training
 from nagjax.candidates import extractors
+from nagjax.candidates import images as images_lib
 from nagjax.candidates import train
 from nagjax.candidates.layers import Norm
 
@@ -48,9 +49,11 @@ def _run(values: flags.Values) -> None:
   require_extra("rich")
   flags.require(values, "images")
   machine.start_jax(values.compilation_cache_dir)
+  with user_errors("--widths: "):
+    widths = tuple(int(width) for width in values.widths)
   with user_errors():
     config = training.Config(
-      widths=tuple(int(width) for width in values.widths),
+      widths=widths,
       num_epochs=values.num_epochs,
       batch_size=values.batch_size,
       learning_rate=values.learning_rate,
@@ -68,27 +71,28 @@ def _run(values: flags.Values) -> None:
           "sha256": image_files.digest(images.x, images.y),
         }
       )
-      parts.append(
-        train.Images(ready(images.x), images.y.astype(np.int32) + num_classes)
-      )
+      parts.append(images_lib.Labeled(ready(images.x), images.y + num_classes))
       num_classes += images.num_classes
     held = [np.arange(len(part.y)) % HELD_OUT == 0 for part in parts]
     learned = [
-      train.Images(part.x[~out], part.y[~out])
+      images_lib.Labeled(part.x[~out], part.y[~out])
       for part, out in zip(parts, held, strict=True)
     ]
     began = time.perf_counter()
     with memory_errors("fewer or smaller files of --images"):
       model = fit(
         jax.random.key(values.seed),
-        train.Images(*map(np.concatenate, zip(*learned, strict=True))),
+        images_lib.Labeled(
+          np.concatenate([part.x for part in learned]),
+          np.concatenate([part.y for part in learned]),
+        ),
         num_classes,
         config,
       )
     seconds = time.perf_counter() - began
     figures = {}
     for source, part, out in zip(sources, parts, held, strict=True):
-      shares = accuracies(model, train.Images(part.x[out], part.y[out]))
+      shares = accuracies(model, images_lib.Labeled(part.x[out], part.y[out]))
       figures[source["name"]] = shares
       told = ", ".join(f"{v:.1f} % at {size}" for size, v in shares.items())
       print(f"  {source['name']}: of a tenth held out told apart {told}")
@@ -116,14 +120,12 @@ def ready(x: np.ndarray) -> np.ndarray:
     functools.partial(extractors.as_input, size=extractors.SMALL_SIZE)
   )
   stretched = extractors.pixels(x)
-  return np.concatenate(
-    [np.asarray(read(part)) for part in np.array_split(stretched, 8)]
-  )
+  return np.concatenate([read(stretched[part]) for part in _parts(len(x))])
 
 
 def fit(
   key: jax.Array,
-  images: train.Images,
+  images: images_lib.Labeled,
   num_classes: int,
   config: training.Config,
 ) -> training.Model:
@@ -139,32 +141,38 @@ def fit(
   tx = training.optimizer(config, max(1, num_steps))
   start_key, epochs_key = jax.random.split(key)
   state = training.start(start_key, num_classes, config, tx)
-  images = train.Images(jnp.asarray(images.x), jnp.asarray(images.y))
+  learned = train.Images(jnp.asarray(images.x), jnp.asarray(images.y))
   run = jax.jit(lambda k, s, images: training.epoch(k, s, images, config, tx))
   with progress() as report:
     report("training", None, "compiling")
     for number, epoch_key in enumerate(
       jax.random.split(epochs_key, config.num_epochs)
     ):
-      state, loss = run(epoch_key, state, images)
+      state, loss = run(epoch_key, state, learned)
       detail = f"epoch {number + 1}, cross-entropy {float(loss):.3f}"
       report("training", (number + 1) / config.num_epochs, detail)
   return state.model
 
 
-def accuracies(model: training.Model, images: train.Images) -> dict[str, float]:
+def accuracies(
+  model: training.Model, images: images_lib.Labeled
+) -> dict[str, float]:
   """Percent that are told apart, by the resolution at which they are seen."""
   classify = jax.jit(lambda x: training.apply(model, x, Norm.RUNNING)[0])
   found = {}
   for size in (min(training.RESOLUTIONS), max(training.RESOLUTIONS)):
     hits = []
-    for x, y in zip(
-      np.array_split(images.x, 8), np.array_split(images.y, 8), strict=True
-    ):
-      seen = training.seen_at(size, jnp.asarray(x))
-      hits.append(np.argmax(np.asarray(classify(seen)), axis=-1) == y)
+    for part in _parts(len(images.y)):
+      seen = training.seen_at(size, jnp.asarray(images.x[part]))
+      said = np.argmax(np.asarray(classify(seen)), axis=-1)
+      hits.append(said == images.y[part])
     found[str(size)] = round(100 * float(np.mean(np.concatenate(hits))), 1)
   return found
+
+
+def _parts(num: int) -> list[slice]:
+  """Some images at a time."""
+  return [slice(start, start + 1000) for start in range(0, num, 1000)]
 
 
 main = binary(

@@ -158,8 +158,14 @@ def learn(
   """Trains a predictor; its outputs are in percent of an average task.
 
   The prior's labels are the transfer's mean times the slope with which it
-  explains the triplets.
+  explains the triplets. Tasks are learned from as they were trained on and once
+  more with their images in full size: a user's images are larger than those of
+  tasks.
   """
+  known = [
+    *known,
+    *(t._replace(features=t.sharp) for t in known if t.sharp is not None),
+  ]
   center, deviation = meta_training.standardize(
     np.concatenate([task.features for task in known])
   )
@@ -239,13 +245,13 @@ def report_table(values, predictor, extractor, mean) -> None:
     meta.check_unseen(predictor, digest)
   with user_errors("--table: "):
     table = registry.make_benchmark(values.table, values.data_dir)
-    archs = table.architectures()
-    if archs is None or table.space.name != predictor.space.name:
+    rows_of_table = table.architectures()
+    if rows_of_table is None or table.space.name != predictor.space.name:
       raise ValueError(f"{table.name} is no table of {predictor.space.name}.")
   features = extractors.extract(extractor, extractors.pixels(images.x))
   rows = meta.draw_rows(np.random.default_rng(0), images.y)
   codes = meta.encode_images(predictor, features, rows)
-  archs = jnp.asarray(archs)
+  archs = jnp.asarray(rows_of_table)
   said = {
     "predictor": np.asarray(meta.predict(predictor, codes, archs)),
     f"mean of {values.transfer}": mean[np.asarray(table.space.index(archs))],

@@ -45,6 +45,8 @@ class TaskData(NamedTuple):
     accuracy, ranked_by: `f32[A]` of each, percent, and what is learned.
     resolution: pixels of a side.
     centered: whether its mean says nothing.
+    sharp: features of the same images in the size that they have; None if they
+      are those of `features`.
   """
 
   source: str
@@ -55,6 +57,7 @@ class TaskData(NamedTuple):
   ranked_by: np.ndarray
   resolution: int
   centered: bool = True
+  sharp: np.ndarray | None = None
 
 
 def read_images(names: Sequence[str]) -> dict[str, images_lib.Labeled]:
@@ -92,7 +95,10 @@ def read_tasks(
       stretched[key] = extractors.pixels(of_source.x)
     if task.train.max() >= len(of_source.y):
       raise UsageError(f"{path}: a task has rows beyond its images.")
-    shown = tasks.look(task, stretched[key][task.train])
+    own = stretched[key][task.train]
+    shown = tasks.look(task, own)
+    if task.gray:
+      own = own[..., : tasks.NUM_CHANNELS].mean(axis=-1, keepdims=True)
     mine = (found.task == number) & ~found.failed
     result.append(
       TaskData(
@@ -103,6 +109,7 @@ def read_tasks(
         accuracy=found.valid_accuracy[mine],
         ranked_by=getattr(found, RANKED_BY)[mine],
         resolution=task.resolution,
+        sharp=extractors.extract(extractor, own, batch_size=100),
       )
     )
   return result

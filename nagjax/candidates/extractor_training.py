@@ -165,7 +165,7 @@ def epoch(
   rows = order[: num_images // size * size].reshape(-1, size)
 
   def loss(trained, moments, x, y):
-    model = Model(*trained[:2], moments, *trained[2:])
+    model = _model(trained, moments)
     logits, moments = apply(model, x, Norm.BATCH)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
     return jnp.mean(losses), moments
@@ -176,13 +176,13 @@ def epoch(
     augment_key, look_key = jax.random.split(step_key)
     x = train.augment(augment_key, images.x[chosen], recipe)
     x = _look(look_key, x)
-    trained = (model.weights, model.norms, model.head, model.bias)
+    trained = _trained(model)
     (value, moments), gradient = jax.value_and_grad(loss, has_aux=True)(
       trained, model.moments, x, images.y[chosen]
     )
     update, momentum = tx.update(gradient, momentum, trained)
     trained = optax.apply_updates(trained, update)
-    model = Model(*trained[:2], moments, *trained[2:])
+    model = _model(trained, moments)
     return State(model, momentum, number + 1), value
 
   keys = jax.random.split(steps_key, len(rows))
@@ -193,8 +193,17 @@ def epoch(
 def start(key: Key, num_classes: int, config: Config, tx) -> State:
   """A training that begins; `key` is consumed."""
   model = init(key, num_classes, config)
-  trained = (model.weights, model.norms, model.head, model.bias)
-  return State(model, tx.init(trained), jnp.int32(0))
+  return State(model, tx.init(_trained(model)), jnp.int32(0))
+
+
+def _trained(model: Model) -> tuple:
+  """What gradients change."""
+  return model.weights, model.norms, model.head, model.bias
+
+
+def _model(trained: tuple, moments: tuple[layers.Moments, ...]) -> Model:
+  weights, norms, head, bias = trained
+  return Model(weights, norms, moments, head, bias)
 
 
 def seen_at(size: int, x: jax.Array) -> jax.Array:

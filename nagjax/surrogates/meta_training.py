@@ -29,7 +29,8 @@ class Config:
 
   Attributes:
     num_steps: of AdamW.
-    num_tasks: of a step, drawn with replacement.
+    num_tasks: of a step, drawn with replacement; of centered ones as many as
+      of others, see `Data`, where there are both.
     num_images: of a class that a step looks at, drawn with replacement.
     num_priors: architectures of a step whose prior is a target.
     prior_weight: of that target; that of the triplets is 1.
@@ -113,36 +114,39 @@ def fit(
     ),
   )
   data, prior = jax.tree.map(jnp.asarray, (data, prior))
-
-  def predict(params, images, present, archs):
-    code = network.encode(params, images, present)
-    return network.apply(params, to_graph(archs), code), jnp.mean(code**2)
+  # Of either kind as often as of the other, however many there are.
+  num_centered = jnp.sum(data.centered)
+  sizes = jnp.where(
+    data.centered, num_centered, len(data.centered) - num_centered
+  )
+  shares = (1 / sizes) / jnp.sum(1 / sizes)
 
   def loss(params, step_key):
     task_key, images_key, prior_key = jax.random.split(step_key, 3)
-    tasks = jax.random.choice(task_key, len(data.counts), (config.num_tasks,))
+    tasks = jax.random.choice(
+      task_key, len(data.counts), (config.num_tasks,), p=shares
+    )
     images, present = draw(images_key, data, tasks, config.num_images)
     rows = jax.random.choice(prior_key, len(prior.labels), (config.num_priors,))
-    known = jnp.broadcast_to(
-      prior.archs[rows], (config.num_tasks, *prior.archs[rows].shape)
+    known = to_graph(prior.archs[rows])
+    codes = jax.vmap(network.encode, (None, 0, 0))(params, images, present)
+    outputs = jax.vmap(network.apply, (None, 0, 0))(
+      params, jax.vmap(to_graph)(data.archs[tasks]), codes
     )
-    archs = jnp.concatenate([data.archs[tasks], known], axis=1)
-    outputs, size = jax.vmap(predict, (None, 0, 0, 0))(
-      params, images, present, archs
-    )
-    num = data.archs.shape[1]
+    # The same for all tasks, so that its graphs are read once.
+    of_known = jax.vmap(network.apply, (None, None, 0))(params, known, codes)
     weights = data.weights[tasks]
     of_triplets = _error(
-      outputs[:, :num], data.labels[tasks], weights, data.centered[tasks]
+      outputs, data.labels[tasks], weights, data.centered[tasks]
     )
     of_prior = _error(
-      outputs[:, num:],
+      of_known,
       jnp.broadcast_to(prior.labels[rows], (config.num_tasks, len(rows))),
       jnp.ones((config.num_tasks, len(rows))),
       jnp.ones(config.num_tasks, bool),
     )
     total = of_triplets + config.prior_weight * of_prior
-    total += config.code_weight * jnp.mean(size)
+    total += config.code_weight * jnp.mean(codes**2)
     return total, jnp.stack([of_triplets, of_prior])
 
   def step(carry, step_key):
