@@ -215,16 +215,38 @@ Ranker = Callable[[TaskData], np.ndarray]
 
 
 def predictor_ranker(predictor: meta.MetaPredictor) -> Ranker:
-  """What a predictor says by the images that a task learns from."""
+  """What a predictor says by the images that a task learns from.
+
+  Classes and cells are filled up to tens, so that tasks share a program.
+  """
+  network = meta.network(predictor.space, predictor.config)
+  value = meta.value_fn(predictor)
+
+  @jax.jit
+  def said(images, present, archs):
+    codes = jax.vmap(network.encode, (None, 0, None))(
+      predictor.params, images, present
+    )
+    return value((predictor.params, codes), archs)
 
   def rank(task: TaskData) -> np.ndarray:
     rows = meta.draw_rows(
       np.random.default_rng(0), task.labels, num_subsets=NUM_SUBSETS
     )
-    codes = meta.encode_images(predictor, task.features, rows)
-    return np.asarray(meta.predict(predictor, codes, jnp.asarray(task.archs)))
+    num_classes, num = rows.shape[1], len(task.archs)
+    filled = np.arange(_tens(num_classes)) % num_classes
+    archs = np.resize(task.archs, (_tens(num), task.archs.shape[1]))
+    present = np.arange(len(filled)) < num_classes
+    return np.asarray(
+      said(task.features[rows[:, filled]], present, jnp.asarray(archs))
+    )[:num]
 
   return rank
+
+
+def _tens(num: int) -> int:
+  """The next multiple of ten."""
+  return -(-num // 10) * 10
 
 
 def mean_ranker(mean: np.ndarray, space) -> Ranker:
@@ -252,8 +274,7 @@ def rivals() -> dict[str, Ranker]:
 
   def padded(task: TaskData) -> np.ndarray:
     num = len(task.archs)
-    size = -(-num // 10) * 10
-    archs = np.resize(task.archs, (size, task.archs.shape[1]))
+    archs = np.resize(task.archs, (_tens(num), task.archs.shape[1]))
     return np.asarray(synflow(jnp.asarray(archs)))[:num]
 
   return {
