@@ -38,6 +38,10 @@ for, which is `--output`:
   xgboost              models that Booster.save_model wrote as .json (*);
                        nb301_surrogate.npz
   lightgbm             the same as .txt (*)
+  metad2a              weights of MetaD2A's or EDNAG's predictor, needs PyTorch;
+                       for --predictor of experiments.search
+  diffusionnag-guide   weights of DiffusionNAG's predictor of noisy
+                       architectures, needs PyTorch
 
 (*) One source or more: repeat `--source`. `--order` names a `meta.pickle.pbz2`
 or a table that gives the official order of the rows, to files without one.
@@ -65,13 +69,10 @@ import sys
 from typing import Any
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from nagjax import registry
 from nagjax.benchmarks import data_directory
 from nagjax.benchmarks import surrogate
-from nagjax.benchmarks import trees
 from nagjax.convert import ConversionError
 from nagjax.convert import Table
 from nagjax.convert import analog_nasbench
@@ -93,15 +94,16 @@ from nagjax.convert import transnas_naslib_json
 from nagjax.convert import transnas_pth_file
 from nagjax.convert import write_records
 from nagjax.convert import write_table
+from nagjax.surrogates import guide_files
+from nagjax.surrogates import meta
 
+from .support import converting
 from .support import flags
 from .support import outputs
 from .support import progress
 from .support.errors import UsageError
 from .support.errors import user_errors
 from .support.program import binary
-
-_VALID_ACCURACY = "valid_accuracy"
 
 
 def describe(table: Table, path: str) -> list[str]:
@@ -128,70 +130,6 @@ def describe(table: Table, path: str) -> list[str]:
 def describe_records(records: Sequence[Any], path: str) -> list[str]:
   """One line that tells how many records were written."""
   return [f"Wrote {path}: {len(records):,} records."]
-
-
-def boosted_trees(
-  library: str,
-  read_fn: Callable[[pathlib.Path], trees.TreeEnsemble],
-  sources: Sequence[pathlib.Path],
-  *,
-  progress_fn: Callable[[int, int], None],
-  space: str = "darts",
-  encoding: str = "nasbench301",
-  objective: str = _VALID_ACCURACY,
-) -> surrogate.TreeBenchmark:
-  """Reads models as one surrogate that predicts their mean.
-
-  Args:
-    library: what fitted them.
-    read_fn: reads one of them.
-    sources: the files.
-    progress_fn: told the numbers of models done and to do.
-    space: name of the search space.
-    encoding: a key of `surrogate.ENCODINGS`.
-    objective: name of what they predict.
-
-  Raises:
-    ConversionError: if a file is no such model.
-    UsageError: if the models do not read what the encoding gives.
-  """
-  with user_errors("--space: "):
-    search_space = registry.make_space(space)
-  models = []
-  for number, source in enumerate(sources, 1):
-    models.append(read_fn(source))
-    progress_fn(number, len(sources))
-  with user_errors("--source: "):
-    ensemble = boosted.mean_of(models)
-  with user_errors("--objective: "):
-    card = surrogate.Card(
-      space=search_space.name,
-      encoding=encoding,
-      objective=objective,
-      unit="%" if objective == _VALID_ACCURACY else "",
-      num_rows=None,
-      spearman=None,
-      kendall=None,
-      held_out=None,
-      settings=(("library", library), ("num_models", len(models))),
-    )
-  benchmark = surrogate.TreeBenchmark(ensemble, "", search_space, card)
-  with user_errors("--encoding: "):
-    benchmark.query(jnp.zeros((1, search_space.num_variables), jnp.int32))
-  return benchmark
-
-
-def describe_surrogate(
-  benchmark: surrogate.TreeBenchmark, path: str
-) -> list[str]:
-  """Lines that tell what a surrogate of converted trees predicts."""
-  card = benchmark.card
-  return [
-    f"Wrote {path}: {card.objective} of the space {card.space},"
-    f" {benchmark.ensemble.roots.shape[0]:,} trees on {card.encoding}, the mean"
-    f" of {dict(card.settings)['num_models']} model(s).",
-    "Rank correlation: not measured.",
-  ]
 
 
 class Format(NamedTuple):
@@ -223,11 +161,11 @@ class Format(NamedTuple):
 
 def _trees(library: str, read_fn: Callable[[Any], Any]) -> Format:
   return Format(
-    functools.partial(boosted_trees, library, read_fn),
+    functools.partial(converting.boosted_trees, library, read_fn),
     takes_many=True,
     options=("space", "encoding", "objective"),
     write_fn=lambda benchmark, path: surrogate.save(path, benchmark),
-    describe_fn=describe_surrogate,
+    describe_fn=converting.describe_surrogate,
   )
 
 
@@ -267,6 +205,18 @@ FORMATS = {
   ),
   "xgboost": _trees("xgboost", boosted.from_xgboost_json),
   "lightgbm": _trees("lightgbm", boosted.from_lightgbm_text),
+  "metad2a": Format(
+    converting.metad2a_predictor,
+    options=(),
+    write_fn=lambda predictor, path: meta.save(path, predictor),
+    describe_fn=converting.describe_predictor,
+  ),
+  "diffusionnag-guide": Format(
+    converting.diffusionnag_guide,
+    options=(),
+    write_fn=lambda guide, path: guide_files.save(path, guide),
+    describe_fn=converting.describe_guide,
+  ),
 }
 
 _ONLY_SOME = (
@@ -317,7 +267,7 @@ _ONLY_SOME = (
     "objective",
     None,
     "xgboost, lightgbm: name of what the trees predict, maximized;"
-    f" {_VALID_ACCURACY} unless given.",
+    f" {converting.VALID_ACCURACY} unless given.",
   ),
 )
 OPTIONS = tuple(flag.name for flag in _ONLY_SOME)

@@ -27,6 +27,10 @@ that are made of them, --set=ednag.surrogate=gcn those of one. --transfer=digits
 lets a search whose surrogate is a Gaussian process begin with what was learned
 on other tables; --budget=1 is then what they say of the best architecture.
 
+--variant=zero_shot (EDNAG, DiffusionNAG) generates architectures under a
+predictor that has read --images, and then goes down its ranking: nothing is
+queried before.
+
 Searches that cannot be compiled (--algorithm=agnet --surrogate=xgb) run one
 after the other. They are kept in WORKDIR/unfinished until the results are
 written: the same command continues them after an interruption.
@@ -165,6 +169,7 @@ def _record(
   config = records.describe_config(entry.search.config)
   if entry.sources:
     config["transfer"] = list(entry.sources)
+  config |= entry.about
   # What boosted trees make of data depends on their library.
   libraries = ["xgboost"] if entry.search.algorithm.on_host else []
   return records.Record(

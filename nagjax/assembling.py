@@ -6,11 +6,13 @@ import dataclasses
 import os
 from typing import Any
 
+from nagjax import options as options_lib
 from nagjax import transfer as transfer_lib
 from nagjax.algorithms.spec import PartSpec
 from nagjax.algorithms.spec import Spec
 from nagjax.problem import Problem
 from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates.base import Surrogate
 from nagjax.transfer import Transfer
 
 WITH_TRANSFER = {"num_initial": 0, "min_observed": 0, "patience": 0}
@@ -22,12 +24,21 @@ def check_parts(spec: Spec, parts: Mapping[str, Any], name: str, known) -> None:
   """Checks that an algorithm has the parts that are to be replaced.
 
   Raises:
-    ValueError: if it is not made of parts; names those that are.
+    ValueError: if it is not made of parts; names those that are. Or if it needs
+      a surrogate that knows something already, and none came as a value.
   """
-  if parts and spec.parts is None:
+  own = {"surrogate"} if spec.needs_surrogate else set()
+  if others := [part for part in parts if part not in own]:
+    if spec.parts is None:
+      raise ValueError(
+        f"{name} is not made of parts, so it takes no other "
+        f"{' or '.join(others)}; these are: {', '.join(known())}."
+      )
+  if spec.needs_surrogate and not isinstance(parts.get("surrogate"), Surrogate):
     raise ValueError(
-      f"{name} is not made of parts, so it takes no other "
-      f"{' or '.join(parts)}; these are: {', '.join(known())}."
+      f"{name} needs a surrogate that knows something before the first query, "
+      "as a value such as surrogates.meta.surrogate(predictor, codes); "
+      "experiments.search makes one of --images."
     )
 
 
@@ -41,11 +52,56 @@ def with_parts(config: Any, parts: Mapping[str, Any]) -> Any:
     parts: by kind, each a `PartSpec` or a value.
   """
   for part in ("surrogate", "proposer"):
-    if part in parts:
+    if part in parts and hasattr(config, part):
       spec = parts[part]
       wanted = spec.config if isinstance(spec, PartSpec) else None
       if type(getattr(config, part)) is not type(wanted):
         config = dataclasses.replace(config, **{part: wanted})
+  return config
+
+
+def configured(
+  spec: Spec,
+  problem: Problem,
+  budget: int,
+  name: str,
+  parts: Mapping[str, Any],
+  has_transfers: bool,
+  options: Mapping[str, Any] | None,
+) -> Any:
+  """The options of an algorithm: defaults, presets, parts, the user's.
+
+  Args:
+    spec: of the algorithm.
+    problem: decides the presets and the numbers of constraints and objectives.
+    budget: queries of a search.
+    name: of the algorithm, for messages.
+    parts: as for `with_parts`.
+    has_transfers: whether it begins with knowledge.
+    options: fields by dotted name.
+
+  Raises:
+    ValueError: if an option is unknown or has a wrong value.
+  """
+  config = options_lib.with_options(
+    spec.config, spec.preset(problem.benchmark.name, budget), name
+  )
+  wanted = {
+    "num_constraints": len(problem.constraints),
+    "num_tradeoffs": problem.num_tradeoffs,
+  }
+  follows = {field: wanted[field] for field in wanted if hasattr(config, field)}
+  config = dataclasses.replace(config, **follows)
+  config = with_parts(config, parts)
+  if has_transfers:
+    config = options_lib.with_options(config, WITH_TRANSFER, name)
+  options = {} if options is None else options
+  config = options_lib.with_options(config, options, name)
+  if fixed := follows.keys() & options:
+    raise ValueError(
+      f"{min(fixed)} follows the problem's constraints and objectives; it is "
+      "no option."
+    )
   return config
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from typing import TypeVar
 
 from nagjax import assembling
-from nagjax import options as options_lib
 from nagjax.acquisition import Acquisition
 from nagjax.algorithms.spec import PartSpec
 from nagjax.algorithms.spec import Spec
@@ -69,8 +68,10 @@ _ALGORITHMS: dict[tuple[str, str], str | Spec] = {
   ("bananas", ""): "nagjax.algorithms.bananas:SPEC",
   ("diffusionnag", ""): "nagjax.algorithms.diffusionnag:SPEC",
   ("diffusionnag", "pool"): "nagjax.algorithms.diffusionnag:POOL",
+  ("diffusionnag", "zero_shot"): "nagjax.algorithms.diffusionnag:ZERO_SHOT",
   ("ednag", ""): "nagjax.algorithms.ednag:SPEC",
   ("ednag", "reference"): "nagjax.algorithms.ednag_reference:SPEC",
+  ("ednag", "zero_shot"): "nagjax.algorithms.ednag_pool:ZERO_SHOT",
   ("local_search", ""): "nagjax.algorithms.local_search:SPEC",
   ("local_search_all", ""): "nagjax.algorithms.local_search:READ_ALL",
   ("npenas", ""): "nagjax.algorithms.npenas:SPEC",
@@ -332,7 +333,7 @@ def make_search(
     variant: "" or a published variant such as "reference".
     options: fields of its Config by dotted name; see `options.with_options`.
     surrogate: another surrogate, by name or as a value; `options` of a value
-      are set where it is made.
+      are set where it is made. A variant "zero_shot" needs one as a value.
     proposer, acquisition: others, likewise.
     data_dir: where weights of your own are; see `benchmarks.data_directory`.
 
@@ -384,23 +385,9 @@ def make_search(
       else "a surrogate that is a value",
     )
   space = problem.space
-  config = options_lib.with_options(
-    spec.config, spec.preset(problem.benchmark.name, budget), name
+  config = assembling.configured(
+    spec, problem, budget, name, resolved, bool(transfers), options
   )
-  wanted = {"num_constraints": len(problem.constraints)}
-  wanted["num_tradeoffs"] = problem.num_tradeoffs
-  follows = {name: wanted[name] for name in wanted if hasattr(config, name)}
-  config = dataclasses.replace(config, **follows)
-  config = assembling.with_parts(config, resolved)
-  if transfers:
-    config = options_lib.with_options(config, assembling.WITH_TRANSFER, name)
-  options = {} if options is None else options
-  config = options_lib.with_options(config, options, name)
-  if fixed := follows.keys() & options:
-    raise ValueError(
-      f"{min(fixed)} follows the problem's constraints and objectives; it is "
-      "no option."
-    )
   arguments = assembling.built(resolved, space, config, directory, transfers)
   if spec.needs_directory:
     arguments["directory"] = directory

@@ -53,6 +53,8 @@ from nagjax.search import checkpoint
 from nagjax.spaces import darts
 from nagjax.spaces import nasbench201
 from nagjax.spaces.base import SearchSpace
+from nagjax.surrogates import guide_files
+from nagjax.surrogates import meta
 from tests.benchmarks import hwgpt_test
 from tests.benchmarks import nasbench101_test
 from tests.benchmarks import tabular_test
@@ -65,9 +67,12 @@ from tests.convert import nlp_logs_test
 from tests.convert import tfrecord_files
 from tests.convert import transnas_test as transnas_files
 from tests.convert import upstream
+from tests.surrogates import guide_files_test
+from tests.surrogates import meta_test
 
 MAX_MEMORY = 300_000_000
 SPACE = SearchSpace("tiny", (3, 2))
+GUIDED = "nasbench201"
 STATE = {"key": jax.random.key(0), "x": jnp.zeros((2, 3)), "n": jnp.int32(1)}
 
 
@@ -234,6 +239,16 @@ KINDS = (
     "transfer_digits.npz",
     shipped("nagjax.transfer", "digits.npz"),
     transfer.load,
+  ),
+  Kind(
+    "meta.npz",
+    lambda path: meta.save(path, meta_test.predictor()),
+    lambda path: meta.load(path, nasbench201.nasbench201()),
+  ),
+  Kind(
+    "guide.npz",
+    lambda path: guide_files.save(path, guide_files_test.guide_of(GUIDED)),
+    lambda path: guide_files.load(path, nasbench201.nasbench201()),
   ),
   Kind(
     "images.npz",

@@ -16,6 +16,7 @@ import zipfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 import nagjax
 
@@ -64,6 +65,7 @@ def pip(*arguments):
 
 
 class WheelTest(parameterized.TestCase):
+  @pytest.mark.slow
   @unittest.skipUnless(can_build(), "needs pip and setuptools >= 77")
   def test_a_wheel_holds_the_whole_package_and_works_elsewhere(self):
     """Oracle: the modules of the checkout, imported far away from it."""

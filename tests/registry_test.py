@@ -25,6 +25,7 @@ from nagjax.spaces import nasbench201
 from nagjax.surrogates import base as surrogates
 from nagjax.surrogates import ensemble
 from nagjax.surrogates import gaussian_process
+from tests.algorithms import registered
 
 ON_HOST = ("xgb", "xgb_rank")
 TABLES = (
@@ -70,7 +71,9 @@ class NamesTest(parameterized.TestCase):
       ),
     ):
       self.assertEqual(names, promised.split())
-    self.assertEqual(registry.variant_names("ednag"), ["", "reference"])
+    self.assertEqual(
+      registry.variant_names("ednag"), ["", "reference", "zero_shot"]
+    )
 
   def test_spaces_and_benchmarks(self):
     """Oracle: what the modules make, by the name under which they are."""
@@ -94,7 +97,10 @@ class NamesTest(parameterized.TestCase):
     (lambda: registry.make_benchmark("synthetic/x"), "'synthetic/x'"),
     (lambda: registry.make_benchmark("digits/x"), "'digits/x'"),
     (lambda: make("ednagg"), "local_search.*'ednagg'"),
-    (lambda: make("ednag", variant="paper"), "'', reference, got 'paper'"),
+    (
+      lambda: make("ednag", variant="paper"),
+      "'', reference, zero_shot, got 'paper'",
+    ),
     (lambda: make("ednag", surrogate="gpp"), "surrogate.*lstm.*'gpp'"),
     (lambda: make("ednag", proposer=""), "proposer.*mutation.*got ''"),
     (lambda: make("ednag", acquisition="lcb"), "acquisition.*ucb.*'lcb'"),
@@ -127,7 +133,8 @@ class AlgorithmsTest(parameterized.TestCase):
     rounds suffice; all is compiled."""
     for name in registry.algorithm_names():
       for variant in registry.variant_names(name):
-        search = make(name, variant=variant)
+        given = registered.given(name, variant)
+        search = make(name, variant=variant, **given)
         self.assertIsInstance(search.algorithm, nagjax.Algorithm)
         self.assertFalse(search.algorithm.on_host)
         rows = search.num_rounds * search.algorithm.batch_size
@@ -159,6 +166,25 @@ class AlgorithmsTest(parameterized.TestCase):
 
 
 class PartsTest(parameterized.TestCase):
+  def test_what_knows_already_must_be_given(self):
+    """Oracle: the documented errors: none, a name, another part, a transfer; a
+    value is taken with its params."""
+    for name in ("ednag", "diffusionnag"):
+      for wrong in ({}, {"surrogate": "gp"}):
+        with self.assertRaisesRegex(ValueError, f"{name} zero_shot needs a s"):
+          make(name, variant="zero_shot", **wrong)
+      for part in ("proposer", "transfer"):
+        given = {"surrogate": registered.knowing(), part: "random"}
+        with self.assertRaisesRegex(ValueError, f"takes no other {part}"):
+          make(name, variant="zero_shot", **given)
+    given = registered.knowing()
+    found = make("ednag", variant="zero_shot", surrogate=given)
+    self.assertIs(found.params, given.params)
+    found = make("diffusionnag", variant="zero_shot", surrogate=given)
+    self.assertIs(found.params.surrogate, given.params)
+    self.assertEqual(found.algorithm.batch_size, 100)
+    self.assertEqual(found.config.proposer.num_candidates, 500)
+
   def test_by_name(self):
     """Oracle: the options and params of the named parts."""
     search = make(

@@ -1,5 +1,6 @@
 """What `experiments.search` is asked: its flags, and the plan they make."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import hashlib
 import textwrap
@@ -23,6 +24,7 @@ from nagjax.transfer import Transfer
 
 from . import flags
 from . import fronts
+from . import predicting
 from .errors import UsageError
 from .errors import user_errors
 
@@ -74,6 +76,14 @@ FLAGS = (
     "What was learned on other tables: a name such as digits, or a file of "
     "experiments.fit_transfer; repeatable. For searches whose surrogate is gp.",
   ),
+  *flags.common(
+    images=(
+      None,
+      "For --variant=zero_shot: `digits`, or a .npz file with x and y, which a "
+      "predictor reads.",
+    )
+  ),
+  *predicting.FLAGS,
   flags.switch(
     "joint", None, "Whether agnet ranks by objective and limits at once."
   ),
@@ -95,12 +105,14 @@ class Entry(NamedTuple):
     algorithm, variant: names.
     search: what runs.
     sources: tables that its transfers were learned from.
+    about: what a predictor of images has read, and what it is.
   """
 
   algorithm: str
   variant: str
   search: search_lib.Search
   sources: Sequence[str] = ()
+  about: Mapping[str, Any] = {}
 
 
 class Plan(NamedTuple):
@@ -149,11 +161,23 @@ def make_plan(values: flags.Values) -> Plan:
     archs = read_warm_start(values.warm_start, problem.space)
     warm_start = search_lib.WarmStart(jnp.asarray(archs))
   transfers = _transfers(values, problem)
+  reading = _reading(values, variants, problem)
   entries = []
   for name in names:
     variant = variants[name]
     budget = values.budget or _default_budget(variant, problem.benchmark)
+    about: Mapping[str, Any] = {}
     with user_errors(f"{name}: "):
+      given: dict[str, Any] = _parts(values, name, options[name])
+      if (
+        reading is not None
+        and registry.algorithm_spec(name, variant).needs_surrogate
+      ):
+        about = reading.about
+        # Another one by name is refused.
+        given.setdefault(
+          "surrogate", reading.surrogate(len(problem.constraints))
+        )
       search = registry.make_search(
         name,
         problem,
@@ -162,7 +186,7 @@ def make_plan(values: flags.Values) -> Plan:
         options=options[name],
         transfer=transfers or None,
         data_dir=values.data_dir,
-        **_parts(values, name, options[name]),
+        **given,
       )
       driver.check_budget(
         search.algorithm, problem, budget=budget, warm_start=warm_start
@@ -172,7 +196,7 @@ def make_plan(values: flags.Values) -> Plan:
           f"a budget of {budget} must exceed the {len(archs)} architectures of "
           "--warm_start."
         )
-    entries.append(Entry(name, variant, search, _sources(transfers)))
+    entries.append(Entry(name, variant, search, _sources(transfers), about))
   return Plan(
     problem=problem,
     entries=entries,
@@ -195,6 +219,38 @@ def _transfers(values: flags.Values, problem: Problem) -> tuple[Transfer, ...]:
     return assembling.find_transfers(
       values.transfer, data_directory(values.data_dir), problem
     )
+
+
+def _reading(
+  values: flags.Values, variants: Mapping[str, str], problem: Problem
+) -> predicting.Reading | None:
+  """The predictor of --predictor that has read --images, where one is needed.
+
+  Raises:
+    UsageError: if there are none, or nobody needs them.
+  """
+  needing = [
+    name
+    for name, variant in variants.items()
+    if registry.algorithm_spec(name, variant).needs_surrogate
+  ]
+  if not needing:
+    for name in ("images", "predictor", "coreset"):
+      if getattr(values, name):
+        raise UsageError(f"--{name} is for --variant=zero_shot.")
+    return None
+  if not values.images:
+    raise UsageError(
+      f"{needing[0]} --variant={variants[needing[0]]} needs --images, which "
+      "its predictor reads."
+    )
+  return predicting.read(
+    values.images,
+    problem.space,
+    predictor=values.predictor,
+    coreset=values.coreset,
+    data_dir=values.data_dir,
+  )
 
 
 def _sources(transfers: Sequence[Transfer]) -> list[str]:

@@ -1,5 +1,6 @@
 """The work of `experiments.train_top`: trainings of the best cells, a table."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import csv
 import dataclasses
@@ -8,6 +9,7 @@ import hashlib
 import json
 import pathlib
 import re
+import time
 from typing import Any
 from typing import NamedTuple
 
@@ -100,13 +102,37 @@ def make_task(
   Raises:
     UsageError: if anything is wrong.
   """
-  if space.name != "nasbench201":
-    raise UsageError(f"--runs: no networks for {space.name}.")
-  recipe, num_channels, num_cells = PRESETS[preset]
   labeled = image_files.read(images)
-  num_train, num_valid = images_lib.default_sizes(len(labeled.y))
+  num_train = num_valid = None
   if built and built["images_sha256"] == image_files.digest(*labeled):
     num_train, num_valid = built["num_train"], built["num_valid"]
+  return task_of(space, labeled, preset, num_train, num_valid)
+
+
+def task_of(
+  space: SearchSpace,
+  labeled: images_lib.Labeled,
+  preset: str,
+  num_train: int | None = None,
+  num_valid: int | None = None,
+) -> Task:
+  """`make_task` of images that have been read.
+
+  Args:
+    space: of the cells.
+    labeled: the images.
+    preset: one of `PRESETS`.
+    num_train, num_valid: images to learn from and to choose by, see
+      `images.default_sizes`.
+
+  Raises:
+    UsageError: if anything is wrong.
+  """
+  if space.name != "nasbench201":
+    raise UsageError(f"There are no networks for the space {space.name}.")
+  recipe, num_channels, num_cells = PRESETS[preset]
+  if num_train is None or num_valid is None:
+    num_train, num_valid = images_lib.default_sizes(len(labeled.y))
   height, width, channels = labeled.x.shape[1:]
   with user_errors("--images: "):
     config = cells.Config(
@@ -165,13 +191,20 @@ def begin(
     )
   for name in found:
     (workdir / name).unlink()
-  _remember(workdir, digest, [])
+  remember(workdir, digest, [])
   return []
 
 
-def _remember(
+def remember(
   workdir: pathlib.Path, digest: str, rows: Sequence[dict[str, Any]]
 ) -> None:
+  """Writes what `begin` goes on with.
+
+  Args:
+    workdir: for the results.
+    digest: of what the trainings depend on.
+    rows: of the table so far.
+  """
   with files.atomic_path(workdir / UNFINISHED) as path:
     path.write_text(json.dumps({"digest": digest, "rows": rows}))
 
@@ -218,54 +251,113 @@ def train_top(
   names = [space.to_string(arch.tolist()) for arch in archs]
   digest = digest_of(task, names)
   rows = begin(workdir, digest, overwrite=overwrite)
-  for rank in range(len(rows) + 1, len(archs) + 1):
-    name, arch = names[rank - 1], archs[rank - 1]
-    print(f"Training {rank} of {len(archs)}: {name}", flush=True)
-    runs = {
-      seed: jax.device_get(fit(jax.random.key(seed), jnp.asarray(arch), task))
-      for seed in SEEDS
-    }
-    good = {
-      seed: (model, float(metrics.accuracy))
-      for seed, (model, metrics) in runs.items()
-      if np.isfinite(metrics.cross_entropy)
-    }
-    rows.append(
-      {
-        "rank": rank,
-        "architecture": name,
-        **_accuracy([accuracy for _, accuracy in good.values()]),
-        "num_seeds": len(good),
-        "num_failed": len(SEEDS) - len(good),
-        "network": NETWORK.format(rank) if good else "",
-      }
-    )
-    if good:
-      seed, (model, accuracy) = next(iter(good.items()))
-      network = store.Trained(
-        architecture=name,
-        config=task.config,
-        model=model,
-        mean=jnp.asarray(task.images.mean),
-        deviation=jnp.asarray(task.images.deviation),
-        notes={
-          "seed": seed,
-          "test_accuracy": accuracy,
-          "recipe": dataclasses.asdict(task.recipe),
-        },
-      )
-      store.save(workdir / NETWORK.format(rank), network)
-    _remember(workdir, digest, rows)
-    _write(workdir / TRAINED, rows)
-    print(_line(rows[-1]), flush=True)
-  _write(workdir / TRAINED, rows)
+
+  def next_row(rank: int) -> dict[str, Any]:
+    print(f"Training {rank} of {len(archs)}: {names[rank - 1]}", flush=True)
+    return train_cell(task, space, archs[rank - 1], rank, workdir).row
+
+  fill(workdir, digest, rows, len(archs), next_row)
+
+
+def fill(
+  workdir: pathlib.Path,
+  digest: str,
+  rows: list[dict[str, Any]],
+  num_rows: int,
+  next_row: Callable[[int], dict[str, Any]],
+) -> None:
+  """Completes a table of trainings, which is kept after each row.
+
+  Args:
+    workdir: for the table.
+    digest: of what the trainings depend on.
+    rows: those of `begin`; the others are appended.
+    num_rows: of the whole table.
+    next_row: trains the cell of a rank, from 1.
+  """
+  for rank in range(len(rows) + 1, num_rows + 1):
+    rows.append(next_row(rank))
+    remember(workdir, digest, rows)
+    write(workdir / TRAINED, rows)
+    print(line_of(rows[-1]), flush=True)
+  write(workdir / TRAINED, rows)
   (workdir / UNFINISHED).unlink(missing_ok=True)
+
+
+class TrainedCell(NamedTuple):
+  """What the trainings of a cell came to.
+
+  Attributes:
+    row: of `trained.csv`.
+    valid_accuracies: in percent, by the images to choose by, of the trainings
+      that did not fail.
+    seconds: that each training took, the first one's compilation included.
+  """
+
+  row: dict[str, Any]
+  valid_accuracies: list[float]
+  seconds: list[float]
+
+
+def train_cell(
+  task: Task,
+  space: SearchSpace,
+  arch: np.ndarray,
+  rank: int,
+  workdir: pathlib.Path,
+) -> TrainedCell:
+  """Trains a cell by all seeds, and saves the first network that did not fail.
+
+  Args:
+    task: how.
+    space: of the cell.
+    arch: `int32[L]` the cell.
+    rank: its number, for the file.
+    workdir: for the network.
+  """
+  name = space.to_string(arch.tolist())
+  runs, seconds = {}, []
+  for seed in SEEDS:
+    start = time.monotonic()
+    found = fit(jax.random.key(seed), jnp.asarray(arch), task)
+    runs[seed] = jax.device_get(found)
+    seconds.append(time.monotonic() - start)
+  good = {
+    seed: (model, float(outcome.test.accuracy), float(outcome.valid.accuracy))
+    for seed, (model, outcome) in runs.items()
+    if not outcome.failed
+  }
+  row = {
+    "rank": rank,
+    "architecture": name,
+    **interval_of([accuracy for _, accuracy, _ in good.values()]),
+    "num_seeds": len(good),
+    "num_failed": len(SEEDS) - len(good),
+    "network": NETWORK.format(rank) if good else "",
+  }
+  if good:
+    seed, (model, accuracy, _) = next(iter(good.items()))
+    network = store.Trained(
+      architecture=name,
+      config=task.config,
+      model=model,
+      mean=jnp.asarray(task.images.mean),
+      deviation=jnp.asarray(task.images.deviation),
+      notes={
+        "seed": seed,
+        "test_accuracy": accuracy,
+        "recipe": dataclasses.asdict(task.recipe),
+      },
+    )
+    store.save(workdir / NETWORK.format(rank), network)
+  valid = [accuracy for _, _, accuracy in good.values()]
+  return TrainedCell(row, valid, seconds)
 
 
 def fit(
   key: jax.Array, arch: jax.Array, task: Task
-) -> tuple[cells.Model, train.Metrics]:
-  """Trains one network and judges it by the last part of the images.
+) -> tuple[cells.Model, train.Outcome]:
+  """Trains one network and judges it by the two other parts of the images.
 
   Args:
     key: random key, consumed.
@@ -278,10 +370,10 @@ def fit(
 @functools.partial(jax.jit, static_argnums=(3, 4))
 def _fit(key, arch, split, config, recipe):
   model = train.fit(key, arch, split.train, config, recipe)
-  return model, train.evaluate(model, arch, split.test)
+  return model, train.judge(model, arch, split, config.num_classes)
 
 
-def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
+def interval_of(accuracies: Sequence[float]) -> dict[str, float | str]:
   """Mean and 95 % interval, within 0 to 100 %; "" for what is not known."""
   mean: float | str = ""
   low: float | str = ""
@@ -298,7 +390,8 @@ def _accuracy(accuracies: Sequence[float]) -> dict[str, float | str]:
   }
 
 
-def _line(row: dict[str, Any]) -> str:
+def line_of(row: dict[str, Any]) -> str:
+  """A row of the table for people."""
   if not row["num_seeds"]:
     return f"  all {row['num_failed']} trainings diverged"
   text = f"  test accuracy {row['test_accuracy_mean']:.2f} %"
@@ -313,7 +406,8 @@ def _line(row: dict[str, Any]) -> str:
   return text
 
 
-def _write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+def write(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
+  """Writes a table, one row or more."""
   with (
     files.atomic_path(path) as temporary,
     open(temporary, "w", newline="", encoding="utf-8") as file,

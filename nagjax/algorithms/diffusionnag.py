@@ -14,6 +14,14 @@ generated; the rest of the budget goes down the ranks. Where the pool holds
 fewer distinct architectures than that, another one follows, as in the program.
 Differs from the paper: the predictor is not meta-learned on other data sets,
 but learns from the evaluations of this one, those of earlier pools included.
+
+`ZERO_SHOT` is the paper's transfer to a data set that nobody has searched on:
+the predictor is a surrogate that knows already, such as a meta-learned one that
+has read some of the images (`surrogates.meta`). It teaches the predictor that
+guides and ranks the pool, and no query is spent before.
+Differs from the paper: what guides is distilled from what ranks, instead of a
+second meta-learned predictor; the published one, of noisy architectures, comes
+in by `convert.diffusionnag` and guides by `noise_aware.published_value_fn`.
 """
 
 import dataclasses
@@ -74,6 +82,16 @@ POOL_CONFIG = Config(
   ),
 )
 """Options of one large pool."""
+
+
+ZERO_SHOT_CONFIG = dataclasses.replace(
+  POOL_CONFIG,
+  num_initial=0,
+  min_observed=0,
+  proposer=dataclasses.replace(POOL_CONFIG.proposer, num_candidates=500),
+)
+"""Options of a pool under a surrogate that knows already, as large as the
+paper's (section 4.1)."""
 
 
 def diffusionnag(
@@ -140,6 +158,29 @@ def pool(
   )
 
 
+def zero_shot(
+  space: SearchSpace,
+  config: Config | None = None,
+  *,
+  surrogate: Surrogate,
+  **arguments: Any,
+) -> Algorithm:
+  """`pool` under a surrogate that knows already, without a training set."""
+  config = config or ZERO_SHOT_CONFIG
+  return pool(space, config, surrogate=surrogate, **arguments)
+
+
+def zero_shot_preset(benchmark: str, budget: int) -> dict[str, Any]:
+  """The budget is one batch, of a pool that is as large at least."""
+  del benchmark
+  least = ZERO_SHOT_CONFIG.proposer.num_candidates
+  return {
+    "batch_size": budget,
+    "archive_size": budget,
+    "proposer.num_candidates": max(least, budget),
+  }
+
+
 def pool_preset(benchmark: str, budget: int) -> dict[str, Any]:
   """A training set, two thirds of a small budget; the rest is one batch."""
   del benchmark
@@ -174,3 +215,13 @@ POOL = Spec(
   tiny=_TINY_PARTS,
 )
 """How the registry builds the generation of a pool."""
+
+ZERO_SHOT = POOL._replace(
+  build=zero_shot,
+  config=ZERO_SHOT_CONFIG,
+  preset=zero_shot_preset,
+  parts=None,
+  needs_surrogate=True,
+  tiny=dict(proposer=diffusion.TINY),
+)
+"""How the registry builds the generation under a surrogate that knows."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 import numpy as np
 
 from nagjax.evolution import fitness as fitness_lib
@@ -42,6 +43,10 @@ ACCURACY_SCALE = {
   "transnas-micro/autoencoder": 1.73,
 }
 """Published multiplier of the accuracy for each benchmark; 1 elsewhere."""
+
+PREDICTED_SCALE = {"aircraft": 0.92, "pets": 1.04}
+"""Published multiplier of the predictor's percent for two data sets that have
+no table, on NAS-Bench-201; 1 on MobileNetV3."""
 
 ROOM_LAYOUT = {
   "transnas-macro/room-layout": 2814.0,
@@ -210,6 +215,27 @@ def transnas_rescale(accuracy: jax.Array) -> jax.Array:
   layout has `fitness.room_layout_rescale`.
   """
   return fitness_lib.bounded_rescale(accuracy, least=2e-8)
+
+
+def predicted_percent(output: jax.Array) -> jax.Array:
+  """`(0.10 + y) 550 + 40` of the predictor's output `y`, `[...] -> [...]`.
+
+  On NAS-Bench-201, where the program predicts instead of looking up (its
+  Aircraft and Pets); what is no architecture has 0.
+  """
+  return (0.10 + output) * 550.0 + 40.0
+
+
+def predicted_mobilenetv3_percent(
+  output: jax.Array, mean: ArrayLike, std: ArrayLike
+) -> jax.Array:
+  """`max(0, 100 y std + mean)` of the predictor's output, `[...] -> [...]`.
+
+  Args:
+    output: `y`.
+    mean, std: of the accuracies that the predictor learned from, percent.
+  """
+  return jnp.maximum(100.0 * output * std + mean, 0.0)
 
 
 def ssim_percent(ssim: jax.Array) -> jax.Array:

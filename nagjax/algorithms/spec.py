@@ -36,6 +36,8 @@ class Spec(NamedTuple):
       made of parts.
     needs_directory: whether `build` takes the user's `directory` of weights.
     tiny: options that make it small, for tests of the contract.
+    needs_surrogate: whether `build` takes a `surrogate` that knows something
+      before the first query, a value that somebody must give.
   """
 
   build: Callable[..., Algorithm]
@@ -45,6 +47,7 @@ class Spec(NamedTuple):
   parts: tuple[str, str, str] | None = None
   needs_directory: bool = False
   tiny: Mapping[str, Any] = NOTHING
+  needs_surrogate: bool = False
 
 
 class PartSpec(NamedTuple):

@@ -12,8 +12,7 @@ DiffusionNAG, BANANAS and NPENAS are assemblies of such parts.
 
 Constraints are learned beside the objective; a predicted violation is
 subtracted from what is predicted of the objective, so that proposers and
-acquisitions see one value. So are further objectives, if there are any: see
-`tradeoffs` for the one value that is seen of several.
+acquisitions see one value; `tradeoffs` makes one of several objectives.
 """
 
 from collections.abc import Callable
@@ -193,10 +192,6 @@ def surrogate_search(
   config = config or Config()
   checking.check_parts(surrogate, proposer, acquisition, config.num_tradeoffs)
   size, batch_size = config.archive_size, config.batch_size
-  # One list would leave slots with other corners without candidates.
-  listed = config
-  if config.num_tradeoffs:
-    listed = dataclasses.replace(config, shortlist=0)
 
   def init(key: Key, params: Params) -> State:
     surrogate_key, proposer_key = jax.random.split(key)
@@ -229,10 +224,10 @@ def surrogate_search(
     archs, valid, proposer_state = proposer.propose(
       propose_key, state.proposer, params.proposer, belief, archive
     )
+    means = proposer.means and proposer.means(proposer_state)
     if corners is not None and config.num_mutants:
-      mutants = tradeoffs.mutants(
-        mutant_key, archive, space, config.num_mutants, batch_size
-      )
+      sizes = config.num_mutants, batch_size
+      mutants = tradeoffs.mutants(mutant_key, archive, space, *sizes)
       archs = jnp.concatenate([mutants, archs])
       valid = jnp.concatenate([space.is_valid(mutants), valid])
     if surrogate.favorites is not None:
@@ -240,7 +235,10 @@ def surrogate_search(
       valid = jnp.pad(
         valid, (len(surrogate.favorites), 0), constant_values=True
       )
-    archs, allowed = unseen(archive, space, archs, valid, belief, listed)
+      if means is not None:
+        known = belief.predict(surrogate.favorites).mean
+        means = jnp.concatenate([known, means])
+    archs, allowed = unseen(archive, space, archs, valid, belief, means, config)
     if config.selects and corners is not None:
       values = tradeoffs.slot_values(
         acquire_key,
@@ -367,6 +365,7 @@ def unseen(
   archs: Archs,
   valid: jax.Array,
   belief: Belief,
+  means: jax.Array | None,
   config: Config,
 ) -> tuple[Archs, jax.Array]:
   """Which candidates are valid, not in the archive and no duplicates.
@@ -377,6 +376,7 @@ def unseen(
     archs: `int32[C, L]`.
     valid: `bool[C]`.
     belief: by whose means a shortlist is made.
+    means: `f32[C]` these, if they are known.
     config: options.
 
   Returns:
@@ -385,9 +385,11 @@ def unseen(
   """
   keys = space.keys(archs)
   allowed = valid & ~archive_lib.contains(keys, archive.keys, archive.used)
-  if not 0 < config.shortlist < archs.shape[0]:
+  # One list would leave slots with other corners without candidates.
+  if config.num_tradeoffs or not 0 < config.shortlist < archs.shape[0]:
     return archs, allowed & ~archive_lib.is_duplicate(keys, allowed)
-  mean = jnp.where(allowed, belief.predict(archs).mean, -jnp.inf)
+  means = belief.predict(archs).mean if means is None else means
+  mean = jnp.where(allowed, means, -jnp.inf)
   spare = min(_SHORTLIST_SPARE * config.shortlist, archs.shape[0])
   mean, order = jax.lax.top_k(mean, spare)
   allowed = allowed[order] & ~archive_lib.is_duplicate(keys[order])

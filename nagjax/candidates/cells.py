@@ -21,7 +21,6 @@ import jax.numpy as jnp
 from nagjax.candidates import layers
 from nagjax.candidates.cell_weights import CONV_1X1 as CONV_1X1
 from nagjax.candidates.cell_weights import CONV_3X3 as CONV_3X3
-from nagjax.candidates.cell_weights import NUM_STAGES as NUM_STAGES
 from nagjax.candidates.cell_weights import NUM_TAPS as NUM_TAPS
 from nagjax.candidates.cell_weights import Config as Config
 from nagjax.candidates.cell_weights import Layer as Layer
@@ -121,7 +120,7 @@ def forward(
   x, stem = layers.normalize(stem_y, params.stem.norm, old.stem, norm)
   relus, cell_moments, reduction_moments = [], [], []
   cell_ys, reduction_ys = [], []
-  for stage in range(NUM_STAGES):
+  for stage, layers_of_cells in enumerate(params.cells):
     if stage > 0:
       x, moments, ys, inputs = _reduce(
         x,
@@ -143,7 +142,7 @@ def forward(
     x, ((moments, relu, ys), log_scales) = jax.lax.scan(
       one_cell,
       x,
-      (params.cells[stage], old.cells[stage], probes and probes.cells[stage]),
+      (layers_of_cells, old.cells[stage], probes and probes.cells[stage]),
     )
     cell_moments.append(moments)
     cell_ys.append(ys)

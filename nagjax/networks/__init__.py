@@ -1,5 +1,6 @@
 """Networks over architecture graphs, as pure pairs of `init` and `apply`."""
 
+from nagjax.networks import dag_gru
 from nagjax.networks import descent
 from nagjax.networks import gat
 from nagjax.networks import gcn
@@ -7,6 +8,7 @@ from nagjax.networks import generator
 from nagjax.networks import guides
 from nagjax.networks import layers
 from nagjax.networks import lstm
+from nagjax.networks import meta_predictor
 from nagjax.networks import mlp
 from nagjax.networks import noisy
 from nagjax.networks import path_encoding
@@ -30,6 +32,7 @@ __all__ = [
   "Network",
   "ScoreApply",
   "ScoreNetwork",
+  "dag_gru",
   "descent",
   "flatten",
   "gat",
@@ -38,6 +41,7 @@ __all__ = [
   "guides",
   "layers",
   "lstm",
+  "meta_predictor",
   "mlp",
   "noisy",
   "path_encoding",

@@ -64,6 +64,8 @@ class Proposer(NamedTuple):
     failed_step: `state -> int32[]`, the first step of a sampler that was not
       finite, or -1; a search with a failed step proposes nothing and ends with
       an error. None if nothing can fail.
+    means: `state -> f32[C]`, the predicted means of what was proposed last, of
+      a proposer that has asked for them anyway; None if the search has to.
   """
 
   init: Callable[[Key, Any], State]
@@ -73,6 +75,7 @@ class Proposer(NamedTuple):
   params: Any = ()
   needs: Needs = Needs.NOTHING
   failed_step: Callable[[State], jax.Array] | None = None
+  means: Callable[[State], jax.Array] | None = None
 
 
 def stateless(key: Key, params: Any) -> tuple[()]:

@@ -20,6 +20,7 @@ from nagjax.diffusion import noise
 from nagjax.evolution import denoising as denoising_lib
 from nagjax.proposers import base
 from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
 from nagjax.types import Key
 
 _WORST_FITNESS = -1e3
@@ -75,48 +76,55 @@ class Params(NamedTuple):
 def denoising(
   space: SearchSpace, config: Config | None = None
 ) -> base.Proposer:
-  """Builds the proposer; it remembers nothing."""
+  """Builds the proposer; it remembers the means of what it proposed last."""
   config = config or Config()
   shape = (config.population_size, space.num_variables)
+
+  def init(key: Key, params: Params) -> jax.Array:
+    del key, params
+    return jnp.zeros(config.num_steps * config.population_size, jnp.float32)
 
   def propose(
     key: Key, state, params: Params, belief: base.Belief, archive: Archive
   ):
+    del state
     # One draw for all steps: many small ones would dominate a light round.
     draws = noise.draws(
       key,
       start=(noise.uniform, shape),
-      gumbel=(noise.gumbel, (config.num_steps, *shape, space.num_options)),
+      steps=(noise.uniform, (config.num_steps, *shape)),
     )
     start = space.from_uniform(draws["start"])
-    gumbel = draws["gumbel"]
-    archs = denoise(start, gumbel, space, params, belief, archive, config)
-    return archs, space.is_valid(archs), state
+    archs, means = denoise(
+      start, draws["steps"], space, params, belief, archive, config
+    )
+    return archs, space.is_valid(archs), means
 
   return base.Proposer(
-    base.stateless,
+    init,
     propose,
     params=Params(
       jnp.float32(config.temperature), jnp.float32(config.final_alpha)
     ),
     needs=base.Needs.TRACED,
+    means=lambda state: state,
   )
 
 
 def denoise(
   start: jax.Array,
-  gumbel: jax.Array,
+  draws: jax.Array,
   space: SearchSpace,
   params: Params,
   belief: base.Belief,
   archive: Archive,
   config: Config,
-) -> jax.Array:
+) -> tuple[Archs, jax.Array]:
   """Denoises one population under the surrogate's mean as fitness.
 
   Args:
     start: `int32[P, L]` the population of noise.
-    gumbel: `f32[T, P, L, K]` standard Gumbel draws of every step.
+    draws: `f32[T, P, L]` uniform draws of every step.
     space: the search space.
     params: hyper-parameters.
     belief: gives the fitness.
@@ -124,7 +132,8 @@ def denoise(
     config: number of elites; of the population and the steps, the draws tell.
 
   Returns:
-    `int32[T P, L]` every individual of every step.
+    `int32[T P, L]` every individual of every step, and `f32[T P]` the predicted
+    means.
   """
   num_elites = min(config.num_elites, archive.objective.shape[0])
   observed = jnp.where(archive.used, belief.observed(archive), _WORST_FITNESS)
@@ -132,9 +141,9 @@ def denoise(
   elite_archs = archive.archs[elites]
   alphas = params.final_alpha * jnp.linspace(0.0, 1.0, config.num_steps + 1)
 
-  def step(population, inputs):
-    gumbel, alpha, alpha_next = inputs
-    fitness = belief.predict(population).mean
+  def step(carry, inputs):
+    population, fitness = carry
+    uniform, alpha, alpha_next = inputs
     estimate = denoising_lib.categorical_estimate(
       population,
       jnp.concatenate([elite_archs, population]),
@@ -145,10 +154,12 @@ def denoise(
       distance=config.max_distance / space.num_variables,
     )
     population = denoising_lib.categorical_step(
-      estimate, gumbel, alpha_next, space.cardinalities
+      estimate, uniform, alpha_next, space.cardinalities
     )
-    return population, population
+    individuals = population, belief.predict(population).mean
+    return individuals, individuals
 
-  inputs = (gumbel, alphas[:-1], alphas[1:])
-  _, populations = jax.lax.scan(step, start, inputs)
-  return populations.reshape(-1, space.num_variables)
+  inputs = (draws, alphas[:-1], alphas[1:])
+  begin = start, belief.predict(start).mean
+  _, (populations, means) = jax.lax.scan(step, begin, inputs)
+  return populations.reshape(-1, space.num_variables), means.reshape(-1)

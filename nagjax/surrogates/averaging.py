@@ -40,7 +40,7 @@ def average(
   first: base.Surrogate,
   second: base.Surrogate,
   log_evidence: Callable[[Any, Archive], jax.Array],
-  belief: float,
+  disbelief: float,
 ) -> base.Surrogate:
   """Builds the mixture of two surrogates without chance.
 
@@ -49,15 +49,16 @@ def average(
     second: the other, whose favorites are those of both.
     log_evidence: `(fitted state of either, archive) -> f32[]`, up to a constant
       that both share.
-    belief: prior probability of the second, between 0 and 1.
+    disbelief: prior probability of the first, between 0 and 1; the second may
+      be so much more probable that its own is 1 in floating point.
   """
-  log_odds = math.log(belief) - math.log1p(-belief)
+  log_odds = math.log1p(-disbelief) - math.log(disbelief)
 
   def init(key: Key, params: tuple[Any, Any]) -> State:
     return State(
       first.init(key, params[0]),
       second.init(key, params[1]),
-      jnp.float32(belief),
+      jnp.float32(1 - disbelief),
     )
 
   def condition(state: State, archive: Archive, num_new: int) -> State:

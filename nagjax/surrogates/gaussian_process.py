@@ -9,7 +9,7 @@ space, and is linear in the weights of each variable's options. By default it is
 the Hamming kernel `exp(-theta h / L)`. Canonical forms have a share of their
 own, since architectures that compute the same hardly differ in value.
 
-A `Transfer` brings correlations, in the place of Hamming's and of the counts,
+A `Transfer` brings correlations of canonical forms, in the place of all these,
 and a mean. With one there are two processes, this and the one without, and what
 was observed decides between them: a search whose table the sources do not
 resemble comes back to its own.
@@ -60,9 +60,8 @@ class Config:
   Attributes:
     inverse_lengthscale: `theta` of the Hamming kernel, the decay of the
       correlation over a whole vector.
-    noise: see `Params`.
-    transferred_noise: that of the process with transferred correlations, which
-      explain more.
+    noise: see `Params`. Transferred correlations explain more and bring the
+      noise that they were learned with.
     canonical_share: of what the product kernel explains, that of canonical
       forms. Spaces whose vectors are all their own canonical form are not
       changed by it.
@@ -78,7 +77,6 @@ class Config:
 
   inverse_lengthscale: float = 3.0
   noise: float = 0.3
-  transferred_noise: float = 0.1
   canonical_share: float = 0.7
   count_share: float = 0.7
   count_decay: float = 0.5
@@ -88,9 +86,7 @@ class Config:
   trend: trend_lib.Config = trend_lib.Config()
 
   def __post_init__(self):
-    checks.positive(
-      self, "inverse_lengthscale", "noise", "transferred_noise", "count_decay"
-    )
+    checks.positive(self, "inverse_lengthscale", "noise", "count_decay")
     checks.sizes(self, num_favorites=0)
     for name in ("canonical_share", "count_share", "trust"):
       if not 0 <= getattr(self, name) <= 1:
@@ -152,7 +148,7 @@ def gaussian_process(
   informed = _process(
     space, config, num_constraints, archive_size, tuple(transfers)
   )
-  return averaging.average(alone, informed, _log_evidence, 1 - config.disbelief)
+  return averaging.average(alone, informed, _log_evidence, config.disbelief)
 
 
 def _process(
@@ -163,7 +159,10 @@ def _process(
   transfers: tuple[Transfer, ...] = (),
 ) -> base.Surrogate:
   """One process; see `gaussian_process` for the arguments."""
-  views = _views(space)
+  noise = config.noise
+  if transfers:
+    noise = float(np.mean([each.noise for each in transfers]))
+  views = _views(space, forms_only=bool(transfers))
   prior = trend_lib.prior(space, transfers, config.trend) if transfers else None
   relaxed_views = _relaxed_views(space, views)
   example = views(jnp.zeros((1, space.num_variables), jnp.int32))
@@ -240,7 +239,7 @@ def _process(
     has_members=False,
     params=Params(
       jnp.float32(config.inverse_lengthscale),
-      jnp.float32(config.transferred_noise if transfers else config.noise),
+      jnp.float32(noise),
       jnp.float32(config.canonical_share),
       None if transfers else jnp.float32(config.count_share),
       jnp.float32(config.count_decay),
@@ -275,18 +274,23 @@ def _transferred(
   return jnp.asarray((1 - share) * mixed + share, jnp.float32)
 
 
-def _views(space: SearchSpace) -> Callable[[Archs], process_lib.Inputs]:
+def _views(
+  space: SearchSpace, *, forms_only: bool
+) -> Callable[[Archs], process_lib.Inputs]:
   """`int32[P, L]` architectures as the kernel sees them.
 
-  Without canonical forms where nothing is identified.
+  Args:
+    space: the space; without canonical forms where nothing is identified.
+    forms_only: whether these are all that it sees.
   """
-  identifies = space.canonicalize is not generic.canonicalize
 
   def views(archs: Archs) -> process_lib.Inputs:
     forms = space.canonicalize(archs)
+    seen = [forms]
+    if _identifies(space) and not forms_only:
+      seen = [archs, forms]
     return process_lib.Inputs(
-      jnp.stack([archs, forms] if identifies else [archs], axis=1),
-      _counts(space.to_graph(forms)),
+      jnp.stack(seen, axis=1), _counts(space.to_graph(forms))
     )
 
   return views
@@ -303,21 +307,31 @@ def _relaxed_views(
   """
 
   def relaxed(options: jax.Array) -> process_lib.Inputs:
-    sharp = views(jnp.argmax(options, axis=-1).astype(jnp.int32))
-    archs = space.one_hot(sharp.archs)
-    soft = options[:, None]
-    forms = archs[:, 1:] + (soft - jax.lax.stop_gradient(soft))
     counts = _counts(space.to_soft_graph(options))
-    if archs.shape[1] > 1:
-      counts = sharp.counts + (counts - jax.lax.stop_gradient(counts))
-    return process_lib.Inputs(jnp.concatenate([soft, forms], axis=1), counts)
+    soft = options[:, None]
+    if not _identifies(space):
+      return process_lib.Inputs(soft, counts)
+    sharp = views(jnp.argmax(options, axis=-1).astype(jnp.int32))
+    forms = space.one_hot(sharp.archs[:, -1:])
+    forms += soft - jax.lax.stop_gradient(soft)
+    counts = sharp.counts + (counts - jax.lax.stop_gradient(counts))
+    both = [soft, forms][-sharp.archs.shape[1] :]
+    return process_lib.Inputs(jnp.concatenate(both, axis=1), counts)
 
   return relaxed
 
 
+def _identifies(space: SearchSpace) -> bool:
+  return space.canonicalize is not generic.canonicalize
+
+
 def _counts(graph: Graph) -> jax.Array:
   """How many nodes have each label, `f32[P, T]`."""
-  return jnp.sum(graph.nodes, axis=-2, dtype=jnp.float32)
+  # Node by node it is one fused pass; a reduction would not vectorize.
+  total = jnp.zeros((), jnp.float32)
+  for node in range(graph.nodes.shape[-2]):
+    total += graph.nodes[..., node, :]
+  return total
 
 
 def _favorites(

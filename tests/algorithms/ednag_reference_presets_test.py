@@ -199,6 +199,16 @@ class FitnessTest(parameterized.TestCase):
     self.assertEqual(float(found[0]), none)
     np.testing.assert_allclose(found[1], value, rtol=1e-3)
 
+  def test_predicted_percent(self):
+    """Oracle: the facts' maps by hand, and the published multipliers."""
+    output = jnp.asarray([-0.02, 0.0, 0.1, -9.0])
+    np.testing.assert_allclose(
+      presets.predicted_percent(output), [84.0, 95.0, 150.0, -4855.0], rtol=1e-6
+    )
+    found = presets.predicted_mobilenetv3_percent(output, 80.0, 2.0)
+    np.testing.assert_allclose(found, [76.0, 80.0, 100.0, 0.0], rtol=1e-6)
+    self.assertEqual(presets.PREDICTED_SCALE, {"aircraft": 0.92, "pets": 1.04})
+
 
 class PresetTest(parameterized.TestCase):
   @parameterized.parameters(

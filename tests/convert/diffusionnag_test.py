@@ -13,6 +13,7 @@ import numpy as np
 
 from nagjax.convert import ConversionError
 from nagjax.convert import diffusionnag
+from nagjax.convert import state_dicts
 from nagjax.networks import noisy
 from nagjax.networks import score
 from tests.convert import upstream
@@ -165,9 +166,7 @@ class FileTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
   """What is made of the content; PyTorch's part is replaced."""
 
   def read(self, reader, content, **kwargs):
-    with mock.patch.object(
-      diffusionnag, "load_torch", lambda *_, **__: content
-    ):
+    with mock.patch.object(state_dicts, "load_torch", lambda *_, **__: content):
       return reader("a.pth", **kwargs)
 
   def test_readers(self):

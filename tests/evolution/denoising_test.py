@@ -163,10 +163,10 @@ class CategoricalTest(parameterized.TestCase):
     estimate_ = np.zeros((1, 2, 3), np.float32)
     estimate_[0] = [[0.25, 0.5, 0.25], [0.75, 0.25, 0.0]]
     cardinalities, num = (3, 2), 6000
-    gumbel = jax.random.gumbel(jax.random.key(0), (num, 2, 3))
+    uniform = jax.random.uniform(jax.random.key(0), (num, 2))
     drawn = denoising.categorical_step(
       jnp.broadcast_to(jnp.asarray(estimate_), (num, 2, 3)),
-      gumbel,
+      uniform,
       alpha,
       cardinalities,
     )

@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from experiments import concentration
 from nagjax import registry
@@ -25,6 +26,7 @@ SMALL = {
 
 
 class ConcentrationTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_the_last_round(self):
     """Oracle: one search run by itself, its last generators decoded by hand,
     every valid architecture looked up by itself."""

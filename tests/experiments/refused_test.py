@@ -37,6 +37,7 @@ ALWAYS = {
   "fit_transfer": "--output=new.npz",
   "transfer_report": "--workdir=new",
   "paper_tables": "--workdir=new",
+  "from_images": "--images=images.npz --workdir=new",
   "tradeoffs": "--benchmark=synthetic --workdir=new",
 }
 """Flags that stand before those of a row; `merge` and `agnet` are searches."""

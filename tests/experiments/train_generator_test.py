@@ -15,6 +15,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from experiments import train_generator
 from nagjax import registry
@@ -25,6 +26,7 @@ from tests.networks import agnet_program
 
 
 class TrainTest(runs.BinaryCase):
+  @pytest.mark.slow
   def test_killed_it_continues_and_gives_the_same_weights(self):
     """Oracle: the run that nobody disturbed; its flags, in the file."""
 

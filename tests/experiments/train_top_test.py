@@ -136,8 +136,9 @@ class TrainTopTest(runs.BinaryCase):
       def fit(key, arch, task, bad=bad):
         """Finite but for some seeds."""
         del arch, task
-        entropy = np.nan if int(_seed_of(key)) in bad else 0.5
-        return None, train.Metrics(75.0, entropy, 50.0)
+        metrics = train.Metrics(75.0, 0.5, 50.0)
+        failed = int(_seed_of(key)) in bad
+        return None, train.Outcome(metrics, metrics, np.bool_(failed))
 
       with (
         mock.patch.object(training, "fit", fit),

@@ -55,8 +55,10 @@ class DenoisingTest(absltest.TestCase):
     propose = jax.jit(
       lambda key: part.propose(key, (), part.params, belief(), archive(60))
     )
-    archs, valid, _ = propose(jax.random.key(2))
+    archs, valid, state = propose(jax.random.key(2))
     self.assertTrue(bool(jnp.all(valid)))
+    # What it says of them is the belief itself.
+    np.testing.assert_allclose(part.means(state), agreement(archs) - 1.2)
     steps = np.asarray(agreement(archs)).reshape(6, 64).mean(axis=1)
     self.assertLess(abs(steps[0] - 6 / 5), 0.6)
     self.assertGreater(steps[-1], 6 / 5 + 0.4)

@@ -9,6 +9,7 @@ from scipy import special
 from scipy import stats
 
 from nagjax import archive as archive_lib
+from nagjax.spaces import nasbench201
 from nagjax.surrogates import gaussian_process
 from nagjax.transfer.base import Transfer
 from tests.transfer import dense
@@ -134,6 +135,43 @@ class TransferredTest(parameterized.TestCase):
       _, told = archive(SIZE, lambda rows, values=values: values[rows])
       belief = float(fitted([given], told)[1].belief)
       self.assertBetween(belief, low, high)
+
+
+class FormsTest(absltest.TestCase):
+  def test_a_transfer_knows_cells_by_their_canonical_forms(self):
+    """Property: where the sources are believed and their mean is flat, cells
+    that compute the same have the same deviation; without them they do not."""
+    space = nasbench201.nasbench201()
+    archs = space.sample(jax.random.key(0), 40)
+    forms = space.canonicalize(archs)
+    told = archive_lib.empty(space, SIZE, 0)
+    told = told._replace(
+      archs=archs[:SIZE], targets=told.targets * 0, num=jnp.int32(SIZE)
+    )
+    flat = Transfer(
+      space=space.name,
+      correlations=dense.random_correlations(1, space).astype(np.float32),
+      noise=0.1,
+      mean=np.zeros(space.num_architectures, np.float32),
+      support=None,
+      sources=(),
+    )
+    stds = {}
+    for disbelief in (1e-30, 1 - 1e-7):
+      surrogate = gaussian_process.gaussian_process(
+        space,
+        gaussian_process.Config(disbelief=disbelief),
+        archive_size=SIZE,
+        transfers=[flat],
+      )
+      state = surrogate.init(None, surrogate.params)
+      state = surrogate.fit(None, surrogate.condition(state, told, SIZE), told)
+      stds[disbelief] = [
+        surrogate.predict(state, each).std for each in (archs, forms)
+      ]
+    apart = {d: float(jnp.max(jnp.abs(a - b))) for d, (a, b) in stds.items()}
+    self.assertLess(apart[1e-30], 1e-5)
+    self.assertGreater(apart[1 - 1e-7], 0.05)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,227 @@
+"""Meta-training: a predictor of images from triplets of many small data sets.
+
+As MetaD2A's predictor is trained (Lee, Hyung and Hwang, ICLR 2021,
+https://arxiv.org/abs/2107.00860, section 3.2), with two differences, because
+our triplets are few and noisy. What counts is the order of architectures within
+a task, so labels are normal scores within it and a task's mean is left out of
+the loss. And what is known of the architectures whatever the images, a prior of
+all of them such as a transfer's mean, is a second target: where triplets say
+nothing else, the predictor says that.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nagjax import checks
+from nagjax.networks import meta_predictor
+from nagjax.networks.meta_predictor import MetaNetwork
+from nagjax.types import Key
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Static options of a meta-training.
+
+  Attributes:
+    num_steps: of AdamW.
+    num_tasks: of a step, drawn with replacement; of centered ones as many as
+      of others, see `Data`, where there are both.
+    num_images: of a class that a step looks at, drawn with replacement.
+    num_priors: architectures of a step whose prior is a target.
+    prior_weight: of that target; that of the triplets is 1.
+    code_weight: of the mean square of the images' codes: nothing in the network
+      bounds them, and large ones leave the head no gradient.
+    learning_rate: at the start; falls to 0 by a cosine.
+    weight_decay: of AdamW.
+  """
+
+  num_steps: int = 1500
+  num_tasks: int = 8
+  num_images: int = 8
+  num_priors: int = 64
+  prior_weight: float = 1.0
+  code_weight: float = 0.01
+  learning_rate: float = 2e-3
+  weight_decay: float = 1e-3
+
+  def __post_init__(self):
+    checks.sizes(self)
+    checks.positive(self, "learning_rate")
+    checks.not_negative(self, "prior_weight", "code_weight", "weight_decay")
+
+
+class Data(NamedTuple):
+  """Triplets of `T` tasks as arrays.
+
+  Attributes:
+    features: `f32[R, F]` of the images of all tasks.
+    members: `int32[T, C, M]` rows of each class's images, the rest anything.
+    counts: `int32[T, C]` how many there are; 0 for a class that is not there.
+    archs: `int32[T, A, L]`.
+    labels: `f32[T, A]`, the larger the better, about of deviation 1.
+    weights: `f32[T, A]` of each in the loss; 0 for what is not there.
+    centered: `bool[T]` whether a task's mean is left out.
+  """
+
+  features: np.ndarray
+  members: np.ndarray
+  counts: np.ndarray
+  archs: np.ndarray
+  labels: np.ndarray
+  weights: np.ndarray
+  centered: np.ndarray
+
+
+class Prior(NamedTuple):
+  """What is known whatever the images: `int32[N, L]`, and labels `f32[N]`."""
+
+  archs: np.ndarray
+  labels: np.ndarray
+
+
+def fit(
+  key: Key,
+  network: MetaNetwork,
+  to_graph,
+  data: Data,
+  prior: Prior,
+  config: Config,
+) -> tuple[meta_predictor.Params, jax.Array]:
+  """Trains a predictor from a random start; for `jit`.
+
+  Args:
+    key: random key, consumed.
+    network: of `meta.network`.
+    to_graph: of `meta.view`.
+    data: the triplets; features about of mean 0 and deviation 1.
+    prior: a second target.
+    config: how it is trained.
+
+  Returns:
+    The weights, and `f32[num_steps, 2]` the two losses of every step.
+  """
+  init_key, steps_key = jax.random.split(key)
+  tx = optax.chain(
+    optax.clip_by_global_norm(1.0),
+    optax.adamw(
+      optax.cosine_decay_schedule(config.learning_rate, config.num_steps),
+      weight_decay=config.weight_decay,
+    ),
+  )
+  data, prior = jax.tree.map(jnp.asarray, (data, prior))
+  # Of either kind as often as of the other, however many there are.
+  num_centered = jnp.sum(data.centered)
+  sizes = jnp.where(
+    data.centered, num_centered, len(data.centered) - num_centered
+  )
+  shares = (1 / sizes) / jnp.sum(1 / sizes)
+
+  def loss(params, step_key):
+    task_key, images_key, prior_key = jax.random.split(step_key, 3)
+    tasks = jax.random.choice(
+      task_key, len(data.counts), (config.num_tasks,), p=shares
+    )
+    images, present = draw(images_key, data, tasks, config.num_images)
+    rows = jax.random.choice(prior_key, len(prior.labels), (config.num_priors,))
+    known = to_graph(prior.archs[rows])
+    codes = jax.vmap(network.encode, (None, 0, 0))(params, images, present)
+    outputs = jax.vmap(network.apply, (None, 0, 0))(
+      params, jax.vmap(to_graph)(data.archs[tasks]), codes
+    )
+    # The same for all tasks, so that its graphs are read once.
+    of_known = jax.vmap(network.apply, (None, None, 0))(params, known, codes)
+    weights = data.weights[tasks]
+    of_triplets = _error(
+      outputs, data.labels[tasks], weights, data.centered[tasks]
+    )
+    of_prior = _error(
+      of_known,
+      jnp.broadcast_to(prior.labels[rows], (config.num_tasks, len(rows))),
+      jnp.ones((config.num_tasks, len(rows))),
+      jnp.ones(config.num_tasks, bool),
+    )
+    total = of_triplets + config.prior_weight * of_prior
+    total += config.code_weight * jnp.mean(codes**2)
+    return total, jnp.stack([of_triplets, of_prior])
+
+  def step(carry, step_key):
+    params, state = carry
+    gradient, losses = jax.grad(loss, has_aux=True)(params, step_key)
+    update, state = tx.update(gradient, state, params)
+    return (optax.apply_updates(params, update), state), losses
+
+  params = network.init(init_key)
+  (params, _), losses = jax.lax.scan(
+    step,
+    (params, tx.init(params)),
+    jax.random.split(steps_key, config.num_steps),
+  )
+  return params, losses
+
+
+def draw(
+  key: Key, data: Data, tasks: jax.Array, num_images: int
+) -> tuple[jax.Array, jax.Array]:
+  """Draws images of every class of some tasks, with replacement.
+
+  Args:
+    key: random key, consumed.
+    data: has the images.
+    tasks: `int32[B]`.
+    num_images: of a class, `S`.
+
+  Returns:
+    Features `f32[B, C, S, F]`, and `bool[B, C]` which classes are there.
+  """
+  counts = data.counts[tasks]
+  share = jax.random.uniform(key, (*counts.shape, num_images))
+  place = (share * counts[..., None]).astype(jnp.int32)
+  rows = jnp.take_along_axis(data.members[tasks], place, axis=-1)
+  return jnp.asarray(data.features)[rows], counts > 0
+
+
+def standardize(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Mean and deviation of every feature, `f32[F]` each; no deviation is 0."""
+  mean = features.mean(0, dtype=np.float64).astype(np.float32)
+  deviation = features.std(0, dtype=np.float64).astype(np.float32)
+  return mean, np.where(deviation > 1e-6, deviation, np.float32(1))
+
+
+def absorb(
+  params: meta_predictor.Params, mean: np.ndarray, deviation: np.ndarray
+) -> meta_predictor.Params:
+  """Weights that take features as they are, of such for standardized ones.
+
+  Args:
+    params: of a predictor of `(features - mean) / deviation`.
+    mean, deviation: `f32[F]`.
+  """
+
+  def takes_raw(layer):
+    weight = layer.weight / deviation[:, None]
+    return layer._replace(weight=weight, bias=layer.bias - mean @ weight)
+
+  pool = params.images.images
+  first = pool.first._replace(
+    query=takes_raw(pool.first.query),
+    key=takes_raw(pool.first.key),
+    value=takes_raw(pool.first.value),
+  )
+  images = params.images._replace(images=pool._replace(first=first))
+  return params._replace(images=images)
+
+
+def _error(
+  outputs: jax.Array, labels: jax.Array, weights: jax.Array, centered: jax.Array
+) -> jax.Array:
+  """Weighted mean square, without the mean of each task that is centered."""
+  error = (outputs - labels) * (weights > 0)
+  total = jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1e-6)
+  mean = jnp.sum(weights * error, axis=1, keepdims=True) / total
+  error = error - jnp.where(centered[:, None], mean, 0.0)
+  return jnp.sum(weights * error**2) / jnp.maximum(jnp.sum(weights), 1e-6)
