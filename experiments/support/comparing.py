@@ -115,6 +115,11 @@ def train(
       flush=True,
     )
     cell = training.train_cell(task, space, arch, rank, workdir)
+    if rank < len(chosen):
+      # The first training may have compiled.
+      each = float(np.mean(cell.seconds[1:])) * len(cell.seconds)
+      left = (len(chosen) - rank) * each / 60
+      print(f"  about {left:,.0f} minutes left", flush=True)
     valid = cell.valid_accuracies
     return {
       **cell.row,

@@ -222,7 +222,7 @@ def _reading(
     if registry.algorithm_spec(name, variant).needs_surrogate
   ]
   if not needing:
-    for name in ("images", "predictor"):
+    for name in ("images", "predictor", "coreset"):
       if getattr(values, name):
         raise UsageError(f"--{name} is for --variant=zero_shot.")
     return None

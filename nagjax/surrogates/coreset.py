@@ -11,8 +11,6 @@ argument; both are `CentroidFn`s.
 """
 
 from collections.abc import Callable
-import importlib
-from typing import Any
 
 import numpy as np
 
@@ -110,7 +108,7 @@ def sklearn_centroids(
     ImportError: if scikit-learn is missing.
   """
   try:
-    cluster: Any = importlib.import_module("sklearn.cluster")
+    from sklearn import cluster  # Optional: the extra `experiments`.
   except ImportError as error:
     raise ImportError(
       "The coreset needs scikit-learn: pip install 'nagjax[experiments]', or "

@@ -3,6 +3,7 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from nagjax import problem as problem_lib
 from nagjax import statistics
 from nagjax.benchmarks import synthetic
 from nagjax.benchmarks import tabular
+from nagjax.surrogates import fixed
 from tests import data
 
 
@@ -44,6 +46,35 @@ class SyntheticTest(absltest.TestCase):
     best = np.where(result.trace.feasible, result.trace.objective, -np.inf)
     optimum = problem.optimum().objective
     self.assertGreaterEqual(np.median(best.max(axis=(1, 2))), optimum - 2.0)
+
+
+@pytest.mark.slow
+class ZeroShotTest(parameterized.TestCase):
+  @parameterized.parameters("ednag", "diffusionnag")
+  def test_the_best_of_a_table_that_is_known(self, name):
+    """Oracle: the order of the table, which is the predictor as well: most
+    seeds begin among the best 20 of 15,625, and none among the rest of the best
+    hundredth."""
+    problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    space = problem.space
+    every = problem.benchmark.architectures()
+    values = np.asarray(problem.evaluate(every).objective)
+    table = np.empty_like(values)
+    table[np.asarray(space.index(every))] = values
+    known = fixed.fixed(
+      lambda values, archs: values[space.index(archs)], jnp.asarray(table)
+    )
+    best = swept(
+      problem,
+      name,
+      budget=10,
+      num_seeds=4,
+      variant="zero_shot",
+      surrogate=known,
+    )
+    ranks = (values[None] > best[:, :1]).sum(axis=1)
+    self.assertGreaterEqual((ranks < 20).sum(), 3)
+    self.assertLess(ranks.max(), 156)
 
 
 @pytest.mark.slow

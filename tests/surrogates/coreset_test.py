@@ -190,7 +190,7 @@ class CoresetTest(parameterized.TestCase):
   def test_without_sklearn(self):
     """Oracle: the documented error."""
     features, labels, _ = blobs()
-    with mock.patch.dict("sys.modules", {"sklearn.cluster": None}):
+    with mock.patch.dict("sys.modules", {"sklearn": None}):
       with self.assertRaisesRegex(ImportError, "published_centroids"):
         coreset.coreset(features, labels)
 
