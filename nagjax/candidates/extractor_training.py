@@ -38,7 +38,7 @@ class Config:
   """
 
   widths: tuple[int, ...] = (24, 48, 96, 128)
-  num_epochs: int = 24
+  num_epochs: int = 20
   batch_size: int = 128
   learning_rate: float = 0.1
   weight_decay: float = 5e-4

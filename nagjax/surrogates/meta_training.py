@@ -40,11 +40,11 @@ class Config:
     weight_decay: of AdamW.
   """
 
-  num_steps: int = 1500
+  num_steps: int = 1000
   num_tasks: int = 8
   num_images: int = 8
   num_priors: int = 64
-  prior_weight: float = 1.0
+  prior_weight: float = 3.0
   code_weight: float = 0.01
   learning_rate: float = 2e-3
   weight_decay: float = 1e-3
