@@ -185,7 +185,7 @@ def categorical_step(
   Returns:
     `int32[P, L]`.
   """
-  num = np.asarray(cardinalities)[None]
+  num = np.asarray(cardinalities, np.int32)[None]
   possible = np.arange(estimate.shape[-1]) < num[..., None]
   evenly = 1 / num[..., None].astype(np.float32)
   mixed = alpha_next * estimate + (1 - alpha_next) * evenly
@@ -195,6 +195,6 @@ def categorical_step(
   below = jnp.zeros_like(target)
   for option in range(estimate.shape[-1] - 1):
     below += mixed[..., option]
-    drawn += target >= below
+    drawn += (target >= below).astype(jnp.int32)
   # Of rounding only: the target is below the sum.
   return jnp.minimum(drawn, num - 1)

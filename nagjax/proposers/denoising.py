@@ -98,7 +98,8 @@ def denoising(
     archs, means = denoise(
       start, draws["steps"], space, params, belief, archive, config
     )
-    return archs, space.is_valid(archs), means
+    # In a process of 64 bits a surrogate may predict more than that.
+    return archs, space.is_valid(archs), means.astype(jnp.float32)
 
   return base.Proposer(
     init,

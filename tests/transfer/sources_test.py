@@ -186,7 +186,12 @@ class TableTest(parameterized.TestCase):
     ("no_table", lambda: Problem(Computed()), "computed has no table"),
     (
       "two_objectives",
-      lambda: Problem(benchmark(), ("value", "-value")),
+      lambda: Problem(
+        Tabular(
+          queried={"a": values(), "b": values()}, space=SPACE, name="two"
+        ),
+        ("a", "-b"),
+      ),
       "2 objectives",
     ),
     ("limits", lambda: Problem(benchmark(), (), ("value<=1",)), "1 limits"),
