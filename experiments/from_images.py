@@ -2,8 +2,9 @@
 
   python -m experiments.from_images --images=photos.npz --workdir=results/photos
 
---images is `digits` (of scikit-learn) or a .npz file with `x` (uint8 or float,
-[n, height, width, channels]) and `y` (labels from 0). A meta-learned predictor
+--images is a .npz file with `x` (uint8 or float, [n, height, width, channels])
+and `y` (labels from 0), or `digits` (of scikit-learn; not for the predictor
+that ships, which has learned from a table of them). A meta-learned predictor
 reads some of the images to learn from, EDNAG (or DiffusionNAG, --algorithm)
 generates cells of NAS-Bench-201 under it without a single training, and the
 best --num_top are trained with three seeds each (--num_top=0: none is) and

@@ -6,10 +6,14 @@
 
 --triplets and --test are files of `experiments.build_meta`, --images the image
 files that their tasks were drawn from. The predictor learns from --triplets
-alone; rank correlations within the tasks of --test are printed beside those of
-the mean of --transfer, of parameters, of FLOPs and of synaptic flow, with 95 %
-intervals over tasks. With --leave_out every source of --triplets is left out in
-turn first, and judged: by that, options are to be chosen.
+alone: it is the mean of --transfer, the same for all images, and what
+--num_members networks on average add to it for some. Rank correlations within
+the tasks of --test are printed beside those of that mean, of parameters, of
+FLOPs and of synaptic flow, with 95 % intervals over tasks, and what the best
+cells by each are worth: mean normal scores of the first, and of the first
+three, among the cells of their task. With --leave_out every source of
+--triplets is left out in turn first, and judged: by that, options are to be
+chosen.
 
 --extractor makes features of images: `small`, the shipped one, a file of
 `experiments.train_extractor`, or one of MobileNetV1's weights. --published and
@@ -23,6 +27,7 @@ after an interruption.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import sys
 import time
 
@@ -60,7 +65,7 @@ def _run(values: flags.Values) -> None:
     config = meta_training.Config(
       num_steps=values.num_steps,
       num_tasks=values.num_tasks,
-      prior_weight=values.prior_weight,
+      hold_weight=values.hold_weight,
       learning_rate=values.learning_rate,
       weight_decay=values.weight_decay,
     )
@@ -73,7 +78,7 @@ def _run(values: flags.Values) -> None:
     prior = transfer_lib.find(values.transfer)
     if prior.space != space.name:
       raise ValueError(f"--transfer is of {prior.space}, not of {space.name}.")
-  mean = prior_of(prior, space)
+  mean = scores_of(prior, space)
   outputs.make_parent(values.output)
   with outputs.claimed_output(
     values.output, overwrite=values.overwrite
@@ -99,25 +104,33 @@ def _run(values: flags.Values) -> None:
       f"mean of {values.transfer}": meta_data.mean_ranker(mean, space),
       **meta_data.rivals(),
     }
+    learn_from = functools.partial(
+      learn,
+      values.seed,
+      num_members=values.num_members,
+      prior=meta.Prior(prior.names, 1.0, mean),
+      space=space,
+      sizes=sizes,
+      config=config,
+    )
     if values.leave_out:
       for name in sorted(names):
         rest = [task for task in known if task.source != name]
         left = [task for task in known if task.source == name]
-        predictor = learn(values.seed, rest, mean, space, sizes, config)
+        predictor = learn_from(rest)
         ranker = meta_data.predictor_ranker(predictor)
         report(f"left out: {name}", left, {"predictor": ranker, **rivals})
     began = time.perf_counter()
-    predictor = learn(values.seed, known, mean, space, sizes, config)
+    predictor = learn_from(known)
     seconds = time.perf_counter() - began
     predictor = predictor._replace(
       extractor=extractor.name,
-      sources=sources_of(values, extractor, images, known),
+      sources=sources_of(values, extractor, prior, images, known),
       notes={
         "seed": values.seed,
         "training": dataclasses.asdict(config),
         "num_tasks": len(known),
         "num_triplets": sum(len(task.archs) for task in known),
-        "prior": prior.names,
         "ranked_by": meta_data.RANKED_BY,
       },
     )
@@ -138,7 +151,7 @@ def _run(values: flags.Values) -> None:
   )
 
 
-def prior_of(prior: transfer_lib.Transfer, space: SearchSpace) -> np.ndarray:
+def scores_of(prior: transfer_lib.Transfer, space: SearchSpace) -> np.ndarray:
   """Normal scores of a transfer's mean, of all cells by index, `f32[N]`."""
   archs = jnp.asarray(space.all_architectures())
   mean = np.asarray(transfer_base.mean_of(prior, space, archs))
@@ -150,17 +163,19 @@ def prior_of(prior: transfer_lib.Transfer, space: SearchSpace) -> np.ndarray:
 def learn(
   seed: int,
   known: Sequence[meta_data.TaskData],
-  mean: np.ndarray,
+  *,
+  num_members: int,
+  prior: meta.Prior,
   space: SearchSpace,
   sizes: meta.Config,
   config: meta_training.Config,
 ) -> meta.MetaPredictor:
   """Trains a predictor; its outputs are in percent of an average task.
 
-  The prior's labels are the transfer's mean times the slope with which it
-  explains the triplets. Tasks are learned from as they were trained on and once
-  more with their images in full size: a user's images are larger than those of
-  tasks.
+  The prior's weight is the slope with which it explains the triplets, and the
+  members learn the rest. Tasks are learned from as they were trained on and
+  once more with their images in full size: a user's images are larger than
+  those of tasks.
   """
   known = [
     *known,
@@ -171,37 +186,48 @@ def learn(
   )
   data = meta_data.arrays_of(known, center, deviation)
   archs = np.asarray(space.all_architectures())
-  index = np.asarray(space.index(jnp.asarray(archs)))
-  said = mean[np.asarray(space.index(jnp.asarray(data.archs)))]
-  counted = data.weights > 0
-  slope = np.sum(said * data.labels * counted) / np.sum(said**2 * counted)
+  index = np.asarray(space.index(jnp.asarray(data.archs)))
+  data, slope = meta_training.without(data, prior.scores[index])
   network = meta.network(space, sizes)
   to_graph = meta.view(space).to_graph
-  params, _ = jax.jit(
-    lambda key, data, prior: meta_training.fit(
-      key, network, to_graph, data, prior, config
+  fit = jax.jit(
+    lambda key, data: meta_training.fit(
+      key, network, to_graph, data, archs, config
     )
-  )(
-    jax.random.key(seed),
-    data,
-    meta_training.Prior(archs, mean[index] * np.float32(max(slope, 0.1))),
   )
+  keys = jax.random.split(jax.random.key(seed), num_members)
+  members = [
+    meta_training.absorb(fit(key, data)[0], center, deviation) for key in keys
+  ]
   accuracies = [task.accuracy for task in known if task.centered]
   accuracies = accuracies or [np.concatenate([t.accuracy for t in known])]
   return meta.MetaPredictor(
     space=space,
     config=sizes,
-    params=meta_training.absorb(params, center, deviation),
+    params=meta.stack(members),
     extractor="",
     scale=float(np.mean([np.std(a) for a in accuracies])),
     offset=float(np.mean([np.mean(a) for a in accuracies])),
+    prior=prior._replace(weight=slope),
   )
 
 
-def sources_of(values, extractor, images, known) -> tuple[meta.Source, ...]:
-  """Everything that a predictor or its extractor has learned from."""
+def sources_of(
+  values, extractor, prior, images, known
+) -> tuple[meta.Source, ...]:
+  """Everything that a predictor, its extractor or its prior has learned from.
+
+  Of a transfer's tables the images are known by name alone, but for digits.
+  """
   used = {task.source for task in known}
   found = {s["sha256"]: s["name"] for s in extractor.sources}
+  others = []
+  for source in prior.sources:
+    if source.name == "digits":
+      digits = image_files.read("digits")
+      found[image_files.digest(digits.x, digits.y)] = source.name
+    else:
+      others.append(meta.Source(source.name))
   for digest, name in zip(images, values.images, strict=True):
     base = name.replace("\\", "/").rpartition("/")[2]
     if base in used:
@@ -210,7 +236,10 @@ def sources_of(values, extractor, images, known) -> tuple[meta.Source, ...]:
     published = image_files.read(values.published_images)
     base = values.published_images.replace("\\", "/").rpartition("/")[2]
     found[image_files.digest(published.x, published.y)] = base
-  return tuple(meta.Source(name, digest) for digest, name in found.items())
+  return (
+    *(meta.Source(name, digest) for digest, name in found.items()),
+    *others,
+  )
 
 
 def report(
@@ -228,6 +257,8 @@ def report(
         ("Spearman", found.spearman),
         ("Kendall", found.kendall),
         ("Spearman with probability", found.learned),
+        ("first", found.first),
+        ("first three", found.first_three),
       )
     )
     print(f"  {name}: {text}", flush=True)
@@ -298,10 +329,11 @@ main = binary(
     flags.whole("num_tasks", meta_training.Config().num_tasks, "Of a step."),
     flags.whole("code_size", 16, "Numbers that stand for images, by 4."),
     flags.whole("hidden_size", 64, "Of the network."),
+    flags.whole("num_members", 3, "Networks whose mean is taken."),
     flags.number(
-      "prior_weight",
-      meta_training.Config().prior_weight,
-      "Of the prior as a second target; that of triplets is 1.",
+      "hold_weight",
+      meta_training.Config().hold_weight,
+      "Of what members add to the prior of random cells; of triplets 1.",
     ),
     flags.number(
       "weight_decay", meta_training.Config().weight_decay, "Of AdamW."

@@ -116,7 +116,7 @@ def metad2a_predictor(
       return meta.MetaPredictor(
         space,
         config,
-        found.params,
+        meta.stack([found.params]),
         meta.GIVEN,
         scale,
         offset,

@@ -219,12 +219,11 @@ def predictor_ranker(predictor: meta.MetaPredictor) -> Ranker:
 
   Classes and cells are filled up to tens, so that tasks share a program.
   """
-  network = meta.network(predictor.space, predictor.config)
-  value = meta.value_fn(predictor)
+  encode, value = meta.encode_fn(predictor), meta.value_fn(predictor)
 
   @jax.jit
   def said(images, present, archs):
-    codes = jax.vmap(network.encode, (None, 0, None))(
+    codes = jax.vmap(encode, (None, 0, None), out_axes=1)(
       predictor.params, images, present
     )
     return value((predictor.params, codes), archs)
@@ -289,20 +288,24 @@ def rivals() -> dict[str, Ranker]:
 
 
 class Judgment(NamedTuple):
-  """Mean rank correlations within tasks, over them.
+  """Means over tasks, of rank correlations and of the best within each.
 
   Attributes:
     spearman, kendall: with accuracy.
     learned: Spearman's with what is learned by, `RANKED_BY`.
+    first, first_three: normal score of the cell that is ranked first among all
+      of its task, and the mean of those of the first three, by `RANKED_BY`.
   """
 
   spearman: statistics.Interval
   kendall: statistics.Interval
   learned: statistics.Interval
+  first: statistics.Interval
+  first_three: statistics.Interval
 
 
 def judge(chosen: Sequence[TaskData], ranker: Ranker) -> Judgment:
-  """Rank correlations of what a ranker says, within every task."""
+  """What a ranker says, within every task: its order, and its best."""
   said = [np.asarray(ranker(task), np.float64) for task in chosen]
   with_accuracy = [
     statistics.rank_correlation(x, task.accuracy)
@@ -312,10 +315,16 @@ def judge(chosen: Sequence[TaskData], ranker: Ranker) -> Judgment:
     statistics.rank_correlation(x, task.ranked_by).spearman
     for x, task in zip(said, chosen, strict=True)
   ]
+  best = [
+    normal_scores(task.ranked_by)[np.argsort(-x, kind="stable")[:3]]
+    for x, task in zip(said, chosen, strict=True)
+  ]
   return Judgment(
     statistics.mean_interval(
       np.nan_to_num([c.spearman for c in with_accuracy])
     ),
     statistics.mean_interval(np.nan_to_num([c.kendall for c in with_accuracy])),
     statistics.mean_interval(np.nan_to_num(learned)),
+    statistics.mean_interval([scores[0] for scores in best]),
+    statistics.mean_interval([scores.mean() for scores in best]),
   )

@@ -1,9 +1,15 @@
 """What images say of architectures: a meta-learned predictor as a value.
 
-`networks.meta_predictor` with its weights, what it was learned from, and how
-its outputs become percent; files of all this; and the predictor as a surrogate
-that knows already, for searches without a single training (EDNAG's and
-DiffusionNAG's transfer to data sets that nobody has searched on).
+`networks.meta_predictor` with the weights of its members, what it was learned
+from, and how its outputs become percent; files of all this; and the predictor
+as a surrogate that knows already, for searches without a single training
+(EDNAG's and DiffusionNAG's transfer to data sets that nobody has searched on).
+
+The best of many predictions is by selection one that is too high. Two things
+keep the top of a ranking honest: the mean of several members, which err apart,
+and a prior, what is known of the architectures whatever the images, to which
+the members add what images change. The published predictors are ensembles of
+one, without a prior.
 
 What concerns the images is done once, on the host:
 
@@ -15,8 +21,10 @@ What concerns the images is done once, on the host:
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 from importlib import resources
+import math
 import os
 from typing import Any
 from typing import NamedTuple
@@ -68,17 +76,34 @@ class Source(NamedTuple):
   sha256: str = ""
 
 
+class Prior(NamedTuple):
+  """What is known of the architectures of a space, whatever the images.
+
+  Attributes:
+    names: of what it was learned from, such as `digits`.
+    weight: of the scores in an output.
+    scores: `f32[N]` of every architecture by its index, about of mean 0 and
+      deviation 1.
+  """
+
+  names: str
+  weight: float
+  scores: np.ndarray
+
+
 class MetaPredictor(NamedTuple):
   """A trained predictor of images and architectures.
 
   Attributes:
     space: the search space.
     config: sizes of the network.
-    params: its weights.
+    params: weights of its members, with a leading axis `M`; see `stack`.
     extractor: name of what makes features of images; `GIVEN` if the user does.
-    scale, offset: an output `y` stands for `offset + scale y` percent.
-    sources: images that it or its extractor has learned from; it must not be
-      judged by them.
+    scale, offset: an output `y`, the mean over members and the prior's share,
+      stands for `offset + scale y` percent.
+    prior: what members add to; None for nothing.
+    sources: images that it, its extractor or its prior has learned from; it
+      must not be judged by them.
     notes: what else is known, such as seeds, as JSON.
   """
 
@@ -88,6 +113,7 @@ class MetaPredictor(NamedTuple):
   extractor: str
   scale: float = 1.0
   offset: float = 0.0
+  prior: Prior | None = None
   sources: tuple[Source, ...] = ()
   notes: dict[str, Any] = {}
 
@@ -154,6 +180,11 @@ def network(space: SearchSpace, config: Config) -> MetaNetwork:
   )
 
 
+def stack(members: Sequence[meta_predictor.Params]) -> meta_predictor.Params:
+  """The weights of an ensemble, of those of its members."""
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+
+
 def draw_rows(
   rng: np.random.Generator,
   labels: np.ndarray,
@@ -190,7 +221,7 @@ def draw_rows(
 def encode_images(
   predictor: MetaPredictor, features: np.ndarray, rows: np.ndarray
 ) -> jax.Array:
-  """Codes of a data set, of some of its images.
+  """Codes of a data set, of some of its images, by every member.
 
   Args:
     predictor: gives the encoder.
@@ -199,7 +230,7 @@ def encode_images(
       `draw_rows`, or of a coreset.
 
   Returns:
-    `f32[R, Z]`.
+    `f32[M, R, Z]`.
 
   Raises:
     ValueError: if the features have another width than those that the predictor
@@ -216,20 +247,35 @@ def encode_images(
     raise ValueError("features must be finite, got NaN or infinite values.")
   if rows.ndim != 3:
     raise ValueError(f"rows must have the shape [R, C, S], got {rows.shape}.")
-  encode = jax.jit(network(predictor.space, predictor.config).encode)
+  encode = jax.jit(encode_fn(predictor))
   return jnp.stack(
-    [encode(predictor.params, jnp.asarray(features[one])) for one in rows]
+    [encode(predictor.params, jnp.asarray(features[one])) for one in rows],
+    axis=1,
   )
+
+
+def encode_fn(predictor: MetaPredictor) -> Callable[..., jax.Array]:
+  """The members' `meta_predictor.Encode`, for programs: `f32[M, Z]`."""
+  encode = network(predictor.space, predictor.config).encode
+
+  def of_members(
+    params: meta_predictor.Params,
+    images: jax.Array,
+    present: jax.Array | None = None,
+  ) -> jax.Array:
+    return jax.vmap(lambda member: encode(member, images, present))(params)
+
+  return of_members
 
 
 def predict(
   predictor: MetaPredictor, codes: jax.Array, archs: Archs
 ) -> jax.Array:
-  """Percent by the images, the mean over their codes.
+  """Percent by the images, the mean over members and their codes.
 
   Args:
     predictor: the predictor.
-    codes: `f32[R, Z]`.
+    codes: `f32[M, R, Z]`.
     archs: `int32[..., L]`.
 
   Returns:
@@ -240,16 +286,24 @@ def predict(
 
 def value_fn(predictor: MetaPredictor) -> Callable[[Params, Archs], jax.Array]:
   """`predict` as a function of `((weights, codes), archs)`, for programs."""
-  apply = network(predictor.space, predictor.config).apply
-  to_graph = view(predictor.space).to_graph
+  space, prior = predictor.space, predictor.prior
+  apply = network(space, predictor.config).apply
+  to_graph = view(space).to_graph
   scale, offset = predictor.scale, predictor.offset
 
   def value(params: Params, archs: Archs) -> jax.Array:
     weights, codes = params
     graph = to_graph(archs)
-    # Codes differ, the graphs do not: these are read once.
-    outputs = jax.vmap(lambda code: apply(weights, graph, code))(codes)
-    return offset + scale * jnp.mean(outputs, axis=0)
+
+    def of_member(member, its_codes):
+      # Codes differ, the graphs do not: these are read once.
+      return jax.vmap(lambda code: apply(member, graph, code))(its_codes)
+
+    output = jnp.mean(jax.vmap(of_member)(weights, codes), axis=(0, 1))
+    if prior is not None:
+      scores = jnp.asarray(prior.scores)[space.index(archs)]
+      output = output + prior.weight * scores
+    return offset + scale * output
 
   return value
 
@@ -261,7 +315,7 @@ def surrogate(
 
   Args:
     predictor: the predictor.
-    codes: `f32[R, Z]` of the data set's images.
+    codes: `f32[M, R, Z]` of the data set's images.
     num_constraints: of the search; see `fixed.fixed`.
   """
   return fixed(
@@ -277,20 +331,24 @@ def save(path: str | os.PathLike[str], predictor: MetaPredictor) -> None:
   Raises:
     OSError: if it cannot be written.
   """
+  prior = predictor.prior
   header = {
     "kind": KIND,
     "space": predictor.space.name,
     "config": dataclasses.asdict(predictor.config),
+    "num_members": len(jax.tree.leaves(predictor.params)[0]),
     "extractor": predictor.extractor,
     "scale": float(predictor.scale),
     "offset": float(predictor.offset),
+    "prior": prior and {"names": prior.names, "weight": float(prior.weight)},
     "sources": [source._asdict() for source in predictor.sources],
     "notes": predictor.notes,
   }
-  params = jax.tree.map(
-    lambda leaf: np.asarray(leaf, np.float32), predictor.params
-  )
-  files.save_tree(path, params, header, compress=True)
+  tree: dict[str, Any] = {"members": predictor.params}
+  if prior:
+    tree["prior"] = prior.scores
+  arrays = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tree)
+  files.save_tree(path, arrays, header, compress=True)
 
 
 def load(path: str | os.PathLike[str], space: SearchSpace) -> MetaPredictor:
@@ -310,19 +368,30 @@ def load(path: str | os.PathLike[str], space: SearchSpace) -> MetaPredictor:
       raise ValueError(f"it predicts of the space {found}, not {space.name}")
     config = Config(**header["config"])
     shapes = jax.eval_shape(network(space, config).init, jax.random.key(0))
-    like = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float32), shapes
-    )
-    params, _ = files.load_tree(path, like, kind=KIND, max_bytes=_MAX_BYTES)
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+    num, prior = int(header["num_members"]), header["prior"]
+    if num < 1:
+      raise ValueError(f"it must have a member or more, not {num}")
+    like = {
+      "members": jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((num, *leaf.shape), np.float32),
+        shapes,
+      )
+    }
+    if prior:
+      size = (math.prod(space.cardinalities),)
+      like["prior"] = jax.ShapeDtypeStruct(size, np.float32)
+    tree, _ = files.load_tree(path, like, kind=KIND, max_bytes=_MAX_BYTES)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)):
       raise ValueError("some of its weights are not finite")
     return MetaPredictor(
       space=space,
       config=config,
-      params=params,
+      params=tree["members"],
       extractor=str(header["extractor"]),
       scale=float(header["scale"]),
       offset=float(header["offset"]),
+      prior=prior
+      and Prior(str(prior["names"]), float(prior["weight"]), tree["prior"]),
       sources=tuple(
         Source(str(entry["name"]), str(entry["sha256"]))
         for entry in header["sources"]

@@ -4,9 +4,10 @@ As MetaD2A's predictor is trained (Lee, Hyung and Hwang, ICLR 2021,
 https://arxiv.org/abs/2107.00860, section 3.2), with two differences, because
 our triplets are few and noisy. What counts is the order of architectures within
 a task, so labels are normal scores within it and a task's mean is left out of
-the loss. And what is known of the architectures whatever the images, a prior of
-all of them such as a transfer's mean, is a second target: where triplets say
-nothing else, the predictor says that.
+the loss. And what is known of the architectures whatever the images, a
+`meta.Prior` such as a transfer's mean, is taken from the labels first, see
+`without`: the network learns what images change, and is held near zero on
+architectures of which triplets say nothing.
 """
 
 import dataclasses
@@ -32,8 +33,8 @@ class Config:
     num_tasks: of a step, drawn with replacement; of centered ones as many as
       of others, see `Data`, where there are both.
     num_images: of a class that a step looks at, drawn with replacement.
-    num_priors: architectures of a step whose prior is a target.
-    prior_weight: of that target; that of the triplets is 1.
+    num_held: architectures of a step on which the network is held near zero.
+    hold_weight: of the variance of its outputs there; that of triplets is 1.
     code_weight: of the mean square of the images' codes: nothing in the network
       bounds them, and large ones leave the head no gradient.
     learning_rate: at the start; falls to 0 by a cosine.
@@ -43,8 +44,8 @@ class Config:
   num_steps: int = 1000
   num_tasks: int = 8
   num_images: int = 8
-  num_priors: int = 64
-  prior_weight: float = 3.0
+  num_held: int = 64
+  hold_weight: float = 3.0
   code_weight: float = 0.01
   learning_rate: float = 2e-3
   weight_decay: float = 1e-3
@@ -52,7 +53,7 @@ class Config:
   def __post_init__(self):
     checks.sizes(self)
     checks.positive(self, "learning_rate")
-    checks.not_negative(self, "prior_weight", "code_weight", "weight_decay")
+    checks.not_negative(self, "hold_weight", "code_weight", "weight_decay")
 
 
 class Data(NamedTuple):
@@ -77,11 +78,22 @@ class Data(NamedTuple):
   centered: np.ndarray
 
 
-class Prior(NamedTuple):
-  """What is known whatever the images: `int32[N, L]`, and labels `f32[N]`."""
+def without(data: Data, known: np.ndarray) -> tuple[Data, float]:
+  """Takes what is known of the architectures from the labels.
 
-  archs: np.ndarray
-  labels: np.ndarray
+  Args:
+    data: the triplets.
+    known: `f32[T, A]` of their architectures, whatever the images.
+
+  Returns:
+    The triplets with labels less `slope * known`, and the slope: that of least
+    squares, but .1 at least, as what is known is not nothing.
+  """
+  there = data.weights > 0
+  squares = max(float(np.sum(known**2 * there)), 1e-6)
+  slope = max(float(np.sum(known * data.labels * there)) / squares, 0.1)
+  labels = np.where(there, data.labels - slope * known, 0)
+  return data._replace(labels=labels.astype(np.float32)), slope
 
 
 def fit(
@@ -89,7 +101,7 @@ def fit(
   network: MetaNetwork,
   to_graph,
   data: Data,
-  prior: Prior,
+  archs: np.ndarray,
   config: Config,
 ) -> tuple[meta_predictor.Params, jax.Array]:
   """Trains a predictor from a random start; for `jit`.
@@ -99,7 +111,7 @@ def fit(
     network: of `meta.network`.
     to_graph: of `meta.view`.
     data: the triplets; features about of mean 0 and deviation 1.
-    prior: a second target.
+    archs: `int32[N, L]` of which some are held at every step.
     config: how it is trained.
 
   Returns:
@@ -113,7 +125,7 @@ def fit(
       weight_decay=config.weight_decay,
     ),
   )
-  data, prior = jax.tree.map(jnp.asarray, (data, prior))
+  data, archs = jax.tree.map(jnp.asarray, (data, archs))
   # Of either kind as often as of the other, however many there are.
   num_centered = jnp.sum(data.centered)
   sizes = jnp.where(
@@ -122,32 +134,28 @@ def fit(
   shares = (1 / sizes) / jnp.sum(1 / sizes)
 
   def loss(params, step_key):
-    task_key, images_key, prior_key = jax.random.split(step_key, 3)
+    task_key, images_key, held_key = jax.random.split(step_key, 3)
     tasks = jax.random.choice(
       task_key, len(data.counts), (config.num_tasks,), p=shares
     )
     images, present = draw(images_key, data, tasks, config.num_images)
-    rows = jax.random.choice(prior_key, len(prior.labels), (config.num_priors,))
-    known = to_graph(prior.archs[rows])
+    rows = jax.random.choice(held_key, len(archs), (config.num_held,))
+    held = to_graph(archs[rows])
     codes = jax.vmap(network.encode, (None, 0, 0))(params, images, present)
     outputs = jax.vmap(network.apply, (None, 0, 0))(
       params, jax.vmap(to_graph)(data.archs[tasks]), codes
     )
     # The same for all tasks, so that its graphs are read once.
-    of_known = jax.vmap(network.apply, (None, None, 0))(params, known, codes)
+    of_held = jax.vmap(network.apply, (None, None, 0))(params, held, codes)
     weights = data.weights[tasks]
     of_triplets = _error(
       outputs, data.labels[tasks], weights, data.centered[tasks]
     )
-    of_prior = _error(
-      of_known,
-      jnp.broadcast_to(prior.labels[rows], (config.num_tasks, len(rows))),
-      jnp.ones((config.num_tasks, len(rows))),
-      jnp.ones(config.num_tasks, bool),
-    )
-    total = of_triplets + config.prior_weight * of_prior
+    # Less their mean, which says nothing of the order.
+    size = jnp.mean(jnp.var(of_held, axis=1))
+    total = of_triplets + config.hold_weight * size
     total += config.code_weight * jnp.mean(codes**2)
-    return total, jnp.stack([of_triplets, of_prior])
+    return total, jnp.stack([of_triplets, size])
 
   def step(carry, step_key):
     params, state = carry

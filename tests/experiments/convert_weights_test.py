@@ -42,7 +42,7 @@ class ConvertWeightsTest(runs.BinaryCase):
     out = self.assert_succeeds(self._run("metad2a", {"model": state}))
     self.assertIn("512 features", out)
     found = meta.load(self.output, space())
-    expected = metad2a.predictor_params(state).params
+    expected = meta.stack([metad2a.predictor_params(state).params])
     jax.tree.map(np.testing.assert_array_equal, found.params, expected)
     self.assertEqual((found.scale, found.offset), percent)
     self.assertEqual(found.extractor, meta.GIVEN)

@@ -45,7 +45,7 @@ _ALGORITHM_SPEC = registry.algorithm_spec
 @functools.cache
 def params():
   network = meta.network(SPACE, CONFIG)
-  return jax.jit(network.init)(jax.random.key(0))
+  return meta.stack([jax.jit(network.init)(jax.random.key(0))])
 
 
 def write_predictor(path, **changes):
@@ -292,6 +292,11 @@ class ReadingTest(parameterized.TestCase):
       reading.predictor, arrays["features"], rows[None]
     )
     np.testing.assert_allclose(reading.codes, expected, atol=1e-6)
+
+  def test_the_shipped_predictor_knows_digits(self):
+    """Oracle: the documented error; its prior was learned of them."""
+    with self.assertRaisesRegex(UsageError, r"learned from.*\(digits\)"):
+      predicting.read("digits", SPACE)
 
   def test_extractors(self):
     """Oracle: by hand; images are stretched to bytes, files lie where those of

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import special
 
 from experiments import train_extractor
 from experiments import train_predictor
@@ -36,9 +37,9 @@ LIMITS = tasks.Limits(
 )
 
 
-def untrained(key, network, to_graph, data, prior, config):
+def untrained(key, network, to_graph, data, archs, config):
   """In the place of a training: the random start."""
-  del to_graph, data, prior, config
+  del to_graph, data, archs, config
   return network.init(key), jnp.zeros((1, 2))
 
 
@@ -110,7 +111,7 @@ class TrainPredictorTest(parameterized.TestCase):
       return runs.run_binary(
         train_predictor,
         *(f"--{flag}={self.folder / value}" for flag, value in flags.items()),
-        *("--code_size=4", "--hidden_size=4"),
+        *("--code_size=4", "--hidden_size=4", "--num_members=2"),
         *(part.format(self.folder) for part in more),
       )
 
@@ -126,8 +127,11 @@ class TrainPredictorTest(parameterized.TestCase):
     found = meta.load(self.folder / "p.npz", SPACE)
     self.assertEqual(found.extractor, "mine")
     self.assertEqual(
-      {source.sha256 for source in found.sources}, {"c", self.digests["a"]}
+      {source.sha256 for source in found.sources},
+      {"c", self.digests["a"], image_files.digest(*image_files.read("digits"))},
     )
+    self.assertLen(found.params.head[0].bias, 2)
+    self.assertEqual(found.prior.names, "digits")
     self.assertEqual(found.notes["num_triplets"], 9)
     task = meta_data.read_tasks(
       str(self.folder / "of_a.npz"),
@@ -193,6 +197,9 @@ class TrainPredictorTest(parameterized.TestCase):
     self.assertAlmostEqual(found.spearman.mean, 1 / 3)
     self.assertAlmostEqual(found.kendall.mean, 1 / 3)
     self.assertAlmostEqual(found.learned.mean, 1)
+    best = special.ndtri((np.asarray([5, 4, 3]) - 0.5) / 5)
+    self.assertAlmostEqual(found.first.mean, best[0], places=5)
+    self.assertAlmostEqual(found.first_three.mean, best.mean(), places=5)
 
   def test_published_triplets(self):
     """Oracle: rows of the file; class numbers begin at 1."""

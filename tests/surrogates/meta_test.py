@@ -1,6 +1,7 @@
 """Tests of nagjax.surrogates.meta and fixed."""
 
 import functools
+import itertools
 import pathlib
 import tempfile
 from unittest import mock
@@ -28,19 +29,25 @@ LABELS = np.asarray([0, 1, 2, 1, 0, 2, 2, 1])
 
 
 @functools.cache
-def weights():
-  return program.state(0, images=6, size=5, code=56)
+def weights(seed=0):
+  return program.state(seed, images=6, size=5, code=56)
 
 
 @functools.cache
 def predictor():
+  members = [
+    metad2a.predictor_params(weights(seed), config=CONFIG).params
+    for seed in range(2)
+  ]
+  scores = np.random.default_rng(5).normal(size=5**6).astype(np.float32)
   return meta.MetaPredictor(
     space=SPACE,
     config=CONFIG,
-    params=metad2a.predictor_params(weights(), config=CONFIG).params,
+    params=meta.stack(members),
     extractor="small",
     scale=550.0,
     offset=95.0,
+    prior=meta.Prior("mnist", 0.25, scores),
     sources=(meta.Source("mnist", "ab12"), meta.Source("others")),
     notes={"seed": 3},
   )
@@ -123,8 +130,8 @@ class RowsTest(parameterized.TestCase):
 
 class PredictTest(parameterized.TestCase):
   def test_percent(self):
-    """Oracle: the published steps in NumPy for every draw of the images, the
-    published map to percent, and their mean."""
+    """Oracle: the published steps in NumPy for every member and draw of the
+    images, the published map to percent and their mean; the prior by hand."""
     x = features()
     rows = meta.draw_rows(
       np.random.default_rng(1), LABELS, num_images=2, num_subsets=2
@@ -132,14 +139,17 @@ class PredictTest(parameterized.TestCase):
     codes = meta.encode_images(predictor(), x, rows)
     archs = np.asarray(SPACE.sample(jax.random.key(0), 3))
     result = meta.predict(predictor(), codes, jnp.asarray(archs))
+    self.assertEqual(codes.shape, (2, 2, 56))
     expected = []
     for arch in archs:
       outputs = []
-      for one in rows:
-        code = diffusionnag_program.set_code(weights(), x[one].astype(float))
+      for seed, one in itertools.product(range(2), rows):
+        state = weights(seed)
+        code = diffusionnag_program.set_code(state, x[one].astype(float))
         types = [0, *(arch + 2), 1]
-        outputs.append(program.predict(weights(), types, program.EDGES, code))
-      expected.append((0.10 + np.mean(outputs)) * 550 + 40)
+        outputs.append(program.predict(state, types, program.EDGES, code))
+      known = predictor().prior.scores[np.sum(arch * 5 ** np.arange(6))]
+      expected.append((0.10 + np.mean(outputs) + 0.25 * known) * 550 + 40)
     np.testing.assert_allclose(result, expected, rtol=1e-5)
     surrogate = meta.surrogate(predictor(), codes, num_constraints=2)
     state = surrogate.init(jax.random.key(0), surrogate.params)
@@ -179,9 +189,18 @@ class FileTest(parameterized.TestCase):
     jax.tree.map(
       np.testing.assert_array_equal, found.params, predictor().params
     )
+    expected = predictor()
+    np.testing.assert_array_equal(found.prior.scores, expected.prior.scores)
+    self.assertEqual(found.prior[:2], expected.prior[:2])
     self.assertEqual(
-      found._replace(params=None), predictor()._replace(params=None)
+      found._replace(params=None, prior=None),
+      expected._replace(params=None, prior=None),
     )
+
+  def test_without_a_prior(self):
+    """Oracle: what was written."""
+    meta.save(self.path, predictor()._replace(prior=None))
+    self.assertIsNone(meta.load(self.path, SPACE).prior)
 
   def test_another_space(self):
     """Oracle: the documented error."""
@@ -191,7 +210,7 @@ class FileTest(parameterized.TestCase):
 
   def test_damage(self):
     """Oracle: the documented errors: no file, another file, other sizes, a
-    weight that is not finite."""
+    weight that is not finite, no member."""
     with self.assertRaisesRegex(files.FileError, "a.npz"):
       meta.load(self.path, SPACE)
     files.write_record(self.path, {"a": np.zeros(2)}, {"kind": "other"})
@@ -200,6 +219,10 @@ class FileTest(parameterized.TestCase):
     wider = meta_predictor.Config(image_size=7, code_size=56, hidden_size=5)
     meta.save(self.path, predictor()._replace(config=wider))
     with self.assertRaisesRegex(files.FileError, "params|images"):
+      meta.load(self.path, SPACE)
+    none = jax.tree.map(lambda leaf: leaf[:0], predictor().params)
+    meta.save(self.path, predictor()._replace(params=none))
+    with self.assertRaisesRegex(files.FileError, "a member or more"):
       meta.load(self.path, SPACE)
     broken = jax.tree.map(lambda leaf: leaf * np.nan, predictor().params)
     meta.save(self.path, predictor()._replace(params=broken))

@@ -17,9 +17,9 @@ CONFIG = meta_training.Config(
   num_steps=450,
   num_tasks=8,
   num_images=2,
-  num_priors=4,
+  num_held=4,
   learning_rate=0.01,
-  prior_weight=0.01,
+  hold_weight=0.01,
 )
 
 
@@ -47,11 +47,12 @@ class FitTest(parameterized.TestCase):
   def test_learns_that_images_change_the_order(self):
     """Oracle: the planted rule, on images that it has not seen."""
     data = planted(48)
-    prior = meta_training.Prior(data.archs[0], np.zeros(6, np.float32))
     network = meta.network(SPACE, SIZES)
     to_graph = meta.view(SPACE).to_graph
     params, losses = jax.jit(
-      lambda key: meta_training.fit(key, network, to_graph, data, prior, CONFIG)
+      lambda key: meta_training.fit(
+        key, network, to_graph, data, data.archs[0], CONFIG
+      )
     )(jax.random.key(0))
     self.assertEqual(losses.shape, (450, 2))
     self.assertLess(
@@ -69,6 +70,20 @@ class FitTest(parameterized.TestCase):
       for found, labels in zip(np.asarray(said), fresh.labels, strict=True)
     ]
     self.assertGreater(np.mean(correlations), 0.6)
+
+  @parameterized.parameters((0.7, 0.7), (-0.7, 0.1))
+  def test_the_prior_is_taken_from_labels(self, planted_slope, slope):
+    """Oracle: a planted slope, but .1 at least, of what is there."""
+    data = planted(4)
+    known = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
+    weights = np.ones((4, 6), np.float32)
+    weights[:, 4:] = 0
+    labels = np.where(weights > 0, planted_slope * known, 99).astype("f4")
+    data = data._replace(labels=labels, weights=weights)
+    found, found_slope = meta_training.without(data, known)
+    self.assertAlmostEqual(found_slope, slope, places=5)
+    expected = (planted_slope - slope) * known * weights
+    np.testing.assert_allclose(found.labels, expected, atol=1e-5)
 
   def test_standardized_features_are_absorbed(self):
     """Oracle: the network on standardized features itself."""

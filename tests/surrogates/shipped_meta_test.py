@@ -34,7 +34,8 @@ class ShippedTest(absltest.TestCase):
     digests = {source.sha256 for source in predictor.sources}
     self.assertContainsSubset({s["sha256"] for s in extractor.sources}, digests)
     names = {source.name for source in predictor.sources}
-    self.assertEqual(names, {f"{name}.npz" for name in SEEN})
+    self.assertEqual(names, {"digits", *(f"{name}.npz" for name in SEEN)})
+    self.assertEqual(predictor.prior.names, "digits")
 
   def test_what_it_says_of_images(self):
     """Oracle: the prior, which it follows; other images, another order."""
