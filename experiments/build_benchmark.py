@@ -88,15 +88,7 @@ def make_job(
       raise ValueError(f"no trainable networks for {space.name}.")
   images = image_files.read(values.images)
   with user_errors():
-    recipe = train.Recipe(
-      num_epochs=values.num_epochs,
-      batch_size=values.batch_size,
-      learning_rate=values.learning_rate,
-      shift=values.shift,
-      flips=values.flips,
-      clutter=values.clutter,
-      noise=values.noise,
-    )
+    recipe = building.recipe_of(values)
     height, width, channels = images.x.shape[1:]
     config = cells.Config(
       image_shape=(height, width, channels),

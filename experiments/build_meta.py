@@ -61,15 +61,7 @@ def _run(values: flags.Values) -> None:
       max_valid=values.max_valid,
       gray_share=values.gray_share,
     )
-    recipe = train.Recipe(
-      num_epochs=values.num_epochs,
-      batch_size=values.batch_size,
-      learning_rate=values.learning_rate,
-      shift=values.shift,
-      flips=values.flips,
-      clutter=values.clutter,
-      noise=values.noise,
-    )
+    recipe = building.recipe_of(values)
   names = [pathlib.Path(name).name for name in values.images]
   if len(set(names)) < len(names):
     raise UsageError(f"--images: every file once, got {', '.join(names)}.")

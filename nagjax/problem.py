@@ -314,10 +314,10 @@ class Problem:
     Returns:
       None if the benchmark has no rows or none is feasible.
     """
-    archs = self.benchmark.architectures()
-    if archs is None:
+    rows = self._rows()
+    if rows is None:
       return None
-    answer = jax.device_get(jax.jit(Problem.evaluate)(self, archs))
+    archs, answer = rows
     value = np.where(answer.feasible, np.float64(answer.objective), -np.inf)
     best = int(np.argmax(value))
     if not np.isfinite(value[best]):
@@ -334,17 +334,25 @@ class Problem:
     Returns:
       None if the benchmark has no rows or none is feasible.
     """
-    archs = self.benchmark.architectures()
-    if archs is None:
+    rows = self._rows()
+    if rows is None:
       return None
-    answer = jax.device_get(jax.jit(Problem.evaluate)(self, archs))
-    archs = np.asarray(archs)[answer.feasible]
+    archs, answer = rows
+    archs = archs[answer.feasible]
     points = np.asarray(answer.objectives, np.float64)[answer.feasible]
     if not len(points):
       return None
     best = np.flatnonzero(statistics.pareto_front(points))
     best = best[np.unique(points[best], axis=0, return_index=True)[1][::-1]]
     return Front(points[best], archs[best], points.min(axis=0))
+
+  def _rows(self) -> tuple[np.ndarray, Answer] | None:
+    """All architectures and their answers (host); None if it has no rows."""
+    archs = self.benchmark.architectures()
+    if archs is None:
+      return None
+    answer = jax.device_get(jax.jit(Problem.evaluate)(self, archs))
+    return np.asarray(archs), answer
 
 
 def _violation(column: jax.Array, limit: float) -> jax.Array:

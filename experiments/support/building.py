@@ -24,6 +24,7 @@ from nagjax.candidates import train
 from nagjax.sharding import over_devices
 from nagjax.spaces import SearchSpace
 
+from . import flags
 from . import machine
 from .errors import user_errors
 from .progress import progress
@@ -58,6 +59,23 @@ class Job(NamedTuple):
   output: pathlib.Path
   workdir: pathlib.Path
   settings: dict[str, Any]
+
+
+def recipe_of(values: flags.Values) -> train.Recipe:
+  """How cells are trained, by the flags of a binary that builds tables.
+
+  Raises:
+    ValueError: if a value is out of range.
+  """
+  return train.Recipe(
+    num_epochs=values.num_epochs,
+    batch_size=values.batch_size,
+    learning_rate=values.learning_rate,
+    shift=values.shift,
+    flips=values.flips,
+    clutter=values.clutter,
+    noise=values.noise,
+  )
 
 
 def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
