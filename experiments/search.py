@@ -269,7 +269,9 @@ def _write(
   records.write_traces(
     workdir / records.TRACE, runs, several.arrays if several else ()
   )
-  plots.write_architectures(workdir / records.ARCHITECTURES, founds, benchmark)
+  results.write_architectures(
+    workdir / records.ARCHITECTURES, founds, benchmark
+  )
   plots.draw_curves(
     workdir / records.CURVE,
     [
