@@ -30,9 +30,11 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
+from collections.abc import Sequence
 import sys
 
 from nagjax import files
+from nagjax.benchmarks import data_directory
 
 from .support import flags
 from .support import machine
@@ -64,7 +66,8 @@ def _run(values: flags.Values) -> None:
     commands: dict[str, str] = {}
     reasons: dict[str, str] = {}
     done: set[str] = set()
-    for run in runs_of(tables):
+    chosen = {reproducing.declared(run) for run in runs_of(tables)}
+    for run in runs_of(paper.tables):
       name = reproducing.declared(run)
       try:
         planned = reproducing.plan(
@@ -75,7 +78,7 @@ def _run(values: flags.Values) -> None:
         )
         command = commands[name] = planned.command
         is_new = command not in found or values.overwrite
-        if is_new and command not in done:
+        if name in chosen and is_new and command not in done:
           print(command)
           found[command] = reproducing.measure(
             planned, values.data_dir, values.compilation_cache_dir
@@ -83,7 +86,9 @@ def _run(values: flags.Values) -> None:
           reproducing.write_results(store, found)
           done.add(command)
       except UsageError as error:
-        reasons[name] = str(error).rstrip(".")
+        # A report is read elsewhere.
+        place = str(data_directory(values.data_dir))
+        reasons[name] = str(error).replace(place, "DATA_DIR").rstrip(".")
     report = reports.Report(paper, found, commands, reasons, values.quick)
     pictures = report_plots.draw(workdir, values.paper, report)
     text = reports.write(report, _command(values), pictures)
@@ -92,7 +97,7 @@ def _run(values: flags.Values) -> None:
   print(f"Wrote {workdir / values.paper}.md.")
 
 
-def choose(tables: tuple[Table, ...], numbers: list[str]) -> list[Table]:
+def choose(tables: Sequence[Table], numbers: Sequence[str]) -> Sequence[Table]:
   """The tables that --table names; all if it names none.
 
   Raises:
@@ -106,7 +111,7 @@ def choose(tables: tuple[Table, ...], numbers: list[str]) -> list[Table]:
   return [t for t in tables if t.number in numbers or not numbers]
 
 
-def runs_of(tables: list[Table]) -> list[Run]:
+def runs_of(tables: Sequence[Table]) -> list[Run]:
   """All runs of tables, each command once."""
   runs = [run for table in tables for row in table.rows for run in row.runs]
   return list({reproducing.declared(run): run for run in runs}.values())

@@ -166,9 +166,9 @@ def _draw_differences(
       panel.axvline(0.0, color="black", linewidth=1)
       for row in rows:
         place = labels.index(row.label)
-        height = ticks.index(row.row) + 0.5 * (
-          place / max(len(labels) - 1, 1) - 0.5
-        )
+        beside = [other.label for other in rows if other.row == row.row]
+        offset = (beside.index(row.label) + 0.5) / len(beside) - 0.5
+        height = ticks.index(row.row) + 0.6 * offset
         panel.errorbar(
           row.middle,
           height,

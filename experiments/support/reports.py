@@ -54,7 +54,7 @@ def figure_of(row: Row, run: Run, result: reproducing.Result) -> Figure | None:
   elif run.figure in ("feasible", "seconds"):
     spread = [result[run.figure]] * 4
   elif run.figure == "test":
-    spread = result["test"] or result["objective"]
+    spread = result.get("test") or result.get("objective", nothing)
   else:
     spread = result.get(run.figure, nothing)
   if spread is None:

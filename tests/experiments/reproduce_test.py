@@ -51,7 +51,7 @@ def in_process(binary, arguments):
 
 
 def all_runs(paper):
-  return reproduce.runs_of(list(paper.tables))
+  return reproduce.runs_of(paper.tables)
 
 
 class DeclaredTest(parameterized.TestCase):

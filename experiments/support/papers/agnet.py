@@ -37,11 +37,12 @@ def _nasbench201() -> tuple[Row, ...]:
     name = f"nasbench201/{data_set}"
     for queries, number in zip((96, 192, 400), published, strict=True):
       budget, at = (192, 96) if queries == 96 else (queries, 0)
+      seeds = 24 if queries == 400 else 200
       rows.append(
         Row(
           f"{column}, {queries} queries",
           number,
-          (agnet(name, budget, at=at),),
+          (agnet(name, budget, at=at, num_seeds=seeds),),
           best,
         )
       )
@@ -105,7 +106,7 @@ PAPER = Paper(
         Row(
           "test accuracy",
           "94.18",
-          (agnet("nasbench101/cifar10", 192),),
+          (agnet("nasbench101/cifar10", 192, num_seeds=100),),
           "94.32",
           differs="searched by test accuracy, as the table has no other: the "
           "paper's is the test accuracy of a search by validation accuracy",
@@ -168,7 +169,11 @@ PAPER = Paper(
           number,
           (
             agnet(
-              f"nasbench201/{column}", 192, more=f"{more}", label=f"{heading}"
+              f"nasbench201/{column}",
+              96,
+              more=more,
+              label="after 96",
+              num_seeds=200,
             ),
           ),
         )
@@ -187,7 +192,8 @@ PAPER = Paper(
         )
         for column, number in zip(("cifar10", "cifar100"), numbers, strict=True)
       ),
-      "Its ablation without retraining never trains on later queries.",
+      "Its program without retraining never trains on later queries. Ours are "
+      "read after 96 queries, where a difference would show.",
     ),
   ),
 )

@@ -1,11 +1,9 @@
 """What this library's README says of its searches: no paper, the same form."""
 
-from .agnet import agnet
 from .base import Paper
 from .base import Row
 from .base import Run
 from .base import Table
-from .optiproxy import optiproxy
 
 _ATS = (50, 100, 200)
 
@@ -25,6 +23,8 @@ def _shares(
 def _nasbench201(data_set: str) -> tuple[Row, ...]:
   name = f"nasbench201/{data_set}"
   others = (
+    ("optiproxy", 192, 200),
+    ("agnet", 192, 200),
     ("npenas", 192, 200),
     ("bananas", 192, 200),
     ("local_search", 500, 1000),
@@ -39,8 +39,6 @@ def _nasbench201(data_set: str) -> tuple[Row, ...]:
       "",
       _shares(name, "ednag", 50, 200, " --transfer=digits"),
     ),
-    Row(f"{data_set}, optiproxy", "", (optiproxy(name, 100),)),
-    Row(f"{data_set}, agnet", "", (agnet(name, 192),)),
     *(
       Row(f"{data_set}, {who}", "", _shares(name, who, budget, num_seeds))
       for who, budget, num_seeds in others
