@@ -25,7 +25,9 @@ _SHOWN = {
 
 
 def draw_cells(
-  path: pathlib.Path, archs: Sequence[np.ndarray], titles: Sequence[str]
+  path: str | pathlib.Path,
+  archs: Sequence[np.ndarray],
+  titles: Sequence[str],
 ) -> None:
   """Draws NAS-Bench-201's cells, a panel each.
 
@@ -49,7 +51,7 @@ def draw_cells(
     for panel, arch, title in zip(panels, archs, titles, strict=False):
       _draw(panel, arch)
       panel.set_title(title)
-    with files.atomic_path(path) as temporary:
+    with files.atomic_path(pathlib.Path(path)) as temporary:
       canvas.savefig(temporary, dpi=plots.DPI)
 
 
