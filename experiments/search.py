@@ -31,9 +31,10 @@ on other tables; --budget=1 is then what they say of the best architecture.
 predictor that has read --images, and then goes down its ranking: nothing is
 queried before.
 
-Searches that cannot be compiled (--algorithm=agnet --surrogate=xgb) run one
-after the other. They are kept in WORKDIR/unfinished until the results are
-written: the same command continues them after an interruption.
+Seeds run --batch_size_seeds at a time; searches that cannot be compiled
+(--algorithm=agnet --surrogate=xgb) run one after the other. What is done is
+kept in WORKDIR/unfinished until the results are written: the same command goes
+on after an interruption.
 
 `experiments.train_top` trains the best of what was found.
 
@@ -78,7 +79,7 @@ _MERGE_FLAGS = (
 """Flags that have a meaning beside --merge."""
 
 UNFINISHED = "unfinished"
-"""Folder of searches on the host, until the results are written."""
+"""Folder of what is done, until the results are written."""
 
 
 def _run(values: flags.Values) -> None:
@@ -113,7 +114,7 @@ def run_plan(
   Args:
     plan: what to run.
     devices: the devices, for the record.
-    workdir: where searches on the host are saved and found again.
+    workdir: where what is done is saved and found again.
 
   Returns:
     The run of each algorithm.
@@ -126,8 +127,8 @@ def run_plan(
     for entry in plan.entries:
       record = _record(plan, entry, devices)
       on_progress = progress.of_sweep(report, record.name)
+      place = workdir / UNFINISHED / _place(plan, entry)
       if is_on_host(entry.search):
-        place = workdir / UNFINISHED / _place(plan, entry)
         sweep = search_lib.sweep_on_host(
           keys,
           entry.search,
@@ -144,6 +145,7 @@ def run_plan(
           warm_start=plan.warm_start,
           batch_size_seeds=plan.batch_size_seeds,
           keeps_state=False,
+          directory=place,
           on_progress=on_progress,
         )
       record = record._replace(
@@ -209,9 +211,8 @@ def _place(plan: planning.Plan, entry: planning.Entry) -> str:
 def _remove_unfinished(plan: planning.Plan, workdir: pathlib.Path) -> None:
   """What was written cannot be lost any more; the rest is of other searches."""
   for entry in plan.entries:
-    if is_on_host(entry.search):
-      place = workdir / UNFINISHED / _place(plan, entry)
-      shutil.rmtree(place, ignore_errors=True)
+    place = workdir / UNFINISHED / _place(plan, entry)
+    shutil.rmtree(place, ignore_errors=True)
   with contextlib.suppress(OSError):
     (workdir / UNFINISHED).rmdir()
 
