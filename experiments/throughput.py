@@ -70,7 +70,8 @@ def _run(values: flags.Values) -> None:
     print(json.dumps(_measure(task, values)))
     return
   require_extra("matplotlib")
-  machine.make_cache(values.compilation_cache_dir)
+  # Compilation is measured: programs are kept where that is asked for.
+  machine.make_cache(values.compilation_cache_dir or "")
   tasks = _tasks(values)
   with user_errors():
     _plan(values)
@@ -168,7 +169,7 @@ def _in_process(given: list[str], task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measure(task: dict[str, Any], values: flags.Values) -> dict[str, Any]:
-  devices = machine.start_jax(values.compilation_cache_dir)
+  devices = machine.start_jax(values.compilation_cache_dir or "")
   if task["kind"] == "seeds":
     measured = _measure_seeds(task["size"], values)
   elif task["kind"] == "population":
