@@ -8,6 +8,7 @@ import os
 import pathlib
 import platform
 import sys
+from typing import Any
 import warnings
 
 import jax
@@ -121,6 +122,23 @@ def prune(folder: pathlib.Path, most: int) -> None:
 def describe_devices(devices: Sequence[jax.Device]) -> str:
   """Returns number and kind, such as `2 x cpu` or `1 x NVIDIA H200`."""
   return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def describe() -> dict[str, Any]:
+  """What speed depends on besides the device.
+
+  Returns:
+    The processor's kind, cores that this process may use, threads that XLA was
+    told to use (None: it chose), and how many processes wanted to run in the
+    last minute (None where the system does not tell).
+  """
+  load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+  return {
+    "processor": platform.processor() or platform.machine(),
+    "cores": _num_cores(),
+    "threads": os.environ.get("NPROC"),
+    "load": load,
+  }
 
 
 def peak_memory_mb(devices: Sequence[jax.Device]) -> float | None:
