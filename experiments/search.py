@@ -58,6 +58,7 @@ from nagjax.problem import Constraint
 from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
+from .support import distributed
 from .support import flags
 from .support import front_plots
 from .support import fronts
@@ -87,21 +88,28 @@ def _run(values: flags.Values) -> None:
     planning.print_names(values.data_dir)
     return
   require_extra("rich", "matplotlib")
+  distributed.join(values)
   devices = machine.start_jax(values.compilation_cache_dir)
-  plan = None
-  if values.merge:
-    problem, runs = _merge(values)
-  else:
-    plan = planning.make_plan(values)
-    problem = plan.problem
-  with outputs.claimed_workdir(
-    values.workdir, [records.SUMMARY], overwrite=values.overwrite
-  ) as workdir:
-    if plan is not None:
-      runs = run_plan(plan, devices, workdir)
-    _write(workdir, problem, runs)
-    if plan is not None:
-      _remove_unfinished(plan, workdir)
+  with distributed.together():
+    if not distributed.is_first():
+      run_plan(
+        planning.make_plan(values), devices, pathlib.Path(values.workdir)
+      )
+      return
+    plan = None
+    if values.merge:
+      problem, runs = _merge(values)
+    else:
+      plan = planning.make_plan(values)
+      problem = plan.problem
+    with outputs.claimed_workdir(
+      values.workdir, [records.SUMMARY], overwrite=values.overwrite
+    ) as workdir:
+      if plan is not None:
+        runs = run_plan(plan, devices, workdir)
+      _write(workdir, problem, runs)
+      if plan is not None:
+        _remove_unfinished(plan, workdir)
 
 
 def run_plan(
@@ -123,12 +131,18 @@ def run_plan(
   keys = jax.random.split(jax.random.key(0), end)[plan.first_seed :]
   runs = []
   advice = f"lower --batch_size_seeds below {plan.batch_size_seeds}"
-  with memory_errors(advice), progress.progress() as report:
+  shows = progress.progress if distributed.is_first() else progress.silence
+  with memory_errors(advice), shows() as report:
     for entry in plan.entries:
       record = _record(plan, entry, devices)
       on_progress = progress.of_sweep(report, record.name)
       place = workdir / UNFINISHED / _place(plan, entry)
       if is_on_host(entry.search):
+        if jax.process_count() > 1:
+          raise UsageError(
+            f"{record.name} runs on the host, in one process: give each its "
+            "--seed_start and --workdir, and --merge what they find."
+          )
         sweep = search_lib.sweep_on_host(
           keys,
           entry.search,

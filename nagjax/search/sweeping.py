@@ -26,6 +26,8 @@ from nagjax.search.running import check_search
 from nagjax.search.traces import Result
 from nagjax.search.traces import Trace
 from nagjax.sharding import over_devices
+from nagjax.sharding import over_processes
+from nagjax.sharding import part_of_process
 from nagjax.types import Params
 
 DEFAULT_BATCH_SIZE = 256
@@ -64,7 +66,9 @@ def sweep(
   """Runs one search for every key, in chunks of bounded memory.
 
   A search depends on its own key alone: not on the number of seeds, the size of
-  chunks or the number of devices (all local devices share the lanes).
+  chunks or the number of devices (all devices share the lanes). Where
+  `jax.distributed` has joined several processes, all of them call this with the
+  same arguments, each runs its part of the lanes, and all get the whole result.
 
   Args:
     keys: `[S]` typed keys; `split(root, S)` keeps earlier seeds when S grows.
@@ -105,9 +109,10 @@ def sweep(
   )
   num_lanes = lane_keys.shape[0]
   num_devices = len(jax.local_devices())
-  size = min(batch_size_seeds, num_lanes)
+  lanes = part_of_process(num_lanes)
+  size = min(batch_size_seeds, len(lanes))
   size = -(-size // num_devices) * num_devices
-  starts = range(0, num_lanes, size)
+  starts = lanes[::size]
   per_call = rounds_per_call or max(1, -(-num_rounds // 20))
   program = _Program(search, per_call, warm_start, sweeps_params, num_devices)
 
@@ -161,7 +166,10 @@ def sweep(
     if saved is not None:
       saved.save(start, (chunk_keys, chunk_params), joined)
     chunks.append((*joined, _to_host(state) if keeps_state else None))
-  trace, info, state = _join_lanes(chunks, num_lanes)
+  most = max(chunk[0].status.shape[1] for chunk in chunks)
+  most = int(over_processes(np.asarray([most])).max())
+  mine = _join_lanes(chunks, len(lanes), most)
+  trace, info, state = over_processes(mine, num_lanes)
   run_seconds = time.perf_counter() - began - compile_seconds
   result = Result(trace, info, state)
   if sweeps_params:
@@ -308,18 +316,16 @@ def _join_rounds(
 
 
 def _join_lanes(
-  chunks: list[tuple[Trace, Any, Any]], num_lanes: int
+  chunks: list[tuple[Trace, Any, Any]], num_lanes: int, num_rounds: int
 ) -> tuple[Trace, Any, Any]:
   """Stacks chunks whose searches ended after different numbers of rounds."""
-  rounds = [chunk[0].status.shape[1] for chunk in chunks]
-  missing = [max(rounds) - number for number in rounds]
   extended = [
     (
-      traces.extend(trace, max(rounds)),
-      traces.extend_info(info, more, axis=1),
+      traces.extend(trace, num_rounds),
+      traces.extend_info(info, num_rounds - trace.status.shape[1], axis=1),
       state,
     )
-    for (trace, info, state), more in zip(chunks, missing, strict=True)
+    for trace, info, state in chunks
   ]
 
   def join(*leaves: Any) -> Any:
