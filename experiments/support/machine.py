@@ -101,8 +101,8 @@ def default_cache() -> pathlib.Path:
   """
   home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
   kind = f"{platform.machine()} {platform.processor()}"
-  with contextlib.suppress(OSError):
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  with contextlib.suppress(files.FileError):
+    lines = files.read_text("/proc/cpuinfo").splitlines()
     kind += next((n for n in lines if n.startswith(("flags", "Features"))), "")
   digest = hashlib.sha256(kind.encode()).hexdigest()[:8]
   return pathlib.Path(home, "nagjax", "xla", f"{platform.machine()}-{digest}")
