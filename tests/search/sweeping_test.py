@@ -251,6 +251,23 @@ class MeasurementTest(SweepTestCase):
     self.assertEqual(result.trace.charged[:, 3:].tolist(), [[8] * 3] * 4)
 
 
+class CompilerTest(SweepTestCase):
+  @parameterized.parameters(
+    (False, "", {"xla_backend_optimization_level": 2}),
+    (False, "--xla_backend_optimization_level=3", None),
+    (True, "", None),
+  )
+  def test_a_level_that_was_chosen_stays(self, quickly, flags, expected):
+    """Oracle: the documented rule, on CPUs."""
+    held = {"jax_disable_most_optimizations": quickly}
+    with (
+      mock.patch.dict("os.environ", XLA_FLAGS=flags),
+      mock.patch.object(jax, "config", mock.Mock(values=held)),
+      mock.patch.object(jax, "default_backend", return_value="cpu"),
+    ):
+      self.assertEqual(sweeping._compiler_options(), expected)
+
+
 class RefusalTest(SweepTestCase):
   def test_what_an_algorithm_cannot_go_on_from_ends_a_sweep(self):
     """Oracle: the error of its check, at the first look from the host."""
