@@ -62,6 +62,19 @@ class ReadmeTest(parameterized.TestCase):
     for link in links:
       self.assertTrue((ROOT / link).exists(), link)
 
+  def test_build_notes_name_what_is_there(self):
+    """Oracle: the files of the table of smallest examples, the sections of the
+    four parts, and the binaries of all commands."""
+    notes = (ROOT / "BUILD_NOTES.md").read_text(encoding="utf-8")
+    working = notes.split("## Working on nagjax")[1].split("\n## ")[0]
+    paths = re.findall(r"`([\w./]+\.(?:py|yml))`", working)
+    self.assertGreater(len(paths), 15)
+    for path in paths:
+      self.assertTrue((ROOT / path).exists(), path)
+    for text in (notes, (ROOT / "experiments/GUIDE.md").read_text("utf-8")):
+      for name in re.findall(r"python\s+-m\s+experiments\.(\w+)", text):
+        self.assertTrue((ROOT / "experiments" / f"{name}.py").exists(), name)
+
   def test_python(self):
     """Oracle: the code of README, with smaller sizes: every search spends its
     budget, and the own acquisition chooses otherwise than the default."""
