@@ -222,7 +222,8 @@ def _cells(found: Figure) -> list[str]:
 
 def in_digits(value: float) -> str:
   """Three decimals, or three digits of what is small."""
-  return f"{value:.3f}" if abs(value) >= 0.1 or not value else f"{value:.3g}"
+  small = 0 < abs(value) < 0.01
+  return f"{value:.3g}" if small else f"{value:.3f}"
 
 
 def _see(said: Iterable[str], notes: dict[str, int]) -> str:
