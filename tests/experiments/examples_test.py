@@ -18,6 +18,7 @@ from scipy import stats
 
 from experiments.examples import denoising
 from experiments.examples import first_search
+from experiments.examples import gradient_on_gp
 from experiments.examples import on_a_cluster
 from experiments.examples import own_acquisition
 from experiments.examples import own_images
@@ -71,7 +72,7 @@ class ExamplesTest(parameterized.TestCase):
     """Oracle: tokens of the source, and a count by hand."""
     self.assertEqual(own_lines('"""A."""\nimport b\n\n# C.\nd = (\n  1)\n'), 2)
     paths = [p for p in FOLDER.glob("*.py") if p.name != "__init__.py"]
-    self.assertLen(paths, 8)
+    self.assertLen(paths, 9)
     for path in paths:
       self.assertLessEqual(own_lines(path.read_text()), MAX_LINES, path.name)
 
@@ -91,6 +92,15 @@ class ExamplesTest(parameterized.TestCase):
       self.assert_read(result, problem, BUDGET)
     default, own = (r.trace.archs for r in results.values())
     self.assertFalse(np.array_equal(default, own))
+
+  @pytest.mark.slow
+  def test_gradient_on_gp(self):
+    """Oracle: the table of digits; the states are those of two surrogates."""
+    results = gradient_on_gp.compare(num_seeds=2, budget=BUDGET)
+    for result in results.values():
+      self.assert_read(result, gradient_on_gp.problem, BUDGET)
+    kinds = {type(r.state.algorithm.surrogate) for r in results.values()}
+    self.assertLen(kinds, 2)
 
   def test_pictures_are_small(self):
     """Oracle: one for every script, of less than 200 kB."""
