@@ -15,6 +15,7 @@ from experiments import pool_statistics
 from experiments import reproduce
 from experiments.support import flags
 from experiments.support import planning
+from experiments.support import plots
 from experiments.support import report_plots
 from experiments.support import reports
 from experiments.support import reproducing
@@ -262,6 +263,24 @@ class ReproduceTest(runs.BinaryCase):
     self.assertEqual(difference[2:], (-41.0, -51.0, -31.0))
     ((curve,),) = report_plots.progress(report).values()
     np.testing.assert_array_equal(curve.shares, [0.25, 0.5, 0.75])
+
+  def test_intervals_of_shares(self):
+    """Oracle: Wilson's formula, and none outside of 0 and 1."""
+    pytest.importorskip("matplotlib")
+    from matplotlib import figure
+
+    panel = figure.Figure().subplots()
+    shares, num, z = np.array([0.0, 0.25, 1.0]), 8, stats.norm.ppf(0.975)
+    plots.fill_shares(panel, np.arange(1, 4), shares, num, "black")
+    (band,) = panel.collections
+    middle = (shares + z**2 / (2 * num)) / (1 + z**2 / num)
+    half = shares * (1 - shares) / num + z**2 / (4 * num**2)
+    half = z / (1 + z**2 / num) * np.sqrt(half)
+    heights = band.get_paths()[0].vertices[:, 1]
+    self.assertAlmostEqual(heights.min(), 0.0, places=6)
+    self.assertAlmostEqual(heights.max(), 1.0, places=6)
+    for edge in (middle[1] - half[1], middle[1] + half[1]):
+      self.assertLess(np.abs(heights - edge).min(), 1e-6)
 
   def test_quick_without_any_table(self):
     """Oracle: `digits` ships, so everything of table 1 runs, on it; numbers are
