@@ -52,6 +52,7 @@ _TABLES: dict[str, str | catalog.Table] = {
   "synthetic": "nagjax.benchmarks.catalog:SYNTHETIC",
   "nasbench101": "nagjax.benchmarks.catalog:NASBENCH101",
   "nasbench201": "nagjax.benchmarks.catalog:NASBENCH201",
+  "nasbench201-hp12": "nagjax.benchmarks.catalog:NASBENCH201_HP12",
   "trained": "nagjax.benchmarks.catalog:TRAINED",
   "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
   "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",

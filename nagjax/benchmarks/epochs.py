@@ -19,7 +19,7 @@ SHORT = "_hp12"
 SHORT_EPOCHS = 12
 
 
-def at_epoch(column: str, epoch: int) -> str:
+def at_epoch(column: str, epoch: int | str) -> str:
   """Name of a column before the last epoch.
 
   Example:
