@@ -70,7 +70,7 @@ def read(directory: pathlib.Path) -> list[Run]:
   runs = []
   for record, trace, _ in records.read_run(directory):
     past = results.history(trace)
-    best = statistics.best_so_far(past.objective, past.charged, record.budget)
+    best = past.best(record.budget)
     runs.append(Run(f"{directory.name}/{record.name}", record, best))
   return runs
 

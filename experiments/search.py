@@ -31,6 +31,12 @@ on other tables; --budget=1 is then what they say of the best architecture.
 predictor that has read --images, and then goes down its ranking: nothing is
 queried before.
 
+Where a benchmark has fidelities, such as fewer epochs, --fidelity=12 searches
+at that one and evaluates --promote of what it found best fully, while
+successive_halving and hyperband use all. A budget is then in full evaluations,
+and trace.npz has the fidelity and the cost of every evaluation, [seed, round,
+slot].
+
 Searches that cannot be compiled (--algorithm=agnet --surrogate=xgb) run one
 after the other. They are kept in WORKDIR/unfinished until the results are
 written: the same command continues them after an interruption.
@@ -57,6 +63,7 @@ from nagjax.problem import Constraint
 from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
+from .support import fidelities
 from .support import flags
 from .support import front_plots
 from .support import fronts
@@ -191,6 +198,7 @@ def _record(
     versions=machine.versions(*libraries),
     device=machine.describe_devices(devices),
     given_reference=plan.reference,
+    fidelities=fidelities.of_search(entry.search),
   )
 
 
@@ -248,7 +256,10 @@ def _write(
   benchmark = problem.benchmark
   optimum = problem.optimum()
   founds = {
-    run.record.name: results.distinct_rows(run.trace, benchmark) for run in runs
+    run.record.name: results.distinct_rows(
+      run.trace, benchmark, run.record.fidelities
+    )
+    for run in runs
   }
   summaries = [
     results.summarize(
@@ -273,7 +284,11 @@ def _write(
   plots.draw_curves(
     workdir / records.CURVE,
     [
-      plots.make_curve(run.record.name, results.history(run.trace), optimum)
+      plots.make_curve(
+        run.record.name,
+        results.history(run.trace, run.record.fidelities),
+        optimum,
+      )
       for run in runs
     ],
     caption=caption,

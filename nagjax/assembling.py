@@ -139,16 +139,16 @@ def at_low_fidelity(
     budget: of both, in full evaluations.
 
   Raises:
-    ValueError: if it has several objectives, an algorithm of several fidelities
-      or one that cannot be compiled, or a design beyond its budget.
+    ValueError: if its algorithm asks for fidelities itself or cannot be
+      compiled, or its design exceeds its budget.
   """
   problem, algorithm = search.problem, search.algorithm
   fidelities = problem.fidelities
   assert fidelities is not None
-  if problem.num_tradeoffs or algorithm.fidelity is not None:
+  if algorithm.on_host or algorithm.fidelity is not None:
     raise ValueError(
-      "A search at a low fidelity has one objective and an algorithm of one "
-      "fidelity."
+      "A search at a low fidelity takes an algorithm that can be compiled, and "
+      "that asks for no fidelities itself."
     )
   if algorithm.num_initial > plan.num_low:
     raise ValueError(

@@ -267,7 +267,13 @@ class Problem:
 
   @property
   def fidelities(self) -> Fidelities | None:
-    """At which the objectives are known; None if at the full one alone."""
+    """At which the objective is known; None if at the full one alone.
+
+    None as well where several are traded off: what is known of one does not say
+    what to evaluate again.
+    """
+    if self.num_tradeoffs:
+      return None
     lower = getattr(self.benchmark, "lower", {})
     names = (name.removeprefix("-") for name in self.objective_names)
     if not any(name in lower for name in names):

@@ -22,6 +22,7 @@ from nagjax.search import driver
 from nagjax.spaces.base import SearchSpace
 from nagjax.transfer import Transfer
 
+from . import fidelities
 from . import flags
 from . import fronts
 from . import predicting
@@ -92,6 +93,7 @@ FLAGS = (
     "constraint", "Limit on a column, such as 'params_m<=0.5'; repeatable."
   ),
   flags.items("reference", "", _REFERENCE),
+  *fidelities.FLAGS,
   flags.path("warm_start", None, _WARM_START),
   flags.paths("merge", "Directory of a run to combine; repeatable."),
   flags.switch("list", False, "Print all names and options."),
@@ -162,6 +164,7 @@ def make_plan(values: flags.Values) -> Plan:
     warm_start = search_lib.WarmStart(jnp.asarray(archs))
   transfers = _transfers(values, problem)
   reading = _reading(values, variants, problem)
+  lower = fidelities.of_flags(values, variants, problem)
   entries = []
   for name in names:
     variant = variants[name]
@@ -185,6 +188,7 @@ def make_plan(values: flags.Values) -> Plan:
         variant=variant,
         options=options[name],
         transfer=transfers or None,
+        **lower[name],
         data_dir=values.data_dir,
         **given,
       )

@@ -59,6 +59,7 @@ DPI = 200
 _CHARACTERS_PER_INCH = 11.0
 _TABLE_WIDTH = 120
 _SHARES_SHOWN = 3
+_COST = "cost in full evaluations"
 
 
 class Curve(NamedTuple):
@@ -68,11 +69,13 @@ class Curve(NamedTuple):
     name: for the legend.
     best: `f32[S, Q]` best feasible objective after 1, ..., Q queries.
     reached: `f64[Q]` share of seeds at the optimum, or None if unknown.
+    scale: of `results.History`, the number of queries to a full evaluation.
   """
 
   name: str
   best: np.ndarray
   reached: np.ndarray | None
+  scale: int = 1
 
 
 class Cloud(NamedTuple):
@@ -100,10 +103,10 @@ def make_curve(
   """Prepares an algorithm's curve."""
   best = statistics.best_so_far(past.objective, past.charged)
   if optimum is None:
-    return Curve(name, best, None)
+    return Curve(name, best, None, past.scale)
   needed = results.queries_to_optimum(past, optimum)
-  counts = np.arange(1, best.shape[1] + 1)
-  return Curve(name, best, statistics.success_at(needed, counts))
+  counts = np.arange(1, best.shape[1] + 1) / past.scale
+  return Curve(name, best, statistics.success_at(needed, counts), past.scale)
 
 
 def make_clouds(
@@ -175,7 +178,7 @@ def draw_curves(
     panels = canvas.subplots(1, 1 + known, squeeze=False)[0]
     for curve, color, style in zip(curves, *looks(len(curves)), strict=True):
       mean, low, high = _mean_curve(curve.best, optimum)
-      queries = np.arange(1, len(mean) + 1)
+      queries = np.arange(1, len(mean) + 1) / curve.scale
       panels[0].plot(queries, mean, color=color, ls=style, label=curve.name)
       panels[0].fill_between(
         queries, low, high, color=color, alpha=0.15, linewidth=0
@@ -193,10 +196,12 @@ def draw_curves(
     else:
       panels[0].set_title("Mean best so far, 95 % interval")
       panels[0].set_ylabel(objective)
-    longest = max(curve.best.shape[1] for curve in curves)
+    longest = max(curve.best.shape[1] / curve.scale for curve in curves)
+    costed = any(curve.scale > 1 for curve in curves)
+    counted = _COST if costed else "distinct architectures evaluated"
     for panel in panels:
       panel.set_xlim(0, max(longest, 2))
-      panel.set_xlabel("distinct architectures evaluated")
+      panel.set_xlabel(counted)
       panel.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     set_caption(canvas, caption)
     num_lines = -(-len(curves) // 4)
@@ -262,9 +267,8 @@ def write_architectures(
       for i in range(min(int(rows.feasible.sum()), NUM_ARCHITECTURES)):
         string = benchmark.space.to_string(rows.archs[i].tolist())
         test = rows.test[i] if np.isfinite(rows.test[i]) else ""
-        writer.writerow(
-          (string, rows.objective[i], test, rows.num_seeds[i], name)
-        )
+        row = (string, rows.objective[i], test, rows.num_seeds[i], name)
+        writer.writerow(row)
 
 
 def print_table(caption: str, summaries: Sequence[Mapping[str, Any]]) -> None:
@@ -302,6 +306,7 @@ def _cells(summary: Mapping[str, Any], shares: Sequence[str]) -> dict[str, str]:
       for n in shares
     },
     "queries": f"{summary['queries_mean']:,.1f}",
+    _COST: f"{summary['cost_mean']:,.1f}",
     "seconds to compile": f"{summary['compile_seconds']:,.1f}",
     "seconds to run": f"{summary['run_seconds']:,.1f}",
   }

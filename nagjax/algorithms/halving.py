@@ -317,6 +317,7 @@ SUCCESSIVE_HALVING = Spec(
   build=successive_halving,
   config=Config(),
   num_rounds=_num_rounds(halving_schedule),
+  needs_fidelities=True,
 )
 """How the registry builds it."""
 
@@ -324,5 +325,6 @@ HYPERBAND = Spec(
   build=hyperband,
   config=Config(),
   num_rounds=_num_rounds(hyperband_schedule),
+  needs_fidelities=True,
 )
 """How the registry builds it."""

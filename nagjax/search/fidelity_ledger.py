@@ -5,7 +5,8 @@ where cheaper ones are stages of the same training, what is known at one is
 known at all cheaper ones for nothing, and a dearer one costs the rest. Costs
 are whole numbers, so that sums are exact; a budget is in full evaluations.
 Proposals are charged one after another in their order, and what the rest of the
-budget cannot pay is denied.
+budget cannot pay is denied. A search ends when all that it asks for in a round
+is denied, even if the rest would pay for something cheaper.
 """
 
 from typing import NamedTuple
@@ -76,6 +77,7 @@ def charge(
     ledger afterwards.
   """
   costs = jnp.asarray(fidelities.costs, jnp.int32)
+  is_open = ~has_ended(ledger, limit)
   paid_before = jnp.concatenate([jnp.zeros(1, jnp.int32), costs])
 
   def one(ledger, proposed):
@@ -88,7 +90,7 @@ def charge(
       cost -= paid_before[jax.lax.population_count(known).astype(jnp.int32)]
       bits |= bits - 1
     repeats = (known & (jnp.uint32(1) << at.astype(jnp.uint32))) != 0
-    buys = is_valid & ~repeats & (ledger.spent + cost <= limit)
+    buys = is_valid & ~repeats & is_open & (ledger.spent + cost <= limit)
     cost = jnp.where(buys, cost, 0)
     status = jnp.where(repeats, Status.REPEAT, Status.DENIED)
     status = jnp.where(buys, Status.FRESH, status)

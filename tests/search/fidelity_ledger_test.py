@@ -18,8 +18,8 @@ LIMIT = 40
 
 
 def by_hand(state, proposed, continues):
-  """A ledger of Python: what is known, what is spent."""
-  known, spent = state
+  """A ledger of Python: what is known, what is spent, whether it is over."""
+  known, spent, over = state
   statuses, paid = [], []
   for row, at, valid in proposed:
     if not valid:
@@ -29,7 +29,7 @@ def by_hand(state, proposed, continues):
     else:
       have = [COSTS[f] for r, f in known if r == row] if continues else []
       cost = COSTS[at] - max(have, default=0)
-      if spent + cost > LIMIT:
+      if over or spent + cost > LIMIT:
         status, cost = Status.DENIED, 0
       else:
         status = Status.FRESH
@@ -38,7 +38,9 @@ def by_hand(state, proposed, continues):
     spent += cost
     statuses.append(status)
     paid.append(cost)
-  return statuses, paid, (known, spent)
+  bought = Status.FRESH in statuses or Status.REPEAT in statuses
+  over |= spent >= LIMIT or (Status.DENIED in statuses and not bought)
+  return statuses, paid, (known, spent, over)
 
 
 class ChargeTest(parameterized.TestCase):
@@ -54,7 +56,7 @@ class ChargeTest(parameterized.TestCase):
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(20):
-      ledger, state = fidelity_ledger.init(ROWS), (set(), 0)
+      ledger, state = fidelity_ledger.init(ROWS), (set(), 0, False)
       for _ in range(6):
         batch = rng.integers([0, 0, 0], [ROWS, 3, 8], (4, 3))
         rows, at, valid = batch[:, 0], batch[:, 1], batch[:, 2] > 0
@@ -68,9 +70,8 @@ class ChargeTest(parameterized.TestCase):
         np.testing.assert_array_equal(cost, paid)
         self.assertEqual(int(ledger.spent), state[1])
         self.assertLessEqual(state[1], LIMIT)
-        bought = Status.FRESH in statuses or Status.REPEAT in statuses
-        if Status.DENIED in statuses and not bought:
-          self.assertTrue(fidelity_ledger.has_ended(ledger, LIMIT))
+        over = bool(fidelity_ledger.has_ended(ledger, LIMIT))
+        self.assertEqual(over, state[2])
         seen |= set(statuses)
     self.assertLen(seen, 4)
 
