@@ -254,8 +254,9 @@ def _columns(
     epochs: these, `E`.
   """
   columns = {}
+  earlier = outcome.earlier._asdict() if outcome.earlier is not None else {}
   for place, epoch in enumerate(epochs):
-    for metric, value in outcome.earlier._asdict().items():
+    for metric, value in earlier.items():
       name = epochs_lib.at_epoch(f"valid_{metric}", epoch)
       columns[name] = np.asarray(value[..., place], np.float32)
   columns["failed"] = np.asarray(outcome.failed)

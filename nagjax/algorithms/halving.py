@@ -217,7 +217,8 @@ def _schedule(
     _bracket_cost(sizes, [costs[place] for place in places], fidelities)
     for sizes, places in brackets
   )
-  return Schedule(*np.asarray(steps, np.int32).T, cost)
+  place, rank, slot = np.asarray(steps, np.int32).T
+  return Schedule(place, rank, slot, cost)
 
 
 def _algorithm(

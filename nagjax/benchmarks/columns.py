@@ -68,7 +68,7 @@ def as_rows(name: str, values: Any, num_rows: int) -> jax.Array:
   return jnp.stack([as_column(name, row, num_rows) for row in values])
 
 
-def check_percent(name: str, column: jax.Array) -> None:
+def check_percent(name: str, column: jax.Array | np.ndarray) -> None:
   """Checks that what is known of a column are percentages, and something is.
 
   Raises:
