@@ -69,7 +69,7 @@ def ednag(
   """Builds EDNAG, or it with other parts; see `surrogate_search`."""
   config = config or Config()
   own = config.surrogate
-  if loop.weighs(config) and own is not None:
+  if surrogate is None and loop.weighs(config):
     noise = min(own.noise, config.limited_noise)
     own = dataclasses.replace(own, noise=noise)
   return loop.surrogate_search(
