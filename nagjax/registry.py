@@ -50,6 +50,7 @@ _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
   "synthetic": "nagjax.benchmarks.catalog:SYNTHETIC",
+  "digits-epochs": "nagjax.benchmarks.catalog:DIGITS_EPOCHS",
   "nasbench101": "nagjax.benchmarks.catalog:NASBENCH101",
   "nasbench201": "nagjax.benchmarks.catalog:NASBENCH201",
   "nasbench201-hp12": "nagjax.benchmarks.catalog:NASBENCH201_HP12",
@@ -340,9 +341,8 @@ def make_search(
     surrogate: another surrogate, by name or as a value; `options` of a value
       are set where it is made. A variant "zero_shot" needs one as a value.
     proposer, acquisition: others, likewise.
-    fidelity: name of a lower one at which it searches; the best are then
-      evaluated fully, see `algorithms.low_fidelity`.
-    promote: how many of them at least; half of the budget if None.
+    fidelity: name of a lower one to search at, see `algorithms.low_fidelity`.
+    promote: full evaluations of the best at least; half the budget if None.
     data_dir: where weights of your own are; see `benchmarks.data_directory`.
 
   Returns:

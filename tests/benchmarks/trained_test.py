@@ -152,6 +152,37 @@ class LoadTest(absltest.TestCase):
       trained.load(self.path, name="x")
 
 
+class DigitsEpochsTest(absltest.TestCase):
+  """The small table that ships, with earlier epochs."""
+
+  def test_the_table(self):
+    """Oracle: its manifest; whole classes of cells; later epochs rank more
+    like the last one."""
+    folder = importlib.resources.files("nagjax.benchmarks") / "data"
+    content = (folder / "digits_epochs.npz").read_bytes()
+    manifest = json.loads((folder / "digits_epochs.manifest.json").read_text())
+    self.assertEqual(manifest["sha256"], hashlib.sha256(content).hexdigest())
+    self.assertLessEqual(len(content), 1e5)
+    settings = trained.settings("digits-epochs")
+    self.assertEqual(manifest["settings"], settings)
+    table = registry.make_benchmark("digits-epochs")
+    self.assertEqual(table.fidelities.costs, (1, 2, 3, 5, 10, 20, 30))
+    archs = jnp.asarray(table.architectures())
+    whole = nasbench201.nasbench201()
+    classes = np.asarray(whole.index(whole.canonicalize(archs)))
+    everything = jnp.asarray(whole.all_architectures())
+    members = np.asarray(whole.index(whole.canonicalize(everything)))
+    self.assertLen(np.unique(classes), settings["num_representatives"])
+    self.assertEqual(int(np.isin(members, classes).sum()), table.num_rows)
+    full = table.queried[table.objective]
+    agreement = [
+      statistics.rank_correlation(row, full).spearman
+      for row in table.lower[table.objective]
+    ]
+    self.assertGreater(agreement[-1], 0.8)
+    self.assertGreater(agreement[-1], agreement[0])
+
+
 class DigitsTest(absltest.TestCase):
   """The table that ships."""
 
