@@ -30,6 +30,11 @@ BINARIES = sorted(
   for path in (ROOT / "experiments").glob("*.py")
   if path.stem != "__init__"
 )
+SDIST = """
+import sys
+from setuptools import build_meta
+build_meta.build_sdist(sys.argv[1])
+"""
 PROGRAM = """
 import importlib, sys
 import nagjax
@@ -79,8 +84,17 @@ class WheelTest(parameterized.TestCase):
           shutil.copytree(path, source / part, ignore=ignore)
         else:
           shutil.copy(path, source / part)
+      # The wheel is built of the sdist, which so holds everything too.
+      subprocess.run(
+        [sys.executable, "-c", SDIST, str(folder / "dist")],
+        check=True,
+        capture_output=True,
+        cwd=source,
+        timeout=300,
+      )
+      (sdist,) = (folder / "dist").glob("*.tar.gz")
       options = ("--no-deps", "--no-build-isolation", "--no-index")
-      pip("wheel", str(source), *options, "-w", str(folder / "dist"))
+      pip("wheel", str(sdist), *options, "-w", str(folder / "dist"))
       (wheel,) = (folder / "dist").glob("*.whl")
       with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
@@ -90,6 +104,7 @@ class WheelTest(parameterized.TestCase):
         self.assertIn(path.relative_to(ROOT).as_posix(), names)
       for path in [*(ROOT / "experiments").glob("support/*.py")]:
         self.assertIn(f"nagjax_experiments/support/{path.name}", names)
+      self.assertIn("nagjax_experiments/support/papers/ednag.py", names)
       self.assertFalse([n for n in names if n.startswith(("tests", "experi"))])
       target = folder / "target"
       pip("install", "--no-deps", "--no-index", "--target", str(target), wheel)

@@ -1,11 +1,9 @@
-"""Short scripts in which one part of nagjax is the user's own.
+"""Scripts of a screen each; each ends in a picture.
 
-  python -m experiments.examples.own_acquisition
-  python -m experiments.examples.own_score_network
-  python -m experiments.examples.own_space
-  python -m experiments.examples.gradient_on_gp
+  python -m experiments.examples.first_search
 
-Each needs the shipped data alone, and on two cores less than a minute once it
-is compiled. JAX_COMPILATION_CACHE_DIR=DIRECTORY keeps what is compiled for the
-next run.
+They are in percent format: an editor or Jupyter runs them cell by cell, from
+the root of a checkout. Each needs the shipped data alone, and a minute or less
+on two cores. JAX_COMPILATION_CACHE_DIR=DIRECTORY keeps what is compiled for the
+next run. Their pictures are in experiments/figures.
 """

@@ -1,3 +1,4 @@
+# %% [markdown]
 """An acquisition function of your own, in EDNAG.
 
   python -m experiments.examples.own_acquisition
@@ -10,13 +11,19 @@ that was observed, and how daring each place in the batch should be. One line,
 the command line.
 """
 
+# %%
 import jax
 from jax.scipy.stats import norm
 
+from experiments.support import share_plots
 import nagjax
 from nagjax.search import Result
 
+PICTURE = "own_acquisition.png"
+problem = nagjax.Problem(nagjax.make_benchmark("digits"))
 
+
+# %% The part that is our own.
 def higher_aims(key, prediction, best, optimism):
   """The chance to reach an aim, which is higher for every place in the batch.
 
@@ -29,9 +36,9 @@ def higher_aims(key, prediction, best, optimism):
   return norm.logcdf((prediction.mean[None] - aims) / prediction.std[None])
 
 
+# %% Both searches differ in nothing else.
 def compare(num_seeds: int = 64, budget: int = 60) -> dict[str, Result]:
   """Searches with the default acquisition and with ours, from the same keys."""
-  problem = nagjax.Problem(nagjax.make_benchmark("digits"))
   keys = jax.random.split(jax.random.key(0), num_seeds)
   results = {}
   for name, acquisition in (("default", None), ("own", higher_aims)):
@@ -42,7 +49,10 @@ def compare(num_seeds: int = 64, budget: int = 60) -> dict[str, Result]:
   return results
 
 
+# %%
 if __name__ == "__main__":
-  for name, result in compare().items():
+  found = compare()
+  for name, result in found.items():
     best = result.trace.objective.max(axis=(1, 2))
     print(f"{name}: mean best accuracy {best.mean():.3f} %")
+  share_plots.draw_results(PICTURE, found, problem)

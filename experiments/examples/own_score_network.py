@@ -1,3 +1,4 @@
+# %% [markdown]
 """A score network of your own, in DiffusionNAG.
 
   python -m experiments.examples.own_score_network
@@ -9,19 +10,24 @@ output of the same shape. Nothing about it is saved here; weights that another
 process needs are yours to keep, since only you can build the network again.
 """
 
+# %%
 from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from experiments.support import share_plots
 import nagjax
 from nagjax import generation
 from nagjax.generation import score_training
 from nagjax.proposers.diffusion import diffusion
 from nagjax.search import Search
 
+PICTURE = "own_score_network.png"
 
+
+# %% The network that is our own.
 class Rows(nn.Module):
   """All rows of an architecture at once, through a hidden layer.
 
@@ -41,6 +47,7 @@ class Rows(nn.Module):
 ROWS: Any = Rows()
 
 
+# %% Training, and a search that draws its candidates from what was trained.
 def train(steps: int = 250, **more) -> Search:
   """Trains the network without accuracies, for a search that uses it.
 
@@ -59,8 +66,8 @@ def train(steps: int = 250, **more) -> Search:
   return nagjax.make_search("diffusionnag", digits, proposer=own, **more)
 
 
+# %%
 if __name__ == "__main__":
-  keys = jax.random.split(jax.random.key(0), 4)
-  result = nagjax.sweep(keys, train(budget=40))
-  best = result.trace.objective.max(axis=(1, 2)).mean()
-  print(f"mean best accuracy: {best:.3f} %")
+  made = train(budget=40)
+  result = nagjax.sweep(jax.random.split(jax.random.key(0), 4), made)
+  share_plots.draw_results(PICTURE, {"own network": result}, made.problem)

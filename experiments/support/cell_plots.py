@@ -25,7 +25,9 @@ _SHOWN = {
 
 
 def draw_cells(
-  path: pathlib.Path, archs: Sequence[np.ndarray], titles: Sequence[str]
+  path: str | pathlib.Path,
+  archs: Sequence[np.ndarray],
+  titles: Sequence[str],
 ) -> None:
   """Draws NAS-Bench-201's cells, a panel each.
 
@@ -47,13 +49,14 @@ def draw_cells(
     for panel in panels:
       panel.set_axis_off()
     for panel, arch, title in zip(panels, archs, titles, strict=False):
-      _draw(panel, arch)
+      draw_cell(panel, arch)
       panel.set_title(title)
-    with files.atomic_path(path) as temporary:
+    with files.atomic_path(pathlib.Path(path)) as temporary:
       canvas.savefig(temporary, dpi=plots.DPI)
 
 
-def _draw(panel: Any, arch: np.ndarray) -> None:
+def draw_cell(panel: Any, arch: np.ndarray) -> None:
+  """Draws one cell, `int32[6]`, into a panel of matplotlib."""
   ends = zip(arch, edge_cells.SOURCES, edge_cells.TARGETS, strict=True)
   for option, source, target in ends:
     shown = _SHOWN.get(nasbench201.OPERATIONS[option])

@@ -1,11 +1,10 @@
-"""What a person looks at: figures, the table, the best architectures.
+"""What a person looks at: figures and the table.
 
 rich and matplotlib are imported by the functions that need them.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import csv
 import math
 import pathlib
 import sys
@@ -17,16 +16,12 @@ import numpy as np
 
 from nagjax import files
 from nagjax import statistics
-from nagjax.benchmarks import Benchmark
 from nagjax.problem import Optimum
 from nagjax.problem import Problem
 from nagjax.problem import tolerance
 
 from . import records
 from . import results
-
-NUM_ARCHITECTURES = 100
-"""Rows of `architectures.csv` for each algorithm."""
 
 # Okabe and Ito's colors, told apart by every kind of color vision, with line
 # styles for print in gray.
@@ -185,11 +180,12 @@ def draw_curves(
       )
       if curve.reached is not None:
         panels[1].plot(queries, curve.reached, color=color, ls=style)
+        fill_shares(panels[1], queries, curve.reached, len(curve.best), color)
     if known:
       panels[0].set_title("Mean regret to the optimum, 95 % interval")
       panels[0].set_ylabel(f"regret in {objective}")
       _scale_regret(panels[0])
-      panels[1].set_title("Seeds that have found the optimum")
+      panels[1].set_title("Seeds at the optimum, 95 % interval")
       panels[1].set_ylabel("share of seeds")
       panels[1].set_ylim(-0.02, 1.02)
       panels[1].yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
@@ -250,25 +246,6 @@ def draw_pareto(
     )
     with files.atomic_path(path) as temporary:
       canvas.savefig(temporary, dpi=DPI)
-
-
-def write_architectures(
-  path: pathlib.Path, founds: Mapping[str, results.Found], benchmark: Benchmark
-) -> None:
-  """Writes the best feasible architectures of every algorithm."""
-  header = ("architecture", "objective", "test", "num_seeds", "algorithm")
-  with (
-    files.atomic_path(path) as temporary,
-    open(temporary, "w", newline="", encoding="utf-8") as file,
-  ):
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    for name, rows in founds.items():
-      for i in range(min(int(rows.feasible.sum()), NUM_ARCHITECTURES)):
-        string = benchmark.space.to_string(rows.archs[i].tolist())
-        test = rows.test[i] if np.isfinite(rows.test[i]) else ""
-        row = (string, rows.objective[i], test, rows.num_seeds[i], name)
-        writer.writerow(row)
 
 
 def print_table(caption: str, summaries: Sequence[Mapping[str, Any]]) -> None:
@@ -334,6 +311,16 @@ def _shares_shown(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     return []
   places = np.linspace(0, len(counts) - 1, _SHARES_SHOWN).round().astype(int)
   return [str(counts[place]) for place in dict.fromkeys(places.tolist())]
+
+
+def fill_shares(
+  panel: Any, queries: np.ndarray, shares: np.ndarray, num: int, color: str
+) -> None:
+  """Draws the 95 % intervals (Wilson's) of shares of `num` seeds as a band."""
+  values, places = np.unique(np.rint(shares * num), return_inverse=True)
+  found = [statistics.proportion_interval(int(v), num) for v in values]
+  low, high = np.array([[f.low, f.high] for f in found])[places].T
+  panel.fill_between(queries, low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def looks(num: int) -> tuple[list, list]:

@@ -7,6 +7,8 @@ objectives are over the seeds that found something feasible.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import csv
+import pathlib
 from typing import Any
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import files
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import tabular
@@ -27,6 +30,8 @@ from .records import Record
 AnyTrace = Trace | CostedTrace
 SUCCESS_QUERIES = (50, 100, 150, 192, 200, 300, 400, 500)
 _ROWS_PER_CALL = 2**20
+NUM_ARCHITECTURES = 100
+"""Rows of `architectures.csv` for each algorithm."""
 
 
 class History(NamedTuple):
@@ -265,3 +270,23 @@ def interval(values: np.ndarray) -> tuple[float | None, ...]:
 
 def _or_none(value: float) -> float | None:
   return float(value) if np.isfinite(value) else None
+
+
+def write_architectures(
+  path: pathlib.Path, founds: Mapping[str, Found], benchmark: Benchmark
+) -> None:
+  """Writes the best feasible architectures of every algorithm."""
+  header = ("architecture", "objective", "test", "num_seeds", "algorithm")
+  with (
+    files.atomic_path(path) as temporary,
+    open(temporary, "w", newline="", encoding="utf-8") as file,
+  ):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    for name, rows in founds.items():
+      for i in range(min(int(rows.feasible.sum()), NUM_ARCHITECTURES)):
+        string = benchmark.space.to_string(rows.archs[i].tolist())
+        test = rows.test[i] if np.isfinite(rows.test[i]) else ""
+        writer.writerow(
+          (string, rows.objective[i], test, rows.num_seeds[i], name)
+        )

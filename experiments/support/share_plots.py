@@ -4,13 +4,44 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
 
+import jax
 import numpy as np
 
 from nagjax import files
+from nagjax.problem import Problem
+from nagjax.search import Result
 
 from . import plots
+from . import results
 
 _COLUMNS = 3
+
+
+def draw_results(
+  path: str | pathlib.Path, found: Mapping[str, Result], problem: Problem
+) -> None:
+  """Draws the regret of sweeps, and the share of seeds at the optimum.
+
+  Args:
+    path: the file to write.
+    found: sweeps of one problem, by name.
+    problem: theirs.
+  """
+  optimum = problem.optimum()
+  curves = [
+    plots.make_curve(
+      name, results.history(jax.device_get(sweep.trace)), optimum
+    )
+    for name, sweep in found.items()
+  ]
+  num_seeds = len(curves[0].best)
+  plots.draw_curves(
+    pathlib.Path(path),
+    curves,
+    caption=f"{problem.benchmark.name}, {num_seeds} seeds",
+    objective=plots.with_unit(problem, problem.objective_names[0]),
+    optimum=optimum,
+  )
 
 
 def draw_shares(

@@ -89,6 +89,11 @@ class HostBenchmark:
     """The first column."""
     return self.columns[0]
 
+  @property
+  def objectives(self) -> tuple[str, ...]:
+    """The first column alone; a `Problem` may ask for more."""
+    return (self.objective,)
+
   def identities(self, archs: Archs) -> jax.Array:
     """What is charged once."""
     return (self.identities_fn or self.space.keys)(archs)

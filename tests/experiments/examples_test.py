@@ -16,9 +16,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.examples import gradient_on_gp
+from experiments.examples import denoising
+from experiments.examples import first_search
+from experiments.examples import on_a_cluster
 from experiments.examples import own_acquisition
+from experiments.examples import own_images
 from experiments.examples import own_score_network
+from experiments.examples import transfer
+from experiments.support import share_plots
 import nagjax
 from nagjax import registry
 from nagjax.generation import pretraining
@@ -66,7 +71,7 @@ class ExamplesTest(parameterized.TestCase):
     """Oracle: tokens of the source, and a count by hand."""
     self.assertEqual(own_lines('"""A."""\nimport b\n\n# C.\nd = (\n  1)\n'), 2)
     paths = [p for p in FOLDER.glob("*.py") if p.name != "__init__.py"]
-    self.assertLen(paths, 4)
+    self.assertLen(paths, 8)
     for path in paths:
       self.assertLessEqual(own_lines(path.read_text()), MAX_LINES, path.name)
 
@@ -87,15 +92,71 @@ class ExamplesTest(parameterized.TestCase):
     default, own = (r.trace.archs for r in results.values())
     self.assertFalse(np.array_equal(default, own))
 
+  def test_pictures_are_small(self):
+    """Oracle: one for every script, of less than 200 kB."""
+    folder = FOLDER.parent / "figures"
+    for path in FOLDER.glob("*.py"):
+      if path.name != "__init__.py":
+        size = (folder / f"{path.stem}.png").stat().st_size
+        self.assertBetween(size, 1_000, 200_000, path.name)
+
+  def test_first_search(self):
+    """Oracle: the table of digits; a picture."""
+    pytest.importorskip("matplotlib")
+    budget = 30  # The initial design of regularized_evolution.
+    found = first_search.compare(num_seeds=2, budget=budget)
+    self.assertLen(found, 3)
+    for result in found.values():
+      self.assert_read(result, first_search.problem, budget)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    path = pathlib.Path(folder, "a.png")
+    share_plots.draw_results(path, found, first_search.problem)
+    self.assertEqual(path.read_bytes()[:4], b"\x89PNG")
+
+  def test_denoising(self):
+    """Oracle: the table of digits; Gaussian noise is a cell with a chance of
+    (5/7)^6, what is denoised nearly always, and better."""
+    first, last = denoising.populations((0, 99)).values()
+    for archs, objective in (first, last):
+      known = np.isfinite(objective)
+      answer = denoising.problem.evaluate(jnp.asarray(archs[known]))
+      np.testing.assert_array_equal(objective[known], answer.objective)
+    found = [np.isfinite(objective).mean() for _, objective in (first, last)]
+    self.assertLess(found[0], 0.4)
+    self.assertGreater(found[1], 0.8)
+    self.assertGreater(np.nanmean(last[1]), np.nanmean(first[1]))
+
   @pytest.mark.slow
-  def test_gradient_on_gp(self):
-    """Oracle: the table of digits; the states are those of two surrogates."""
-    problem = nagjax.Problem(nagjax.make_benchmark("digits"))
-    results = gradient_on_gp.compare(num_seeds=2, budget=BUDGET)
-    for result in results.values():
-      self.assert_read(result, problem, BUDGET)
-    kinds = {type(r.state.algorithm.surrogate) for r in results.values()}
-    self.assertLen(kinds, 2)
+  def test_transfer(self):
+    """Oracle: the table; what was learned elsewhere changes the first query."""
+    found = transfer.compare(num_seeds=2, budget=BUDGET)
+    for result in found.values():
+      self.assert_read(result, transfer.problem, BUDGET)
+    without, after = (r.trace.archs[:, 0] for r in found.values())
+    self.assertFalse(np.array_equal(without, after))
+
+  def test_on_a_cluster(self):
+    """Oracle: the table; what failed is paid and has no objective."""
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    trace = on_a_cluster.search(folder, budget=BUDGET).trace
+    paid = np.asarray(trace.paid)
+    self.assertEqual(paid.sum(), BUDGET)
+    archs = np.asarray(trace.archs)[paid]
+    failed = archs.sum(axis=1) % 20 == 0
+    answers = on_a_cluster.table.query(jnp.asarray(archs))
+    expected = np.asarray(answers[on_a_cluster.table.objective])
+    found = np.asarray(trace.objective)[paid]
+    np.testing.assert_array_equal(found[~failed], expected[~failed])
+    self.assertFalse(np.isin(expected[failed], found).any())
+
+  @pytest.mark.slow
+  def test_own_images(self):
+    """Oracle: the classes are stripes of two directions, which a convolution
+    tells apart; a cell without a path from input to output cannot."""
+    table = own_images.build(num_cells=12)
+    best = np.asarray(table.queried["valid_accuracy"])
+    self.assertGreater(best.max(), 75.0)
+    self.assertLen(best, table.num_rows)
 
   def test_own_score_network(self):
     """Oracle: the table of digits; the weights are shaped like the module's,
