@@ -186,6 +186,18 @@ class LoopTest(parameterized.TestCase):
     told = max(int(half.info.max()), int(rest.info.max()))
     self.assertEqual(told, int(rest.state.ledger.spent))
 
+  def test_finished_chunks_are_read_again(self):
+    """Oracle: the sweep without files; the second sweep compiles nothing."""
+    search = toys.search_of(wanderer(), Problem(table()), budget=6)
+    keys = jax.random.split(jax.random.key(0), 2)
+    sweep = functools.partial(search_lib.sweep, keys, search, keeps_state=False)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    written, read = sweep(directory=folder), sweep(directory=folder)
+    self.assertEqual(read.compile_seconds, 0.0)
+    for found in (written, read):
+      self.assertIsInstance(found.trace, search_lib.CostedTrace)
+      self.assert_same(found.trace, sweep().trace)
+
   def test_refused(self):
     """Oracle: one line that says what is wrong."""
     cases = (
