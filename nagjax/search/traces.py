@@ -76,7 +76,7 @@ class CostedTrace(NamedTuple):
   cost: ArrayHere
 
 
-AnyTrace = TypeVar("AnyTrace", Trace, CostedTrace)
+AnyTrace = TypeVar("AnyTrace", bound=Trace | CostedTrace)
 
 FILLERS = {
   "archs": 0,
