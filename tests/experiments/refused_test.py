@@ -38,6 +38,7 @@ ALWAYS = {
   "transfer_report": "--workdir=new",
   "reproduce": "--workdir=new",
   "from_images": "--images=images.npz --workdir=new",
+  "fidelities": "--workdir=new",
   "tradeoffs": "--benchmark=synthetic --workdir=new",
 }
 """Flags that stand before those of a row; `merge` and `agnet` are searches."""
@@ -264,6 +265,8 @@ ROWS = (
   ("throughput", "--benchmark=zerocost/regions@darts", "set --budget"),
   ("throughput", "--algorithm=agnet --parts=4", "--parts measures optiproxy"),
   ("throughput", "--algorithm=agnet --populations=4", "measures ednag"),
+  ("fidelities", "--benchmark=nowhere", "benchmark must be one of"),
+  ("fidelities", "--benchmark=synthetic", "synthetic has one fidelity"),
   ("tradeoffs", "--benchmark=nowhere", "benchmark must be one of"),
   ("tradeoffs", "", "synthetic has no column in ms", "--against"),
   ("tradeoffs", "--against=beauty", "'beauty' is no column"),
