@@ -36,6 +36,30 @@ class Stage(NamedTuple):
   squeezes: bool
 
 
+class Network(NamedTuple):
+  """The layers around the searched ones, and how wide all are.
+
+  Attributes:
+    stages: of the searched layers.
+    first_channels: of the first convolution and the first block.
+    first_stride: of the first convolution.
+    final_channels: of the last convolution.
+    num_features: of the layer before the classifier.
+    num_classes: outputs.
+    channels: of the image.
+    image_size: pixels of an image's side.
+  """
+
+  stages: tuple[Stage, ...]
+  first_channels: int
+  first_stride: int
+  final_channels: int
+  num_features: int
+  num_classes: int = 1000
+  channels: int = 3
+  image_size: int = 224
+
+
 STAGES = (
   Stage(24, 2, False),
   Stage(40, 2, True),
@@ -43,10 +67,23 @@ STAGES = (
   Stage(112, 1, True),
   Stage(160, 2, True),
 )
-FIRST_CHANNELS = 16
-FINAL_CHANNELS = 960
-NUM_FEATURES = 1280
-NUM_CLASSES = 1000
+NETWORKS = {
+  "imagenet": Network(STAGES, 16, 2, 960, 1280),
+  "small32": Network(
+    (
+      Stage(8, 2, False),
+      Stage(16, 1, True),
+      Stage(24, 2, False),
+      Stage(32, 1, True),
+      Stage(40, 1, True),
+    ),
+    *(8, 2, 96, 128),
+    num_classes=10,
+    image_size=32,
+  ),
+}
+"""The once-for-all network, and ours for images of 32 x 32 pixels: the same
+architectures, two fewer strides, a quarter as wide."""
 
 
 class Counts(NamedTuple):
@@ -63,14 +100,18 @@ class Counts(NamedTuple):
 
 
 def count(
-  arch: Sequence[int], resolution: int = 224, width: float = 1.0
+  arch: Sequence[int],
+  resolution: int | None = None,
+  width: float = 1.0,
+  network: Network = NETWORKS["imagenet"],
 ) -> Counts:
   """Counts one network.
 
   Args:
     arch: `int[20]`, an architecture of `mobilenetv3`.
-    resolution: height and width of the image in pixels.
+    resolution: height and width of the image in pixels; the network's if None.
     width: factor of all numbers of channels; published are 1.0 and 1.2.
+    network: the layers around.
 
   Returns:
     Parameters and multiply-adds.
@@ -82,17 +123,18 @@ def count(
     >>> count([8] * 20)
     Counts(params=7664760, macs=566170656)
   """
+  resolution = network.image_size if resolution is None else resolution
   if resolution < 1 or width <= 0:
     raise ValueError(
       f"resolution and width must be positive, got {resolution} and {width}."
     )
   stages = mobilenetv3.to_stages(arch)
-  size = -(-resolution // 2)
-  channels = make_divisible(width * FIRST_CHANNELS)
-  total = convolution(3, channels, 3, size)
+  size = -(-resolution // network.first_stride)
+  channels = make_divisible(width * network.first_channels)
+  total = convolution(network.channels, channels, 3, size)
   total += convolution(1, channels, 3, size)
   total += convolution(channels, channels, 1, size)
-  for stage, layers in zip(STAGES, stages, strict=True):
+  for stage, layers in zip(network.stages, stages, strict=True):
     outputs = make_divisible(width * stage.channels)
     for position, (kernel, expansion) in enumerate(layers):
       middle = channels * expansion
@@ -104,11 +146,11 @@ def count(
         total += _squeeze_and_excitation(middle)
       total += convolution(middle, outputs, 1, size)
       channels = outputs
-  final = make_divisible(width * FINAL_CHANNELS)
-  features = make_divisible(width * NUM_FEATURES)
+  final = make_divisible(width * network.final_channels)
+  features = make_divisible(max(width, 1.0) * network.num_features)
   total += convolution(channels, final, 1, size)
   total += _linear(final, features, bias=False)
-  total += _linear(features, NUM_CLASSES)
+  total += _linear(features, network.num_classes)
   return Counts(*total.tolist())
 
 
