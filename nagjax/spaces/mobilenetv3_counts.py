@@ -123,35 +123,71 @@ def count(
     >>> count([8] * 20)
     Counts(params=7664760, macs=566170656)
   """
+  stages = mobilenetv3.to_stages(arch)
+  costs = tables(resolution, width, network)
+  total = costs.fixed.copy()
+  for number, layers in enumerate(stages):
+    for position, layer in enumerate(layers):
+      place = number * mobilenetv3.MAX_DEPTH + position
+      total += costs.layers[place, mobilenetv3.TYPES.index(layer)]
+  return Counts(*total.tolist())
+
+
+class Tables(NamedTuple):
+  """What a network is the sum of: parameters and multiply-adds.
+
+  Attributes:
+    fixed: `int[2]` of the layers around.
+    layers: `int[20, 10, 2]` of every layer of every type; zeros of none.
+  """
+
+  fixed: np.ndarray
+  layers: np.ndarray
+
+
+def tables(
+  resolution: int | None = None,
+  width: float = 1.0,
+  network: Network = NETWORKS["imagenet"],
+) -> Tables:
+  """Costs of single layers, which do not depend on the other ones (host).
+
+  See `count` for the arguments.
+
+  Raises:
+    ValueError: if a size is not positive.
+  """
   resolution = network.image_size if resolution is None else resolution
   if resolution < 1 or width <= 0:
     raise ValueError(
       f"resolution and width must be positive, got {resolution} and {width}."
     )
-  stages = mobilenetv3.to_stages(arch)
   size = -(-resolution // network.first_stride)
   channels = make_divisible(width * network.first_channels)
-  total = convolution(network.channels, channels, 3, size)
-  total += convolution(1, channels, 3, size)
-  total += convolution(channels, channels, 1, size)
-  for stage, layers in zip(network.stages, stages, strict=True):
+  fixed = convolution(network.channels, channels, 3, size)
+  fixed += convolution(1, channels, 3, size)
+  fixed += convolution(channels, channels, 1, size)
+  rows = []
+  for stage in network.stages:
     outputs = make_divisible(width * stage.channels)
-    for position, (kernel, expansion) in enumerate(layers):
-      middle = channels * expansion
-      total += convolution(channels, middle, 1, size)
-      if position == 0:
-        size = -(-size // stage.stride)
-      total += convolution(1, middle, kernel, size)
-      if stage.squeezes:
-        total += _squeeze_and_excitation(middle)
-      total += convolution(middle, outputs, 1, size)
-      channels = outputs
+    for position in range(mobilenetv3.MAX_DEPTH):
+      small = -(-size // stage.stride) if position == 0 else size
+      rows.append([np.zeros(2, int)])
+      for kernel, expansion in reversed(mobilenetv3.TYPES):
+        middle = make_divisible(channels * expansion)
+        total = convolution(channels, middle, 1, size)
+        total += convolution(1, middle, kernel, small)
+        if stage.squeezes:
+          total += _squeeze_and_excitation(middle)
+        total += convolution(middle, outputs, 1, small)
+        rows[-1].insert(0, total)
+      channels, size = outputs, small
   final = make_divisible(width * network.final_channels)
   features = make_divisible(max(width, 1.0) * network.num_features)
-  total += convolution(channels, final, 1, size)
-  total += _linear(final, features, bias=False)
-  total += _linear(features, network.num_classes)
-  return Counts(*total.tolist())
+  fixed += convolution(channels, final, 1, size)
+  fixed += _linear(final, features, bias=False)
+  fixed += _linear(features, network.num_classes)
+  return Tables(fixed, np.asarray(rows))
 
 
 def make_divisible(channels: float) -> int:

@@ -1,0 +1,298 @@
+"""Weights of the once-for-all MobileNetV3 network.
+
+Cai et al., "Once-for-All: Train One Network and Specialize it for Efficient
+Deployment", ICLR 2020, section 3.3, https://arxiv.org/abs/1908.09791
+
+All networks of the space `mobilenetv3` share these weights: the first channels
+of a layer, the first layers of a stage, and kernels of 5 and 3 that are the
+centers of those of 7 and 5, times two matrices of the layer.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nagjax.candidates import layers
+from nagjax.candidates.layers import Moments
+from nagjax.candidates.layers import NormParams
+from nagjax.spaces import mobilenetv3 as space_lib
+from nagjax.spaces import mobilenetv3_counts as counts
+from nagjax.types import Archs
+from nagjax.types import Key
+
+MAX_EXPANSION = space_lib.EXPANSIONS[-1]
+MAX_KERNEL = space_lib.KERNELS[-1]
+SQUEEZE = 4
+"""Channels by those that squeeze-and-excitation has inside."""
+NUM_LATER = space_lib.MAX_DEPTH - 1
+"""Layers of a stage after the first one, which have one shape."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """The layers around the searched ones.
+
+  Attributes:
+    network: their kinds; image size, channels and classes too.
+    width: factor of all numbers of channels.
+  """
+
+  network: counts.Network = counts.NETWORKS["small32"]
+  width: float = 1.0
+
+  def __post_init__(self):
+    if not 0 < self.width <= 4:
+      raise ValueError(f"width must be in (0, 4], got {self.width}.")
+    if min(self.network[1:]) < 1:
+      raise ValueError(f"sizes must be positive, got {self.network[1:]}.")
+
+  def channels(self, number: float) -> int:
+    """A number of channels at this width."""
+    return counts.make_divisible(self.width * number)
+
+  @property
+  def places(self) -> tuple["Place", ...]:
+    """What every stage looks like: its first layer, then its later ones."""
+    inputs = self.channels(self.network.first_channels)
+    found = []
+    for stage in self.network.stages:
+      outputs = self.channels(stage.channels)
+      found.append(Place(inputs, outputs, stage.stride, stage.squeezes))
+      found.append(Place(outputs, outputs, 1, stage.squeezes))
+      inputs = outputs
+    return tuple(found)
+
+  @property
+  def num_features(self) -> int:
+    """Channels before the classifier, which never get fewer."""
+    width = max(self.width, 1.0)
+    return counts.make_divisible(width * self.network.num_features)
+
+
+class Place(NamedTuple):
+  """Where a layer is: its channels, its stride, whether it squeezes."""
+
+  inputs: int
+  outputs: int
+  stride: int
+  squeezes: bool
+
+  @property
+  def middles(self) -> tuple[int, ...]:
+    """Channels inside, by the options of the expansion."""
+    return tuple(
+      counts.make_divisible(self.inputs * e) for e in space_lib.EXPANSIONS
+    )
+
+  @property
+  def squeezed(self) -> tuple[int, ...]:
+    """Channels inside squeeze-and-excitation, likewise."""
+    return tuple(counts.make_divisible(m // SQUEEZE) for m in self.middles)
+
+  @property
+  def is_residual(self) -> bool:
+    """Whether the input is added to the output."""
+    return self.stride == 1 and self.inputs == self.outputs
+
+
+class Conv(NamedTuple):
+  """A convolution `f32[..., C_in, C_out]` and its normalization."""
+
+  weight: jax.Array
+  norm: NormParams
+
+
+class Squeeze(NamedTuple):
+  """Squeeze-and-excitation: `[M, q]`, `[q]`, `[q, M]`, `[M]`."""
+
+  reduce: jax.Array
+  reduce_bias: jax.Array
+  expand: jax.Array
+  expand_bias: jax.Array
+
+
+class Block(NamedTuple):
+  """An elastic layer; those of one stage after its first are stacked.
+
+  Attributes:
+    expand: `[C_in, M]`.
+    depthwise: `[49, M]`.
+    to_5, to_3: `[25, 25]` and `[9, 9]`, see `mobilenet.elastic_kernel`.
+    squeeze: None where there is none.
+    project: `[M, C_out]`.
+  """
+
+  expand: Conv
+  depthwise: Conv
+  to_5: jax.Array
+  to_3: jax.Array
+  squeeze: Squeeze | None
+  project: Conv
+
+
+class Params(NamedTuple):
+  """Weights of the super-network.
+
+  Attributes:
+    stem: `[9, channels, C]`.
+    first: depthwise `[9, C]` and `[C, C]`.
+    blocks: for each stage its first layer, and its three later ones stacked.
+    final: `[C, F]`.
+    mix: `[F, features]`.
+    classifier: `[features, num_classes]`.
+    bias: `[num_classes]`.
+  """
+
+  stem: Conv
+  first: tuple[Conv, Conv]
+  blocks: tuple[Block, ...]
+  final: Conv
+  mix: jax.Array
+  classifier: jax.Array
+  bias: jax.Array
+
+
+class BlockMoments(NamedTuple):
+  """Running statistics of a block."""
+
+  expand: Moments
+  depthwise: Moments
+  project: Moments
+
+
+class Statistics(NamedTuple):
+  """Running statistics of every normalization of `Params`."""
+
+  stem: Moments
+  first: tuple[Moments, Moments]
+  blocks: tuple[BlockMoments, ...]
+  final: Moments
+
+
+class Model(NamedTuple):
+  """The super-network's weights and running statistics."""
+
+  params: Params
+  statistics: Statistics
+
+
+def init(key: Key, config: Config) -> Model:
+  """Draws weights as the program does: He's rule by the outputs.
+
+  Normal, of variance 2 over outputs times taps; biases 0; the classifier
+  uniform in one over the root of its inputs; the matrices of the kernels are
+  identities.
+
+  Args:
+    key: random key, consumed.
+    config: the layers around.
+  """
+  keys = iter(jax.random.split(key, 6 + len(config.places)))
+  channels = config.channels(config.network.first_channels)
+  stem = _conv(next(keys), (9, config.network.channels, channels), taps=9)
+  first = (
+    _conv(next(keys), (9, channels), taps=9),
+    _conv(next(keys), (channels, channels)),
+  )
+  blocks = []
+  for number, place in enumerate(config.places):
+    lead = (NUM_LATER,) if number % 2 else ()
+    blocks.append(_block(next(keys), place, lead))
+  outputs, final = config.places[-1].outputs, config.network.final_channels
+  last = _conv(next(keys), (outputs, config.channels(final)))
+  mix_key, classifier_key = jax.random.split(next(keys))
+  mix = _normal(mix_key, (config.channels(final), config.num_features))
+  bound = config.num_features**-0.5
+  params = Params(
+    stem=stem,
+    first=first,
+    blocks=tuple(blocks),
+    final=last,
+    mix=mix,
+    classifier=jax.random.uniform(
+      classifier_key,
+      (config.num_features, config.network.num_classes),
+      minval=-bound,
+      maxval=bound,
+    ),
+    bias=jnp.zeros(config.network.num_classes),
+  )
+  return Model(params, init_statistics(params))
+
+
+def init_statistics(params: Params) -> Statistics:
+  """Means 0 and variances 1."""
+
+  def moments(conv: Conv) -> Moments:
+    return layers.init_norm(conv.norm.scale.shape)[1]
+
+  return Statistics(
+    stem=moments(params.stem),
+    first=(moments(params.first[0]), moments(params.first[1])),
+    blocks=tuple(
+      BlockMoments(
+        moments(block.expand), moments(block.depthwise), moments(block.project)
+      )
+      for block in params.blocks
+    ),
+    final=moments(params.final),
+  )
+
+
+def num_params(archs: Archs, config: Config) -> jax.Array:
+  """Parameters of each network alone, `int32[..., 20] -> int32[...]`."""
+  return _sum(archs, config, 0)
+
+
+def num_macs(archs: Archs, config: Config) -> jax.Array:
+  """Multiply-adds of each for one image, `int32[..., 20] -> int32[...]`."""
+  return _sum(archs, config, 1)
+
+
+def _sum(archs: Archs, config: Config, column: int) -> jax.Array:
+  found = counts.tables(width=config.width, network=config.network)
+  table = jnp.asarray(found.layers[..., column], jnp.int32)
+  layer = np.arange(archs.shape[-1]).reshape((1,) * (archs.ndim - 1) + (-1,))
+  total = jnp.sum(table[layer, archs], axis=-1, dtype=jnp.int32)
+  return total + jnp.int32(found.fixed[column])
+
+
+def _block(key: Key, place: Place, lead: tuple[int, ...]) -> Block:
+  expand_key, depthwise_key, squeeze_key, project_key = jax.random.split(key, 4)
+  middle, squeezed = place.middles[-1], place.squeezed[-1]
+  squeeze = None
+  if place.squeezes:
+    reduce_key, excite_key = jax.random.split(squeeze_key)
+    squeeze = Squeeze(
+      _normal(reduce_key, (*lead, middle, squeezed)),
+      jnp.zeros((*lead, squeezed)),
+      _normal(excite_key, (*lead, squeezed, middle)),
+      jnp.zeros((*lead, middle)),
+    )
+  taps = MAX_KERNEL**2
+  return Block(
+    expand=_conv(expand_key, (place.inputs, middle), lead),
+    depthwise=_conv(depthwise_key, (taps, middle), lead, taps),
+    to_5=_identities(25, lead),
+    to_3=_identities(9, lead),
+    squeeze=squeeze,
+    project=_conv(project_key, (middle, place.outputs), lead),
+  )
+
+
+def _identities(size: int, lead: tuple[int, ...]) -> jax.Array:
+  return jnp.broadcast_to(jnp.eye(size), (*lead, size, size))
+
+
+def _conv(
+  key: Key, shape: tuple[int, ...], lead: tuple[int, ...] = (), taps: int = 1
+) -> Conv:
+  norm, _ = layers.init_norm((*lead, shape[-1]))
+  return Conv(_normal(key, (*lead, *shape), taps), norm)
+
+
+def _normal(key: Key, shape: tuple[int, ...], taps: int = 1) -> jax.Array:
+  return jax.random.normal(key, shape) * (2 / (taps * shape[-1])) ** 0.5
