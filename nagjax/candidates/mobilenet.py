@@ -31,6 +31,7 @@ from nagjax.candidates.mobilenet_weights import Statistics as Statistics
 from nagjax.candidates.mobilenet_weights import init as init
 from nagjax.candidates.mobilenet_weights import num_macs as num_macs
 from nagjax.candidates.mobilenet_weights import num_params as num_params
+from nagjax.candidates.mobilenet_weights import sort_channels as sort_channels
 from nagjax.spaces import mobilenetv3
 from nagjax.types import Archs
 

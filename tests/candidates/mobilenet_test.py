@@ -230,6 +230,38 @@ class SubNetworkTest(parameterized.TestCase):
     self.assertLess(error, 0.1 * np.abs(expected).max())
 
 
+class SortTest(parameterized.TestCase):
+  @parameterized.parameters(0, 1)
+  def test_largest_expansions_stay_the_same(self, stage):
+    """Oracle: the logits before; the order of the outgoing weights, in two
+    groups in the second stage."""
+    model, images = setting()
+    found = jax.jit(lambda m: mobilenet.sort_channels(m, CONFIG, stage))(model)
+    for arch in ([8] * 12, [2, 5, 8, 9] * 3):
+      arch = np.asarray(arch)
+      np.testing.assert_allclose(
+        program()(found, arch, images),
+        program()(model, arch, images),
+        rtol=1e-4,
+        atol=1e-5,
+      )
+    changed = False
+    for old, new in zip(model.params.blocks, found.params.blocks, strict=True):
+      before, weight = (
+        np.abs(b.project.weight).sum(-1).reshape(-1, b.project.weight.shape[-2])
+        for b in (old, new)
+      )
+      at = weight.shape[1] * 4 // 6 if stage else weight.shape[1]
+      for part in (slice(at), slice(at, None)):
+        expected = -np.sort(-before[:, part], axis=1)
+        np.testing.assert_allclose(weight[:, part], expected, rtol=1e-5)
+      changed |= bool(np.any(before != weight))
+      if new.squeeze is not None:
+        inside = np.abs(new.squeeze.expand).sum(-1)
+        self.assertTrue(np.all(np.diff(inside, axis=-1) <= 1e-6))
+    self.assertTrue(changed)
+
+
 class CountTest(parameterized.TestCase):
   @parameterized.parameters(
     ("imagenet", 1.0), ("imagenet", 1.2), ("small32", 1)
