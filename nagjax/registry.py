@@ -53,6 +53,7 @@ _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
+  "supernet": "nagjax.candidates.supernet_benchmark:TABLE",
   "synthetic": "nagjax.benchmarks.catalog:SYNTHETIC",
   "nasbench101": "nagjax.benchmarks.catalog:NASBENCH101",
   "nasbench201": "nagjax.benchmarks.catalog:NASBENCH201",

@@ -9,6 +9,7 @@ from nagjax.candidates import mobilenet
 from nagjax.candidates import objective
 from nagjax.candidates import store
 from nagjax.candidates import supernet
+from nagjax.candidates import supernet_benchmark
 from nagjax.candidates import train
 from nagjax.candidates import vit
 from nagjax.candidates import zerocost
@@ -23,6 +24,7 @@ __all__ = [
   "objective",
   "store",
   "supernet",
+  "supernet_benchmark",
   "train",
   "vit",
   "zerocost",
