@@ -10,6 +10,7 @@ centers of those of 7 and 5, times two matrices of the layer.
 
 import dataclasses
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -191,36 +192,16 @@ def init(key: Key, config: Config) -> Model:
     key: random key, consumed.
     config: the layers around.
   """
-  keys = iter(jax.random.split(key, 6 + len(config.places)))
-  channels = config.channels(config.network.first_channels)
-  stem = _conv(next(keys), (9, config.network.channels, channels), taps=9)
-  first = (
-    _conv(next(keys), (9, channels), taps=9),
-    _conv(next(keys), (channels, channels)),
+  convolutions_key, classifier_key = jax.random.split(key)
+  counted = _Normals(None)
+  jax.eval_shape(lambda: _params(counted, jnp.zeros(()), config))
+  draws = jax.random.normal(convolutions_key, (counted.num,))
+  uniform = jax.random.uniform(
+    classifier_key,
+    (config.num_features, config.network.num_classes),
+    minval=-1.0,
   )
-  blocks = []
-  for number, place in enumerate(config.places):
-    lead = (NUM_LATER,) if number % 2 else ()
-    blocks.append(_block(next(keys), place, lead))
-  outputs, final = config.places[-1].outputs, config.network.final_channels
-  last = _conv(next(keys), (outputs, config.channels(final)))
-  mix_key, classifier_key = jax.random.split(next(keys))
-  mix = _normal(mix_key, (config.channels(final), config.num_features))
-  bound = config.num_features**-0.5
-  params = Params(
-    stem=stem,
-    first=first,
-    blocks=tuple(blocks),
-    final=last,
-    mix=mix,
-    classifier=jax.random.uniform(
-      classifier_key,
-      (config.num_features, config.network.num_classes),
-      minval=-bound,
-      maxval=bound,
-    ),
-    bias=jnp.zeros(config.network.num_classes),
-  )
+  params = _params(_Normals(draws), uniform, config)
   return Model(params, init_statistics(params))
 
 
@@ -293,26 +274,70 @@ def _sum(archs: Archs, config: Config, column: int) -> jax.Array:
   return total + jnp.int32(found.fixed[column])
 
 
-def _block(key: Key, place: Place, lead: tuple[int, ...]) -> Block:
-  expand_key, depthwise_key, squeeze_key, project_key = jax.random.split(key, 4)
+class _Normals:
+  """Slices of one long normal draw: many small ones take long to compile."""
+
+  def __init__(self, draws: jax.Array | None):
+    self._draws = draws
+    self.num = 0
+
+  def take(self, shape: tuple[int, ...], taps: int = 1) -> jax.Array:
+    """Weights of He's rule by the last axis."""
+    start = self.num
+    self.num += math.prod(shape)
+    if self._draws is None:
+      return jnp.zeros(shape)
+    found = self._draws[start : self.num].reshape(shape)
+    return found * (2 / (taps * shape[-1])) ** 0.5
+
+  def conv(
+    self, shape: tuple[int, ...], lead: tuple[int, ...] = (), taps: int = 1
+  ) -> Conv:
+    """A convolution and its normalization."""
+    norm, _ = layers.init_norm((*lead, shape[-1]))
+    return Conv(self.take((*lead, *shape), taps), norm)
+
+
+def _params(normals: _Normals, uniform: jax.Array, config: Config) -> Params:
+  """Weights of draws; those of the classifier are uniform in -1 to 1."""
+  network = config.network
+  channels = config.channels(network.first_channels)
+  final = config.channels(network.final_channels)
+  return Params(
+    stem=normals.conv((9, network.channels, channels), taps=9),
+    first=(
+      normals.conv((9, channels), taps=9),
+      normals.conv((channels, channels)),
+    ),
+    blocks=tuple(
+      _block(normals, place, (NUM_LATER,) if number % 2 else ())
+      for number, place in enumerate(config.places)
+    ),
+    final=normals.conv((config.places[-1].outputs, final)),
+    mix=normals.take((final, config.num_features)),
+    classifier=uniform * config.num_features**-0.5,
+    bias=jnp.zeros(network.num_classes),
+  )
+
+
+def _block(normals: _Normals, place: Place, lead: tuple[int, ...]) -> Block:
   middle, squeezed = place.middles[-1], place.squeezed[-1]
   squeeze = None
   if place.squeezes:
-    reduce_key, excite_key = jax.random.split(squeeze_key)
     squeeze = Squeeze(
-      _normal(reduce_key, (*lead, middle, squeezed)),
+      normals.take((*lead, middle, squeezed)),
       jnp.zeros((*lead, squeezed)),
-      _normal(excite_key, (*lead, squeezed, middle)),
+      normals.take((*lead, squeezed, middle)),
       jnp.zeros((*lead, middle)),
     )
   taps = MAX_KERNEL**2
   return Block(
-    expand=_conv(expand_key, (place.inputs, middle), lead),
-    depthwise=_conv(depthwise_key, (taps, middle), lead, taps),
+    expand=normals.conv((place.inputs, middle), lead),
+    depthwise=normals.conv((taps, middle), lead, taps),
     to_5=_identities(25, lead),
     to_3=_identities(9, lead),
     squeeze=squeeze,
-    project=_conv(project_key, (middle, place.outputs), lead),
+    project=normals.conv((middle, place.outputs), lead),
   )
 
 
@@ -350,14 +375,3 @@ def _sorted_block(
 
 def _identities(size: int, lead: tuple[int, ...]) -> jax.Array:
   return jnp.broadcast_to(jnp.eye(size), (*lead, size, size))
-
-
-def _conv(
-  key: Key, shape: tuple[int, ...], lead: tuple[int, ...] = (), taps: int = 1
-) -> Conv:
-  norm, _ = layers.init_norm((*lead, shape[-1]))
-  return Conv(_normal(key, (*lead, *shape), taps), norm)
-
-
-def _normal(key: Key, shape: tuple[int, ...], taps: int = 1) -> jax.Array:
-  return jax.random.normal(key, shape) * (2 / (taps * shape[-1])) ** 0.5

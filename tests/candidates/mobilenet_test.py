@@ -40,10 +40,14 @@ def perturbed(model, seed=0):
 
 
 @functools.cache
+def fresh():
+  return jax.jit(lambda key: mobilenet.init(key, CONFIG))(jax.random.key(0))
+
+
+@functools.cache
 def setting():
-  model = jax.jit(lambda key: mobilenet.init(key, CONFIG))(jax.random.key(0))
   images = np.random.default_rng(1).normal(size=(3, 24, 24, 2))
-  return perturbed(model), images.astype(np.float32)
+  return perturbed(fresh()), images.astype(np.float32)
 
 
 @functools.cache
@@ -277,6 +281,28 @@ class CountTest(parameterized.TestCase):
     for arch, num_params, num_macs in zip(archs, *found, strict=True):
       expected = counts.count(arch, None, width, config.network)
       self.assertEqual((num_params, num_macs), expected)
+
+  def test_draws(self):
+    """Oracle: He's deviations by the outputs; a uniform one; no two layers
+    share their draws, whose rounding may coincide."""
+    params = fresh().params
+    block = params.blocks[3]
+    for weight, taps in (
+      (block.expand.weight, 1),
+      (block.depthwise.weight, 49),
+      (block.squeeze.expand, 1),
+      (block.project.weight, 1),
+    ):
+      expected = (2 / (taps * weight.shape[-1])) ** 0.5
+      self.assertAlmostEqual(float(weight.std()) / expected, 1, delta=0.1)
+    bound = params.classifier.shape[0] ** -0.5
+    self.assertLess(float(jnp.abs(params.classifier).max()), bound)
+    self.assertAlmostEqual(
+      float(params.classifier.std()) / bound, 3**-0.5, delta=0.15
+    )
+    weights = [b.expand.weight.ravel() for b in params.blocks]
+    num = len(np.unique(np.concatenate(weights)))
+    self.assertGreater(num, 0.99 * sum(map(len, weights)))
 
   def test_weights_of_the_largest(self):
     """Oracle: the number of entries of the weights, matrices aside."""
