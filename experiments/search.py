@@ -31,9 +31,10 @@ on other tables; --budget=1 is then what they say of the best architecture.
 predictor that has read --images, and then goes down its ranking: nothing is
 queried before.
 
-Searches that cannot be compiled (--algorithm=agnet --surrogate=xgb) run one
-after the other. They are kept in WORKDIR/unfinished until the results are
-written: the same command continues them after an interruption.
+Seeds run --batch_size_seeds at a time; searches that cannot be compiled
+(--algorithm=agnet --surrogate=xgb) run one after the other. What is done is
+kept in WORKDIR/unfinished until the results are written: the same command goes
+on after an interruption.
 
 `experiments.train_top` trains the best of what was found.
 
@@ -57,6 +58,7 @@ from nagjax.problem import Constraint
 from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
+from .support import distributed
 from .support import flags
 from .support import front_plots
 from .support import fronts
@@ -78,7 +80,7 @@ _MERGE_FLAGS = (
 """Flags that have a meaning beside --merge."""
 
 UNFINISHED = "unfinished"
-"""Folder of searches on the host, until the results are written."""
+"""Folder of what is done, until the results are written."""
 
 
 def _run(values: flags.Values) -> None:
@@ -86,21 +88,28 @@ def _run(values: flags.Values) -> None:
     planning.print_names(values.data_dir)
     return
   require_extra("rich", "matplotlib")
+  distributed.join(values)
   devices = machine.start_jax(values.compilation_cache_dir)
-  plan = None
-  if values.merge:
-    problem, runs = _merge(values)
-  else:
-    plan = planning.make_plan(values)
-    problem = plan.problem
-  with outputs.claimed_workdir(
-    values.workdir, [records.SUMMARY], overwrite=values.overwrite
-  ) as workdir:
-    if plan is not None:
-      runs = run_plan(plan, devices, workdir)
-    _write(workdir, problem, runs)
-    if plan is not None:
-      _remove_unfinished(plan, workdir)
+  with distributed.together():
+    if not distributed.is_first():
+      run_plan(
+        planning.make_plan(values), devices, pathlib.Path(values.workdir)
+      )
+      return
+    plan = None
+    if values.merge:
+      problem, runs = _merge(values)
+    else:
+      plan = planning.make_plan(values)
+      problem = plan.problem
+    with outputs.claimed_workdir(
+      values.workdir, [records.SUMMARY], overwrite=values.overwrite
+    ) as workdir:
+      if plan is not None:
+        runs = run_plan(plan, devices, workdir)
+      _write(workdir, problem, runs)
+      if plan is not None:
+        _remove_unfinished(plan, workdir)
 
 
 def run_plan(
@@ -113,7 +122,7 @@ def run_plan(
   Args:
     plan: what to run.
     devices: the devices, for the record.
-    workdir: where searches on the host are saved and found again.
+    workdir: where what is done is saved and found again.
 
   Returns:
     The run of each algorithm.
@@ -122,12 +131,18 @@ def run_plan(
   keys = jax.random.split(jax.random.key(0), end)[plan.first_seed :]
   runs = []
   advice = f"lower --batch_size_seeds below {plan.batch_size_seeds}"
-  with memory_errors(advice), progress.progress() as report:
+  shows = progress.progress if distributed.is_first() else progress.silence
+  with memory_errors(advice), shows() as report:
     for entry in plan.entries:
       record = _record(plan, entry, devices)
       on_progress = progress.of_sweep(report, record.name)
+      place = workdir / UNFINISHED / _place(plan, entry)
       if is_on_host(entry.search):
-        place = workdir / UNFINISHED / _place(plan, entry)
+        if jax.process_count() > 1:
+          raise UsageError(
+            f"{record.name} runs on the host, in one process: give each its "
+            "--seed_start and --workdir, and --merge what they find."
+          )
         sweep = search_lib.sweep_on_host(
           keys,
           entry.search,
@@ -144,6 +159,7 @@ def run_plan(
           warm_start=plan.warm_start,
           batch_size_seeds=plan.batch_size_seeds,
           keeps_state=False,
+          directory=place,
           on_progress=on_progress,
         )
       record = record._replace(
@@ -209,9 +225,8 @@ def _place(plan: planning.Plan, entry: planning.Entry) -> str:
 def _remove_unfinished(plan: planning.Plan, workdir: pathlib.Path) -> None:
   """What was written cannot be lost any more; the rest is of other searches."""
   for entry in plan.entries:
-    if is_on_host(entry.search):
-      place = workdir / UNFINISHED / _place(plan, entry)
-      shutil.rmtree(place, ignore_errors=True)
+    place = workdir / UNFINISHED / _place(plan, entry)
+    shutil.rmtree(place, ignore_errors=True)
   with contextlib.suppress(OSError):
     (workdir / UNFINISHED).rmdir()
 

@@ -1,9 +1,13 @@
-"""Splitting a leading axis over the local devices: all mesh code is here."""
+"""Splitting a leading axis over devices and processes: the mesh code."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
+from jax.experimental import multihost_utils
+
+_Tree = TypeVar("_Tree")
 
 
 def over_devices(
@@ -35,3 +39,38 @@ def over_devices(
     out_specs=lanes,
     check_vma=False,
   )
+
+
+def part_of_process(size: int) -> range:
+  """Which of `size` rows this process works on, of several (host).
+
+  Every process has as many; those beyond the last row are there for the shape
+  alone.
+  """
+  each = -(-size // jax.process_count())
+  first = jax.process_index() * each
+  return range(first, first + each)
+
+
+def over_processes(tree: _Tree, size: int | None = None) -> _Tree:
+  """Joins what all processes have made of their parts (host).
+
+  Args:
+    tree: arrays and typed keys with a leading axis, of the same shapes in every
+      process.
+    size: rows that are kept; all if None.
+
+  Returns:
+    The same in every process, NumPy arrays but for keys; `tree` itself if there
+    is one process.
+  """
+  if jax.process_count() == 1:
+    return tree
+
+  def join(leaf):
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      data = join(jax.random.key_data(leaf))
+      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    return multihost_utils.process_allgather(leaf, tiled=True)[:size]
+
+  return jax.tree.map(join, tree)

@@ -108,7 +108,12 @@ _EVERYWHERE = (
     "Python module that is imported first, such as one that registers spaces, "
     "benchmarks or algorithms of your own; repeatable.",
   ),
-  path("compilation_cache_dir", None, "For compiled programs between runs."),
+  text(
+    "compilation_cache_dir",
+    None,
+    "For compiled programs between runs; by default below ~/.cache/nagjax, and "
+    "nowhere if it is empty.",
+  ),
   switch("help", False, "Print this text."),
 )
 

@@ -2,17 +2,25 @@
 
 from collections.abc import Sequence
 import contextlib
+import hashlib
 import importlib.metadata
 import os
 import pathlib
 import platform
 import sys
+from typing import Any
+import warnings
 
 import jax
+
+from nagjax import files
 
 from .errors import UsageError
 from .errors import one_line
 from .errors import user_errors
+
+MOST_CACHED = 2 * 10**9
+"""Bytes of compiled programs that are kept where nobody chose a place."""
 
 
 def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
@@ -22,7 +30,7 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
   made elsewhere stays.
 
   Args:
-    compilation_cache_dir: where compiled programs are kept, if given.
+    compilation_cache_dir: see `make_cache`.
 
   Returns:
     The local devices.
@@ -30,10 +38,13 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
   Raises:
     UsageError: if the platform that the user chose is not there.
   """
-  make_cache(compilation_cache_dir)
-  if compilation_cache_dir is not None:
-    jax.config.update("jax_compilation_cache_dir", compilation_cache_dir)
+  place = make_cache(compilation_cache_dir)
+  if place is not None:
+    jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # Where two processes compile the same program, one of them keeps it.
+    message = "Error (reading|writing) persistent compilation cache"
+    warnings.filterwarnings("ignore", message)
   flag = "xla_force_host_platform_device_count"
   chosen = flag in os.environ.get("XLA_FLAGS", "")
   if jax.config.values["jax_num_cpu_devices"] < 0 and not chosen:
@@ -55,20 +66,79 @@ def start_jax(compilation_cache_dir: str | None = None) -> list[jax.Device]:
     raise UsageError(f"JAX does not start: {one_line(error)}") from error
 
 
-def make_cache(compilation_cache_dir: str | None) -> None:
-  """Creates the directory of compiled programs, if one is given.
+def make_cache(compilation_cache_dir: str | None) -> pathlib.Path | None:
+  """Creates the directory of compiled programs.
+
+  Args:
+    compilation_cache_dir: its name; "" for none at all; None for one below the
+      user's folder of caches, unless JAX has been told another. That one is
+      kept below two gigabytes, and does without where it cannot be made.
 
   Raises:
-    UsageError: if that cannot be done.
+    UsageError: if a directory that was named cannot be made.
   """
-  if compilation_cache_dir is not None:
+  if compilation_cache_dir:
+    place = files.expand(compilation_cache_dir)
     with user_errors("--compilation_cache_dir: "):
-      pathlib.Path(compilation_cache_dir).mkdir(parents=True, exist_ok=True)
+      place.mkdir(parents=True, exist_ok=True)
+    return place
+  chosen = jax.config.values["jax_compilation_cache_dir"]
+  if compilation_cache_dir is not None or chosen:
+    return None
+  place = default_cache()
+  try:
+    place.mkdir(parents=True, exist_ok=True)
+    prune(place, MOST_CACHED)
+  except OSError:
+    return None
+  return place
+
+
+def default_cache() -> pathlib.Path:
+  """Where compiled programs are kept: for processors of one kind.
+
+  A folder may be shared by machines that do not understand each other's code.
+  """
+  home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  kind = f"{platform.machine()} {platform.processor()}"
+  with contextlib.suppress(files.FileError):
+    lines = files.read_text("/proc/cpuinfo").splitlines()
+    kind += next((n for n in lines if n.startswith(("flags", "Features"))), "")
+  digest = hashlib.sha256(kind.encode()).hexdigest()[:8]
+  return pathlib.Path(home, "nagjax", "xla", f"{platform.machine()}-{digest}")
+
+
+def prune(folder: pathlib.Path, most: int) -> None:
+  """Removes the oldest files of a folder until the rest has `most` bytes."""
+  found = [(path.stat(), path) for path in folder.iterdir() if path.is_file()]
+  found.sort(key=lambda pair: pair[0].st_mtime, reverse=True)
+  total = 0
+  for stat, path in found:
+    total += stat.st_size
+    if total > most:
+      path.unlink(missing_ok=True)
 
 
 def describe_devices(devices: Sequence[jax.Device]) -> str:
   """Returns number and kind, such as `2 x cpu` or `1 x NVIDIA H200`."""
   return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def describe() -> dict[str, Any]:
+  """What speed depends on besides the device.
+
+  Returns:
+    The processor's kind, cores that this process may use, threads that XLA was
+    told to use (None: it chose), and how many processes wanted to run in the
+    last minute (None where the system does not tell).
+  """
+  load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+  return {
+    "processor": platform.processor() or platform.machine(),
+    "cores": _num_cores(),
+    "threads": os.environ.get("NPROC"),
+    "load": load,
+  }
 
 
 def peak_memory_mb(devices: Sequence[jax.Device]) -> float | None:

@@ -22,6 +22,7 @@ from nagjax.search import driver
 from nagjax.spaces.base import SearchSpace
 from nagjax.transfer import Transfer
 
+from . import distributed
 from . import flags
 from . import fronts
 from . import predicting
@@ -95,6 +96,7 @@ FLAGS = (
   flags.path("warm_start", None, _WARM_START),
   flags.paths("merge", "Directory of a run to combine; repeatable."),
   flags.switch("list", False, "Print all names and options."),
+  *distributed.FLAGS,
 )
 
 

@@ -77,6 +77,12 @@ def progress() -> Iterator[ReportFn]:
     yield report
 
 
+@contextlib.contextmanager
+def silence() -> Iterator[ReportFn]:
+  """Yields a function that shows nothing."""
+  yield lambda name, share, detail: None
+
+
 class _PlainProgress:
   """Prints a line at the start of a search, and then every ten seconds."""
 

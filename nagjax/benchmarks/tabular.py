@@ -218,12 +218,16 @@ class Tabular:
     self, columns: dict[str, jax.Array], archs: Archs
   ) -> dict[str, jax.Array]:
     row, known = self._find(archs)
-    if known is None:
-      return {name: column[row] for name, column in columns.items()}
-    return {
-      name: jnp.where(known, column[row], jnp.nan)
+    # Rows are never negative: plain indexing would ask that for every column.
+    found = {
+      name: column.at[row].get(
+        mode="promise_in_bounds", wrap_negative_indices=False
+      )
       for name, column in columns.items()
     }
+    if known is None:
+      return found
+    return jax.tree.map(lambda c: jnp.where(known, c, jnp.nan), found)
 
 
 def search_on_test_accuracy(benchmark: Tabular) -> Tabular:

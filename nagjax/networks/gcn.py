@@ -80,17 +80,16 @@ class _Gcn(nn.Module):
     activation = nn.relu if config.published else nn.gelu
     for _ in range(config.num_layers):
       halves = [
-        activation(
-          matrix
-          @ nn.Dense(
-            config.hidden_size,
-            use_bias=False,
-            kernel_init=nn.initializers.xavier_uniform(),
-          )(x)
-        )
+        matrix
+        @ nn.Dense(
+          config.hidden_size,
+          use_bias=False,
+          kernel_init=nn.initializers.xavier_uniform(),
+        )(x)
         for matrix in (along, against)
       ]
-      x = nn.Dense(config.hidden_size)(jnp.concatenate(halves, axis=-1))
+      x = activation(jnp.concatenate(halves, axis=-1))
+      x = nn.Dense(config.hidden_size)(x)
       x = nn.LayerNorm(epsilon=1e-5)(x)
       x = nn.Dropout(config.dropout)(x, deterministic=deterministic)
     if not config.published:

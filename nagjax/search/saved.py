@@ -35,7 +35,7 @@ class SavedSearch:
     warm_start: WarmStart | None,
   ):
     self.path = files.expand(directory) / "search.npz"
-    self._asked = _describe(problem, warm_start)
+    self._asked = describe(problem, warm_start)
 
   @contextlib.contextmanager
   def claimed(self) -> Iterator[None]:
@@ -92,8 +92,8 @@ class SavedSearch:
     )
 
 
-def _describe(problem: Problem, warm_start: WarmStart | None) -> dict[str, Any]:
-  """What a saved search must have in common with one that continues it."""
+def describe(problem: Problem, warm_start: WarmStart | None) -> dict[str, Any]:
+  """What saved searches must have in common with those that continue them."""
   digest = None
   if warm_start is not None:
     hashed = hashlib.sha256(np.asarray(warm_start.archs, np.int32).tobytes())

@@ -8,6 +8,7 @@ time by the slowest lane of each chunk.
 
 from collections.abc import Callable
 import functools
+import os
 import time
 from typing import Any
 from typing import NamedTuple
@@ -18,12 +19,15 @@ import numpy as np
 
 from nagjax.search import driver
 from nagjax.search import traces
+from nagjax.search.chunks import SavedChunks
 from nagjax.search.running import Search
 from nagjax.search.running import check_keys
 from nagjax.search.running import check_search
 from nagjax.search.traces import Result
 from nagjax.search.traces import Trace
 from nagjax.sharding import over_devices
+from nagjax.sharding import over_processes
+from nagjax.sharding import part_of_process
 from nagjax.types import Params
 
 DEFAULT_BATCH_SIZE = 256
@@ -56,12 +60,15 @@ def sweep(
   batch_size_seeds: int = DEFAULT_BATCH_SIZE,
   rounds_per_call: int | None = None,
   keeps_state: bool = True,
+  directory: str | os.PathLike[str] | None = None,
   on_progress: Callable[[Progress], None] | None = None,
 ) -> Result:
   """Runs one search for every key, in chunks of bounded memory.
 
   A search depends on its own key alone: not on the number of seeds, the size of
-  chunks or the number of devices (all local devices share the lanes).
+  chunks or the number of devices (all devices share the lanes). Where
+  `jax.distributed` has joined several processes, all of them call this with the
+  same arguments, each runs its part of the lanes, and all get the whole result.
 
   Args:
     keys: `[S]` typed keys; `split(root, S)` keeps earlier seeds when S grows.
@@ -73,6 +80,8 @@ def sweep(
     rounds_per_call: rounds between two looks from the host.
     keeps_state: whether the final states are kept, on the host; without, the
       result's state is None and memory holds little more than the traces.
+    directory: where traces of finished chunks are kept: the same sweep after a
+      kill goes on behind them. Of this sweep alone, and without states.
     on_progress: called after every look.
 
   Returns:
@@ -81,7 +90,8 @@ def sweep(
 
   Raises:
     ValueError: if the keys are none, the search cannot start or cannot be
-      compiled, or a size is below 1.
+      compiled, a size is below 1, or there is a directory and states are kept.
+    CheckpointError: if the file of a chunk is damaged.
     Exception: what `algorithm.check` raises.
 
   Example:
@@ -99,9 +109,10 @@ def sweep(
   )
   num_lanes = lane_keys.shape[0]
   num_devices = len(jax.local_devices())
-  size = min(batch_size_seeds, num_lanes)
+  lanes = part_of_process(num_lanes)
+  size = min(batch_size_seeds, len(lanes))
   size = -(-size // num_devices) * num_devices
-  starts = range(0, num_lanes, size)
+  starts = lanes[::size]
   per_call = rounds_per_call or max(1, -(-num_rounds // 20))
   program = _Program(search, per_call, warm_start, sweeps_params, num_devices)
 
@@ -112,14 +123,29 @@ def sweep(
       values = jax.tree.map(lambda leaf: leaf[rows], lane_params)
     return lane_keys[rows], values
 
-  began = time.perf_counter()
-  compiled = program.compile(*take(0))
-  compile_seconds = time.perf_counter() - began
+  saved = None
+  if directory is not None:
+    if keeps_state:
+      raise ValueError(
+        "directory keeps no states of searches: pass keeps_state=False."
+      )
+    template = functools.partial(program.template, *take(0))
+    saved = SavedChunks(directory, search, warm_start, template)
 
   began = time.perf_counter()
-  chunks = []
+  compiled, compile_seconds = None, 0.0
+  chunks: list[tuple[Trace, Any, Any]] = []
   for number, start in enumerate(starts):
     chunk_keys, chunk_params = take(start)
+    if saved is not None:
+      held = saved.load(start, (chunk_keys, chunk_params))
+      if held is not None:
+        chunks.append((*held, None))
+        continue
+    if compiled is None:
+      compiling = time.perf_counter()
+      compiled = program.compile(chunk_keys, chunk_params)
+      compile_seconds = time.perf_counter() - compiling
     first = compiled.start(chunk_keys, search.problem, chunk_params)
     parts, state, done = [jax.device_get(first[:2])], first.state, 0
     while done < num_rounds:
@@ -137,9 +163,14 @@ def sweep(
       if charged.min() >= search.budget:
         break
     joined = _join_rounds(parts, num_rounds)
+    if saved is not None:
+      saved.save(start, (chunk_keys, chunk_params), joined)
     chunks.append((*joined, _to_host(state) if keeps_state else None))
-  trace, info, state = _join_lanes(chunks, num_lanes)
-  run_seconds = time.perf_counter() - began
+  most = max(chunk[0].status.shape[1] for chunk in chunks)
+  most = int(over_processes(np.asarray([most])).max())
+  mine = _join_lanes(chunks, len(lanes), most)
+  trace, info, state = over_processes(mine, num_lanes)
+  run_seconds = time.perf_counter() - began - compile_seconds
   result = Result(trace, info, state)
   if sweeps_params:
     shape = (num_values, num_seeds)
@@ -148,7 +179,7 @@ def sweep(
   return result._replace(
     compile_seconds=compile_seconds,
     run_seconds=run_seconds,
-    program_bytes=compiled.program_bytes,
+    program_bytes=compiled.program_bytes if compiled else 0,
   )
 
 
@@ -167,7 +198,34 @@ class _Program(NamedTuple):
   sweeps_params: bool
   num_devices: int
 
+  def template(self, keys: jax.Array, params: Params) -> tuple[Trace, Any]:
+    """Trace and info as a chunk has them, but for the number of rounds."""
+    start, advance = self._functions()
+    problem = self.search.problem
+    state = jax.eval_shape(start, keys, problem, params).state
+    return jax.eval_shape(advance, state, problem, params)[:2]
+
   def compile(self, keys: jax.Array, params: Params) -> _Compiled:
+    start, advance = self._functions()
+    is_split = (True, False, self.sweeps_params)
+    start = over_devices(start, self.num_devices, is_split)
+    advance = over_devices(advance, self.num_devices, is_split)
+    problem = self.search.problem
+    options = _compiler_options()
+    traced = jax.jit(start).trace(keys, problem, params)
+    first = traced.lower().compile(options)
+    state = jax.tree.map(
+      lambda leaf, sharding: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=sharding
+      ),
+      traced.out_info.state,
+      first.output_shardings.state,
+    )
+    lowered = jax.jit(advance, donate_argnums=0).lower(state, problem, params)
+    rest = lowered.compile(options)
+    return _Compiled(first, rest, _bytes(rest))
+
+  def _functions(self) -> tuple[Callable, Callable]:
     axes = (0, 0 if self.sweeps_params else None)
     algorithm, budget = self.search.algorithm, self.search.budget
 
@@ -188,23 +246,7 @@ class _Program(NamedTuple):
         axes,
       )(state, params)
 
-    is_split = (True, False, self.sweeps_params)
-    start = over_devices(start, self.num_devices, is_split)
-    advance = over_devices(advance, self.num_devices, is_split)
-    problem = self.search.problem
-    state = jax.eval_shape(start, keys, problem, params).state
-    first = jax.jit(start).lower(keys, problem, params).compile()
-    state = jax.tree.map(
-      lambda leaf, sharding: jax.ShapeDtypeStruct(
-        leaf.shape, leaf.dtype, sharding=sharding
-      ),
-      state,
-      first.output_shardings.state,
-    )
-    rest = (
-      jax.jit(advance, donate_argnums=0).lower(state, problem, params).compile()
-    )
-    return _Compiled(first, rest, _bytes(rest))
+    return start, advance
 
 
 class _Part(NamedTuple):
@@ -213,6 +255,20 @@ class _Part(NamedTuple):
   trace: Trace
   info: Any
   state: driver.SearchState
+
+
+def _compiler_options() -> dict[str, Any] | None:
+  """What is not XLA's default: on CPUs, one level less of optimization.
+
+  The last takes from a quarter to half of the time of a compilation, and
+  programs are no faster by it. A level that the user chose stays.
+  """
+  name = "xla_backend_optimization_level"
+  chosen = jax.config.values["jax_disable_most_optimizations"]
+  chosen |= name in os.environ.get("XLA_FLAGS", "")
+  if jax.default_backend() != "cpu" or chosen:
+    return None
+  return {name: 2}
 
 
 def _bytes(compiled) -> int:
@@ -262,18 +318,16 @@ def _join_rounds(
 
 
 def _join_lanes(
-  chunks: list[tuple[Trace, Any, Any]], num_lanes: int
+  chunks: list[tuple[Trace, Any, Any]], num_lanes: int, num_rounds: int
 ) -> tuple[Trace, Any, Any]:
   """Stacks chunks whose searches ended after different numbers of rounds."""
-  rounds = [chunk[0].status.shape[1] for chunk in chunks]
-  missing = [max(rounds) - number for number in rounds]
   extended = [
     (
-      traces.extend(trace, max(rounds)),
-      traces.extend_info(info, more, axis=1),
+      traces.extend(trace, num_rounds),
+      traces.extend_info(info, num_rounds - trace.status.shape[1], axis=1),
       state,
     )
-    for (trace, info, state), more in zip(chunks, missing, strict=True)
+    for trace, info, state in chunks
   ]
 
   def join(*leaves: Any) -> Any:

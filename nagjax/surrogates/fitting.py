@@ -164,4 +164,6 @@ def ranking_loss(
 
 
 def _optimizer(config: Config) -> optax.GradientTransformation:
-  return optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
+  return optax.flatten(
+    optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
+  )

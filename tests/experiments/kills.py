@@ -111,7 +111,7 @@ COMMANDS = {
   "search": Command(
     "search",
     "--benchmark=synthetic --algorithm=random,local_search --budget=60 "
-    "--num_seeds=3",
+    "--num_seeds=16 --batch_size_seeds=1",
     "--workdir={0}",
     SEARCH,
   ),

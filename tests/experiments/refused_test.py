@@ -63,6 +63,13 @@ ROWS = (
   ("search", "--compilation_cache_dir=binary/x", "binary/x"),
   ("throughput", "--compilation_cache_dir=binary/x", "binary/x"),
   ("search", f"--benchmark={'x' * 9000}", "benchmark must be", " ... xxx"),
+  ("search", "--num_processes=2", "--coordinator_address, --process_id"),
+  (
+    "search",
+    "--num_processes=2 --process_id=2 --coordinator_address=localhost:1",
+    "--process_id must be below --num_processes=2, got 2",
+  ),
+  ("search", "--distributed", "do not find each other"),
   ("search", "--algorithm=", "--algorithm"),
   ("search", "--algorithm=random,random", "once each"),
   ("search", "--benchmark=nope", "'nope'", "synthetic"),

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +159,32 @@ class MachineTest(parameterized.TestCase):
       check=True,
     )
     self.assertEqual(int(result.stdout), expected or machine._num_cores())
+
+  def test_where_compiled_programs_are_kept(self):
+    """Oracle: a directory that is named, JAX's own choice, none, or the user's
+    caches; there the newest files that fit stay."""
+    with tempfile.TemporaryDirectory() as name:
+      home = pathlib.Path(name)
+      self.assertEqual(machine.make_cache(f"{name}/new"), home / "new")
+      self.assertTrue((home / "new").is_dir())
+      self.assertIsNone(machine.make_cache(None))  # Chosen by the test run.
+      self.assertIsNone(machine.make_cache(""))
+      chosen = jax.config.values["jax_compilation_cache_dir"]
+      choose = functools.partial(jax.config.update, "jax_compilation_cache_dir")
+      choose(None)
+      self.addCleanup(choose, chosen)
+      with mock.patch.dict(os.environ, XDG_CACHE_HOME=name):
+        place = machine.make_cache(None)
+        self.assertEqual(place.parent, home / "nagjax" / "xla")
+        for age in range(4):
+          (place / str(age)).write_bytes(bytes(10))
+          os.utime(place / str(age), (100 - age, 100 - age))
+        with mock.patch.object(machine, "MOST_CACHED", 25):
+          self.assertEqual(machine.make_cache(None), place)
+        self.assertEqual({p.name for p in place.iterdir()}, {"0", "1"})
+        shutil.rmtree(home / "nagjax")
+        (home / "nagjax").write_text("no folder")
+        self.assertIsNone(machine.make_cache(None))
 
   def test_absent_platform(self):
     """Oracle: one line of the user's."""

@@ -1,6 +1,8 @@
 """Tests of nagjax.search.sweeping against searches that run alone."""
 
 import functools
+import pathlib
+import tempfile
 from unittest import mock
 
 from absl.testing import absltest
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import problem as problem_lib
+from nagjax.search import checkpoint
 from nagjax.search import driver
 from nagjax.search import sweeping
 from nagjax.search import traces
@@ -135,6 +138,73 @@ class SweepTest(SweepTestCase):
     np.testing.assert_array_equal(trace.paid[:, :2].sum((1, 2)), 1)
 
 
+class ChunksTest(SweepTestCase):
+  def sweep(self, keys, watch=None, **options):
+    return sweep(
+      keys,
+      num_devices=1,
+      batch_size_seeds=2,
+      keeps_state=False,
+      directory=self.directory,
+      on_progress=watch,
+      **options,
+    )
+
+  def setUp(self):
+    super().setUp()
+    self.directory = pathlib.Path(
+      self.enter_context(tempfile.TemporaryDirectory()), "new"
+    )
+
+  def test_an_interrupted_sweep_goes_on(self):
+    """Oracle: a sweep that nothing interrupts, and the chunks that are run."""
+    keys = jax.random.split(ROOT, 7)
+    seen = []
+
+    def watch(progress):
+      seen.append(progress.chunk)
+      if progress.chunk == 2:
+        raise KeyboardInterrupt
+
+    with self.assertRaises(KeyboardInterrupt):
+      self.sweep(keys, watch)
+    self.assertEqual(sorted(set(seen)), [0, 1, 2])
+    seen.clear()
+    result = self.sweep(keys, lambda progress: seen.append(progress.chunk))
+    self.assertEqual(sorted(set(seen)), [2, 3])
+    expected = sweep(keys, num_devices=1)
+    self.assert_same(result, expected)
+    again = self.sweep(keys)
+    self.assert_same(again, expected)
+    self.assertEqual((again.compile_seconds, again.program_bytes), (0.0, 0))
+
+  def test_what_is_of_another_question_is_run_again(self):
+    """Oracle: chunks of other keys, params and budgets are not taken."""
+    keys = jax.random.split(ROOT, 4)
+    self.sweep(keys)
+    changed = (
+      (search(), keys[1:]),
+      (search(toys.climber_params(jnp.float32(0.9))), keys),
+      (search(budget=BUDGET - 1), keys),
+    )
+    for other, keys in changed:
+      result = sweeping.sweep(
+        keys, other, keeps_state=False, directory=self.directory
+      )
+      self.assert_same(result, sweeping.sweep(keys, other))
+
+  def test_a_damaged_file_and_states_are_refused(self):
+    """Oracle: the documented errors name the file, and what to pass."""
+    keys = jax.random.split(ROOT, 2)
+    self.sweep(keys)
+    (path,) = self.directory.iterdir()
+    path.write_bytes(path.read_bytes()[:-100])
+    with self.assertRaisesRegex(checkpoint.CheckpointError, path.name):
+      self.sweep(keys)
+    with self.assertRaisesRegex(ValueError, "keeps_state=False"):
+      sweep(keys, directory=self.directory)
+
+
 class MeasurementTest(SweepTestCase):
   def test_memory_is_bounded_by_the_chunk(self):
     """Oracle: the compiler's own count, for 4 times as many seeds."""
@@ -179,6 +249,23 @@ class MeasurementTest(SweepTestCase):
     self.assertLen(seen, 2)
     self.assertEqual(result.trace.charged.shape, (4, 6))
     self.assertEqual(result.trace.charged[:, 3:].tolist(), [[8] * 3] * 4)
+
+
+class CompilerTest(SweepTestCase):
+  @parameterized.parameters(
+    (False, "", {"xla_backend_optimization_level": 2}),
+    (False, "--xla_backend_optimization_level=3", None),
+    (True, "", None),
+  )
+  def test_a_level_that_was_chosen_stays(self, quickly, flags, expected):
+    """Oracle: the documented rule, on CPUs."""
+    held = {"jax_disable_most_optimizations": quickly}
+    with (
+      mock.patch.dict("os.environ", XLA_FLAGS=flags),
+      mock.patch.object(jax, "config", mock.Mock(values=held)),
+      mock.patch.object(jax, "default_backend", return_value="cpu"),
+    ):
+      self.assertEqual(sweeping._compiler_options(), expected)
 
 
 class RefusalTest(SweepTestCase):
