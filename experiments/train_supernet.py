@@ -12,7 +12,8 @@ sixth judges, unless --num_train and --num_valid say so.
 
 --preset=cpu trains for minutes, by the sandwich rule; --preset=paper as
 published (MobileNetV3: progressive shrinking; AutoFormer: single paths), for an
-accelerator. --rule and --num_epochs replace those of a preset of one phase.
+accelerator. --rule, --num_epochs and so on replace those of a preset of one
+phase; its warm-up is shorter than all.
 
 --weights names a file of converted weights (`experiments.convert`), or one of
 this program: nothing is trained then, and --images replaces its images.
@@ -205,7 +206,9 @@ def make_recipe(values: flags.Values) -> supernet.Recipe:
       "--num_epochs, --learning_rate and --num_random are for one phase."
     )
   if phase:
-    changes["phases"] = (recipe.phases[0]._replace(**phase),)
+    changed = recipe.phases[0]._replace(**phase)
+    warmup = min(changed.warmup_epochs, changed.num_epochs - 1)
+    changes["phases"] = (changed._replace(warmup_epochs=warmup),)
   return dataclasses.replace(recipe, **changes)
 
 

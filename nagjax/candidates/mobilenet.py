@@ -80,8 +80,7 @@ def apply(
     block, block_old = params.blocks[number], old.blocks[number]
     if is_later:
       xs = (block, block_old, types[stage, 1:])
-      # Making a layer again is cheaper than keeping what is inside: on a CPU a
-      # derivative takes two thirds of the time.
+      # On a CPU making a layer again is cheaper than keeping what is inside.
       run = jax.checkpoint(layer.from_inputs)
       x, new = jax.lax.scan(run, x, xs)
     else:

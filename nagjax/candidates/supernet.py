@@ -46,7 +46,7 @@ class Phase(NamedTuple):
     num_epochs: passes over the images.
     learning_rate: at its highest; falls to `Recipe.least_rate` by a cosine.
     num_random: random networks of a step.
-    warmup_epochs: over which the rate rises from 0.
+    warmup_epochs: over which the rate rises from 0; fewer than all.
     options: what the random networks are drawn from.
     is_largest: whether only the largest network is trained.
     sorting: stage of `Elastic.sort_channels` before the phase, if any.
@@ -102,8 +102,12 @@ class Recipe:
       raise ValueError(
         f"optimizer must be sgd or adamw, got {self.optimizer!r}."
       )
-    if not self.phases or min(phase.num_epochs for phase in self.phases) < 1:
-      raise ValueError("phases must be some, each of at least one epoch.")
+    if not self.phases or any(
+      not 0 <= phase.warmup_epochs < phase.num_epochs for phase in self.phases
+    ):
+      raise ValueError(
+        "phases must be some, each of more epochs than those of its warm-up."
+      )
     checks.not_negative(
       self, "weight_decay", "distillation", "least_rate", "momentum"
     )

@@ -151,6 +151,7 @@ class TrainingTest(parameterized.TestCase):
     (dict(rule="path"), "rule must be one of single_path, sandwich"),
     (dict(optimizer="adam"), "sgd or adamw"),
     (dict(phases=()), "phases must be some"),
+    (dict(phases=(supernet.Phase(1, 0.1, 1, 1),)), "more epochs than"),
     (dict(batch_size=1), "batch_size"),
     (dict(label_smoothing=1.0), r"in \[0, 1\)"),
     (dict(weight_decay=-1.0), "weight_decay"),

@@ -103,6 +103,19 @@ class TrainTest(runs.BinaryCase):
 
 
 class PresetTest(parameterized.TestCase):
+  @parameterized.parameters((1, 0), (2, 1), (30, 1))
+  def test_a_shorter_preset(self, num_epochs, warmup):
+    """Oracle: the preset, whose warm-up ends before the training does."""
+    values = train_supernet.flags.define(train_supernet.FLAGS)
+    values(["program", f"--num_epochs={num_epochs}", "--num_random=2"])
+    recipe = train_supernet.make_recipe(values)
+    expected = (
+      supernet.PRESETS["mobilenetv3", "cpu"]
+      .phases[0]
+      ._replace(num_epochs=num_epochs, warmup_epochs=warmup, num_random=2)
+    )
+    self.assertEqual(recipe.phases, (expected,))
+
   def test_published_phases(self):
     """Oracle: the official program's table of phases."""
     phases = supernet.PRESETS["mobilenetv3", "paper"].phases[1:]
