@@ -172,7 +172,10 @@ class _Layer(NamedTuple):
 
 def _first(sizes: tuple[int, ...], option: jax.Array) -> jax.Array:
   """Which of the largest number of channels an option has, `bool[C]`."""
-  return jnp.arange(sizes[-1]) < jnp.asarray(sizes, jnp.int32)[option]
+  return (
+    jnp.arange(sizes[-1], dtype=jnp.int32)
+    < jnp.asarray(sizes, jnp.int32)[option]
+  )
 
 
 def _kept(active: jax.Array, new: Moments, old: Moments) -> Moments:

@@ -204,7 +204,7 @@ def apply(
   """
   choices, network = config.choices, config.network
   width = jnp.asarray(choices.embeddings, jnp.int32)[arch[0]]
-  is_wide = jnp.arange(network.embedding) < width
+  is_wide = jnp.arange(network.embedding, dtype=jnp.int32) < width
 
   def norm(x: jax.Array, scale: Scale) -> jax.Array:
     return _layer_norm(x, scale, is_wide, width)
@@ -230,7 +230,7 @@ def apply(
     y = norm(z, weights.inner_norm) @ weights.inner.weight
     y = jax.nn.gelu(y + weights.inner.bias[None, None], approximate=False)
     sizes = _inner_sizes(config)[arch[0], ratio]
-    y = _masked(y, jnp.arange(config.inner) < sizes)
+    y = _masked(y, jnp.arange(config.inner, dtype=jnp.int32) < sizes)
     y = y @ weights.outer.weight + weights.outer.bias[None, None]
     z = z + kept[1] * _masked(y, is_wide)
     return jnp.where(exists, z, x), None
@@ -307,10 +307,12 @@ def _attention(
   network = config.network
   num, size = network.heads, network.head_size
   batch, tokens = x.shape[:2]
-  channel = jnp.arange(num * size)
+  channel = jnp.arange(num * size, dtype=jnp.int32)
   active = channel < heads * size
   # The bias is a plain slice of the super-network's: see `Layer`.
-  place = jnp.arange(3)[:, None] * (heads * size) + channel[None]
+  place = (
+    jnp.arange(3, dtype=jnp.int32)[:, None] * (heads * size) + channel[None]
+  )
   bias = weights.qkv.bias[jnp.minimum(place, 3 * num * size - 1)]
   qkv = jnp.einsum("btd,sdq->sbtq", x, weights.qkv.weight)
   qkv = _masked(qkv + bias[:, None, None], active)

@@ -107,13 +107,14 @@ class QueryTest(parameterized.TestCase):
       lambda: benchmark._template(card.make(), card, sizes, "some")
     )
     some = card.make().space.sample(jax.random.key(0), 3)
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+    for setting in (jax.numpy_dtype_promotion("strict"), jax.enable_x64(True)):
       for dtype in benchmark.DTYPES:
-        columns = jax.eval_shape(
-          lambda f, a: f.query(a) | f.report(a),
-          found.replace(dtype=dtype),
-          some,
-        )
+        with setting:
+          columns = jax.eval_shape(
+            lambda f, a: f.query(a) | f.report(a),
+            found.replace(dtype=dtype),
+            some,
+          )
         self.assertLen(columns, 7)
         for column in columns.values():
           self.assertEqual((column.shape, column.dtype), ((3,), jnp.float32))
