@@ -36,6 +36,10 @@ _Entry = TypeVar("_Entry")
 
 # A text is `module:attribute`, imported when it is used.
 _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
+  "autoformer/base": "nagjax.spaces.autoformer:base_size",
+  "autoformer/small": "nagjax.spaces.autoformer:small",
+  "autoformer/small32": "nagjax.spaces.autoformer:small32",
+  "autoformer/tiny": "nagjax.spaces.autoformer:tiny",
   "darts": "nagjax.spaces.darts:darts",
   "fcnet": "nagjax.spaces.fcnet:fcnet",
   **{f"hwgpt_{s}": f"nagjax.spaces.hwgpt:hwgpt_{s}" for s in ("s", "m", "l")},
@@ -49,6 +53,7 @@ _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
+  "supernet": "nagjax.candidates.supernet_benchmark:TABLE",
   "synthetic": "nagjax.benchmarks.catalog:SYNTHETIC",
   "digits-epochs": "nagjax.benchmarks.catalog:DIGITS_EPOCHS",
   "nasbench101": "nagjax.benchmarks.catalog:NASBENCH101",

@@ -67,6 +67,7 @@ class NamesTest(parameterized.TestCase):
       (registry.acquisition_names(), "ei its mean pi ts ucb"),
       (
         registry.space_names(),
+        "autoformer/base autoformer/small autoformer/small32 autoformer/tiny "
         "darts fcnet hwgpt_l hwgpt_m hwgpt_s mobilenetv3 nasbench101 "
         "nasbench201 nasbench_nlp nats_size transnas_macro transnas_micro",
       ),

@@ -329,13 +329,31 @@ def evaluate(
   model: cells.Model, arch: Archs, images: Images, *, batch_size: int = 100
 ) -> Metrics:
   """Classifies images with the running statistics; see `Metrics`."""
+  return measure(
+    lambda x: cells.apply(model, arch, x)[0], images, batch_size=batch_size
+  )
+
+
+def measure(
+  classify_fn: Callable[[jax.Array], jax.Array],
+  images: Images,
+  *,
+  batch_size: int = 100,
+) -> Metrics:
+  """What a classifier is worth, some images at a time.
+
+  Args:
+    classify_fn: `f32[B, H, W, C] -> f32[B, num_classes]`, logits.
+    images: to judge by.
+    batch_size: `B`; the last one may be smaller.
+  """
   num = images.y.shape[0]
 
   def one_batch(batch: Images) -> Metrics:
-    logits, _ = cells.apply(model, arch, batch.x)
+    logits = classify_fn(batch.x)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
     hits = jnp.argmax(logits, axis=-1) == batch.y
-    return Metrics(100.0 * hits, losses, jnp.exp(-losses))
+    return Metrics(100.0 * hits.astype(jnp.float32), losses, jnp.exp(-losses))
 
   size = min(batch_size, num)
   whole = num - num % size
