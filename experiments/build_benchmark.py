@@ -8,7 +8,11 @@ and copies the result to the others. --images is `digits` (of scikit-learn) or a
 .npz file with `x` (uint8 or float, [n, height, width, channels]) and `y`
 (labels from 0). Put the table into the data directory and search it as
 --benchmark=trained/photos. Of NAS-Bench-201, 6,466 cells are trained, each with
---num_seeds seeds; --num_representatives=64 for a trial shows how long it takes.
+--num_seeds seeds; --num_representatives=64 for a trial shows how long it takes,
+and makes a table of a part of the cells.
+
+--epochs=1,2,3,5,10,20 also keeps what networks are worth after these epochs of
+the same training: fidelities of a search, see `experiments.search --fidelity`.
 
 Finished chunks lie in --workdir; after an interruption of any kind the same
 command continues there and gives the same table, bit for bit. Writes, beside
@@ -89,6 +93,7 @@ def make_job(
   images = image_files.read(values.images)
   with user_errors():
     recipe = building.recipe_of(values)
+    epochs = building.epochs_of(values.epochs, recipe.num_epochs)
     height, width, channels = images.x.shape[1:]
     config = cells.Config(
       image_shape=(height, width, channels),
@@ -120,6 +125,8 @@ def make_job(
     "config": dataclasses.asdict(config),
     "recipe": dataclasses.asdict(recipe),
   }
+  if epochs:
+    settings["epochs"] = list(epochs)
   outputs.make_parent(values.output)
   output = claims.enter_context(
     outputs.claimed_output(values.output, overwrite=values.overwrite)
@@ -133,6 +140,7 @@ def make_job(
     split=prepared.split,
     config=config,
     recipe=recipe,
+    epochs=epochs,
     num_seeds=values.num_seeds,
     chunk_size=values.chunk_size,
     output=output,
@@ -228,6 +236,7 @@ main = binary(
     flags.whole(
       "num_epochs", train.SMALL.num_epochs, "Passes over the images."
     ),
+    flags.items("epochs", "", "Before the last, to evaluate after as well."),
     flags.whole("shift", train.SMALL.shift, "Pixels by which images move.", 0),
     flags.whole("chunk_size", 32, "Representatives that are saved together."),
     flags.whole(

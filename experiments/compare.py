@@ -69,8 +69,8 @@ def read(directory: pathlib.Path) -> list[Run]:
   """
   runs = []
   for record, trace, _ in records.read_run(directory):
-    past = results.history(trace)
-    best = statistics.best_so_far(past.objective, past.charged, record.budget)
+    past = results.history(trace, record.fidelities)
+    best = past.best(record.budget)
     runs.append(Run(f"{directory.name}/{record.name}", record, best))
   return runs
 

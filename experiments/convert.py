@@ -42,6 +42,10 @@ for, which is `--output`:
                        for --predictor of experiments.search
   diffusionnag-guide   weights of DiffusionNAG's predictor of noisy
                        architectures, needs PyTorch
+  once-for-all         ofa_mbv3_d234_e346_k357_w1.0 or .._w1.2, weights of the
+                       MobileNetV3 super-network, needs PyTorch; for --weights
+                       of experiments.train_supernet
+  autoformer           supernet-tiny.pth, -small.pth or -base.pth, likewise
 
 (*) One source or more: repeat `--source`. `--order` names a `meta.pickle.pbz2`
 or a table that gives the official order of the rows, to files without one.
@@ -73,6 +77,7 @@ import numpy as np
 
 from nagjax.benchmarks import data_directory
 from nagjax.benchmarks import surrogate
+from nagjax.candidates import supernet_benchmark
 from nagjax.convert import ConversionError
 from nagjax.convert import Table
 from nagjax.convert import analog_nasbench
@@ -169,6 +174,15 @@ def _trees(library: str, read_fn: Callable[[Any], Any]) -> Format:
   )
 
 
+def _supernet(convert_fn: Callable[..., Any]) -> Format:
+  return Format(
+    convert_fn,
+    options=(),
+    write_fn=lambda found, path: supernet_benchmark.save(path, found, {}),
+    describe_fn=converting.describe_weights,
+  )
+
+
 _ORDERED = ("order", "allow_missing")
 
 FORMATS = {
@@ -217,6 +231,8 @@ FORMATS = {
     write_fn=lambda guide, path: guide_files.save(path, guide),
     describe_fn=converting.describe_guide,
   ),
+  "once-for-all": _supernet(converting.once_for_all_weights),
+  "autoformer": _supernet(converting.autoformer_weights),
 }
 
 _ONLY_SOME = (

@@ -31,6 +31,12 @@ on other tables; --budget=1 is then what they say of the best architecture.
 predictor that has read --images, and then goes down its ranking: nothing is
 queried before.
 
+Where a benchmark has fidelities, such as fewer epochs, --fidelity=12 searches
+at that one and evaluates --promote of what it found best fully, while
+successive_halving and hyperband use all. A budget is then in full evaluations,
+and trace.npz has the fidelity and the cost of every evaluation, [seed, round,
+slot].
+
 Seeds run --batch_size_seeds at a time; searches that cannot be compiled
 (--algorithm=agnet --surrogate=xgb) run one after the other. What is done is
 kept in WORKDIR/unfinished until the results are written: the same command goes
@@ -59,6 +65,7 @@ from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
 from .support import distributed
+from .support import fidelities
 from .support import flags
 from .support import front_plots
 from .support import fronts
@@ -207,6 +214,7 @@ def _record(
     versions=machine.versions(*libraries),
     device=machine.describe_devices(devices),
     given_reference=plan.reference,
+    fidelities=fidelities.of_search(entry.search),
   )
 
 
@@ -263,7 +271,10 @@ def _write(
   benchmark = problem.benchmark
   optimum = problem.optimum()
   founds = {
-    run.record.name: results.distinct_rows(run.trace, benchmark) for run in runs
+    run.record.name: results.distinct_rows(
+      run.trace, benchmark, run.record.fidelities
+    )
+    for run in runs
   }
   summaries = [
     results.summarize(
@@ -290,7 +301,11 @@ def _write(
   plots.draw_curves(
     workdir / records.CURVE,
     [
-      plots.make_curve(run.record.name, results.history(run.trace), optimum)
+      plots.make_curve(
+        run.record.name,
+        results.history(run.trace, run.record.fidelities),
+        optimum,
+      )
       for run in runs
     ],
     caption=caption,

@@ -99,7 +99,8 @@ def read_best(
   )
   records.check_archs([run for _, run in runs], problem.space)
   founds = [
-    results.distinct_rows(run.trace, problem.benchmark) for _, run in runs
+    results.distinct_rows(run.trace, problem.benchmark, run.record.fidelities)
+    for _, run in runs
   ]
   archs = training.best_distinct(founds, problem.space)
   table = first.benchmark.removeprefix(registry.TEST_ACCURACY_PREFIX)

@@ -8,9 +8,11 @@ from typing import Any
 
 from nagjax import options as options_lib
 from nagjax import transfer as transfer_lib
+from nagjax.algorithms import low_fidelity
 from nagjax.algorithms.spec import PartSpec
 from nagjax.algorithms.spec import Spec
 from nagjax.problem import Problem
+from nagjax.search import Search
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates.base import Surrogate
 from nagjax.transfer import Transfer
@@ -89,6 +91,9 @@ def configured(
   wanted = {
     "num_constraints": len(problem.constraints),
     "num_tradeoffs": problem.num_tradeoffs,
+    "fidelities": problem.fidelities,
+    "budget": budget,
+    "num_rows": problem.benchmark.num_rows or budget,
   }
   follows = {field: wanted[field] for field in wanted if hasattr(config, field)}
   config = dataclasses.replace(config, **follows)
@@ -99,10 +104,75 @@ def configured(
   config = options_lib.with_options(config, options, name)
   if fixed := follows.keys() & options:
     raise ValueError(
-      f"{min(fixed)} follows the problem's constraints and objectives; it is "
-      "no option."
+      f"{min(fixed)} follows the problem's constraints and objectives, or its "
+      "budget; it is no option."
     )
   return config
+
+
+def plan_of(
+  problem: Problem, fidelity: str | None, promote: int | None, budget: int
+) -> low_fidelity.Config | None:
+  """How a search at a low fidelity divides its budget; None without one.
+
+  Raises:
+    ValueError: as `low_fidelity.plan`, or if promotions come without fidelity.
+  """
+  if fidelity is None:
+    if promote is not None:
+      raise ValueError("promote needs a fidelity to promote from.")
+    return None
+  num_rows = problem.benchmark.num_rows or 0
+  return low_fidelity.plan(
+    problem.fidelities, fidelity, promote, budget, num_rows
+  )
+
+
+def at_low_fidelity(
+  search: Search, plan: low_fidelity.Config, budget: int
+) -> Search:
+  """A search whose first phase is another one, and the second promotions.
+
+  Args:
+    search: of the first phase, with its budget there.
+    plan: how the whole budget is divided.
+    budget: of both, in full evaluations.
+
+  Raises:
+    ValueError: if its algorithm asks for fidelities itself or cannot be
+      compiled, or its design exceeds its budget.
+  """
+  problem, algorithm = search.problem, search.algorithm
+  fidelities = problem.fidelities
+  assert fidelities is not None
+  if algorithm.on_host or algorithm.fidelity is not None:
+    raise ValueError(
+      "A search at a low fidelity takes an algorithm that can be compiled, and "
+      "that asks for no fidelities itself."
+    )
+  if algorithm.num_initial > plan.num_low:
+    raise ValueError(
+      f"Beside {plan.promote} full evaluations, a budget of {budget} pays "
+      f"{plan.num_low} at fidelity {plan.fidelity}, and the initial design "
+      f"alone has {algorithm.num_initial}; lower promote, or raise the budget."
+    )
+  wrapped = low_fidelity.low_fidelity(
+    algorithm,
+    problem.space,
+    plan,
+    fidelities,
+    budget=budget,
+    num_rounds=search.num_rounds,
+  )
+  more = low_fidelity.most_rounds(
+    fidelities, plan.place, budget, algorithm.batch_size
+  )
+  return search._replace(
+    algorithm=wrapped,
+    config=dataclasses.replace(plan, search=search.config),
+    budget=budget,
+    num_rounds=search.num_rounds + more,
+  )
 
 
 def built(

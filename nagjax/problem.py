@@ -16,6 +16,7 @@ from nagjax import statistics
 from nagjax.benchmarks.base import Benchmark
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
+from nagjax.types import Fidelities
 
 LEAST_FEASIBLE = -(2.0**96)
 """`feasible_first` gives no feasible row less, and every infeasible one."""
@@ -264,9 +265,33 @@ class Problem:
     limited = [constraint.column for constraint in self.constraints]
     return tuple(dict.fromkeys([*objectives, *limited]))
 
-  def evaluate(self, archs: Archs) -> Answer:
-    """Asks the benchmark about `int32[B, L]` architectures."""
-    return self.answer(self.benchmark.query(archs))
+  @property
+  def fidelities(self) -> Fidelities | None:
+    """At which the objective is known; None if at the full one alone.
+
+    None as well where several are traded off: what is known of one does not say
+    what to evaluate again.
+    """
+    if self.num_tradeoffs:
+      return None
+    lower = getattr(self.benchmark, "lower", {})
+    names = (name.removeprefix("-") for name in self.objective_names)
+    if not any(name in lower for name in names):
+      return None
+    return self.benchmark.fidelities  # type: ignore[attr-defined]
+
+  def evaluate(self, archs: Archs, fidelity: jax.Array | None = None) -> Answer:
+    """Asks the benchmark about `int32[B, L]` architectures.
+
+    Args:
+      archs: these.
+      fidelity: `int32[B]` of every one among `fidelities`; the full one if
+        None.
+    """
+    if fidelity is None:
+      return self.answer(self.benchmark.query(archs))
+    benchmark: Any = self.benchmark
+    return self.answer(benchmark.query_at(archs, fidelity))
 
   def answer(self, columns: Mapping[str, jax.Array]) -> Answer:
     """Makes an answer of what the benchmark says, row by row.

@@ -36,6 +36,10 @@ _Entry = TypeVar("_Entry")
 
 # A text is `module:attribute`, imported when it is used.
 _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
+  "autoformer/base": "nagjax.spaces.autoformer:base_size",
+  "autoformer/small": "nagjax.spaces.autoformer:small",
+  "autoformer/small32": "nagjax.spaces.autoformer:small32",
+  "autoformer/tiny": "nagjax.spaces.autoformer:tiny",
   "darts": "nagjax.spaces.darts:darts",
   "fcnet": "nagjax.spaces.fcnet:fcnet",
   **{f"hwgpt_{s}": f"nagjax.spaces.hwgpt:hwgpt_{s}" for s in ("s", "m", "l")},
@@ -49,9 +53,12 @@ _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
+  "supernet": "nagjax.candidates.supernet_benchmark:TABLE",
   "synthetic": "nagjax.benchmarks.catalog:SYNTHETIC",
+  "digits-epochs": "nagjax.benchmarks.catalog:DIGITS_EPOCHS",
   "nasbench101": "nagjax.benchmarks.catalog:NASBENCH101",
   "nasbench201": "nagjax.benchmarks.catalog:NASBENCH201",
+  "nasbench201-hp12": "nagjax.benchmarks.catalog:NASBENCH201_HP12",
   "trained": "nagjax.benchmarks.catalog:TRAINED",
   "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
   "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",
@@ -72,6 +79,7 @@ _ALGORITHMS: dict[tuple[str, str], str | Spec] = {
   ("ednag", ""): "nagjax.algorithms.ednag:SPEC",
   ("ednag", "reference"): "nagjax.algorithms.ednag_reference:SPEC",
   ("ednag", "zero_shot"): "nagjax.algorithms.ednag_pool:ZERO_SHOT",
+  ("hyperband", ""): "nagjax.algorithms.halving:HYPERBAND",
   ("local_search", ""): "nagjax.algorithms.local_search:SPEC",
   ("local_search_all", ""): "nagjax.algorithms.local_search:READ_ALL",
   ("npenas", ""): "nagjax.algorithms.npenas:SPEC",
@@ -80,6 +88,7 @@ _ALGORITHMS: dict[tuple[str, str], str | Spec] = {
   ("optiproxy", "reference"): "nagjax.algorithms.optiproxy_reference:SPEC",
   ("random", ""): "nagjax.algorithms.random_search:SPEC",
   ("regularized_evolution", ""): "nagjax.algorithms.regularized_evolution:SPEC",
+  ("successive_halving", ""): "nagjax.algorithms.halving:SUCCESSIVE_HALVING",
 }
 _SURROGATES: dict[str, str | PartSpec] = {
   name: f"nagjax.algorithms.parts:{name.upper()}"
@@ -322,6 +331,8 @@ def make_search(
   proposer: str | Proposer | None = None,
   acquisition: str | Acquisition | None = None,
   transfer: Any = None,
+  fidelity: str | None = None,
+  promote: int | None = None,
   data_dir: str | None = None,
 ) -> Search:
   """Builds an algorithm for a problem.
@@ -329,12 +340,14 @@ def make_search(
   Args:
     name: the algorithm.
     problem: the question; its benchmark gives the space and published presets.
-    budget: queries of a search; sizes archives.
+    budget: queries of a search, or full evaluations; sizes archives.
     variant: "" or a published variant such as "reference".
     options: fields of its Config by dotted name; see `options.with_options`.
     surrogate: another surrogate, by name or as a value; `options` of a value
       are set where it is made. A variant "zero_shot" needs one as a value.
     proposer, acquisition: others, likewise.
+    fidelity: name of a lower one to search at, see `algorithms.low_fidelity`.
+    promote: full evaluations of the best at least; half the budget if None.
     data_dir: where weights of your own are; see `benchmarks.data_directory`.
 
   Returns:
@@ -350,7 +363,7 @@ def make_search(
     search = nagjax.make_search("ednag", problem, budget=100)
     result = nagjax.sweep(jax.random.split(jax.random.key(0), 64), search)
   """
-  spec = algorithm_spec(name, variant)
+  spec, whole = algorithm_spec(name, variant), budget
   driver.check_count("budget", budget, least=1)
   if not isinstance(problem, Problem):
     raise ValueError(
@@ -384,6 +397,9 @@ def make_search(
       if isinstance(parts["surrogate"], str)
       else "a surrogate that is a value",
     )
+  plan = assembling.plan_of(problem, fidelity, promote, budget)
+  if plan is not None:
+    budget = plan.num_low
   space = problem.space
   config = assembling.configured(
     spec, problem, budget, name, resolved, bool(transfers), options
@@ -392,7 +408,7 @@ def make_search(
   if spec.needs_directory:
     arguments["directory"] = directory
   algorithm = spec.build(space, config, **arguments)
-  return Search(
+  search = Search(
     algorithm=algorithm,
     params=algorithm.params,
     config=config,
@@ -400,6 +416,9 @@ def make_search(
     budget=budget,
     num_rounds=spec.num_rounds(config, algorithm, budget),
   )
+  if plan is None:
+    return search
+  return assembling.at_low_fidelity(search, plan, whole)
 
 
 def made_of_parts() -> list[str]:

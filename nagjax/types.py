@@ -38,6 +38,22 @@ class Status(enum.IntEnum):
   EMPTY = 4
 
 
+class Fidelities(NamedTuple):
+  """Evaluations of one objective that cost less than a full one, and that.
+
+  Attributes:
+    names: such as `("12", "200")` epochs, the full one last.
+    costs: whole numbers in any one unit, rising: epochs, seconds.
+    continues: whether they are stages of one training: an evaluation then tells
+      the values of all cheaper ones as well, and costs what it costs more than
+      the dearest one before it. Else each is a training of its own.
+  """
+
+  names: tuple[str, ...]
+  costs: tuple[int, ...]
+  continues: bool = True
+
+
 class Proposal(NamedTuple):
   """Architectures that an algorithm wants evaluated.
 
@@ -45,10 +61,13 @@ class Proposal(NamedTuple):
     archs: `int32[B, L]` architectures.
     valid: `bool[B]` whether each row is an architecture at all. A decode that
       is none is an invalid row, not an exception.
+    fidelity: `int32[B]` at which of the `Fidelities`; None of an algorithm that
+      knows the full one alone.
   """
 
   archs: jax.Array
   valid: jax.Array
+  fidelity: jax.Array | None = None
 
 
 class Evaluation(NamedTuple):
@@ -69,6 +88,23 @@ class Evaluation(NamedTuple):
   objectives: jax.Array
   violations: jax.Array
   feasible: jax.Array
+
+
+class CostedEvaluation(NamedTuple):
+  """An `Evaluation` at fidelities that the proposal named.
+
+  Attributes:
+    status, objective, objectives, violations, feasible: of `Evaluation`.
+    spent: `int32[]` what the search has paid by now, in the unit of the costs
+      of its `Fidelities`.
+  """
+
+  status: jax.Array
+  objective: jax.Array
+  objectives: jax.Array
+  violations: jax.Array
+  feasible: jax.Array
+  spent: jax.Array
 
 
 class Prediction(NamedTuple):
@@ -107,6 +143,9 @@ class Algorithm(NamedTuple):
     on_host: whether `ask` and `tell` cannot be traced; such an algorithm runs
       by `run_on_host` alone.
     params: the default `Params`: hyper-parameters and weights, arrays.
+    fidelity: at which of the `Fidelities` the driver evaluates the initial
+      design or a warm start; its proposals then name theirs. None of an
+      algorithm that knows the full one alone.
   """
 
   init: Callable[[Key, Params], State]
@@ -117,6 +156,7 @@ class Algorithm(NamedTuple):
   check: Callable[[State], None] | None = None
   on_host: bool = False
   params: Params = ()
+  fidelity: int | None = None
 
   def __reduce__(self) -> NoReturn:
     """Says what to pickle instead.

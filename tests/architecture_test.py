@@ -44,7 +44,10 @@ ALLOWED = {
     *("spaces", "archive", "acquisition", "surrogates", "proposers"),
     *("pareto", "generation", *MATHEMATICS),
   },
-  "candidates": {"types", "checks", "spaces", "files", "benchmarks.catalog"},
+  "candidates": {
+    *("types", "checks", "spaces", "files"),
+    *("benchmarks.catalog", "benchmarks.mobilenet_latency"),
+  },
   "search": {
     *("types", "spaces", "files", "benchmarks", "problem", "sharding"),
   },
@@ -52,7 +55,9 @@ ALLOWED = {
     *("types", "checks", "spaces", "files", "benchmarks", "problem"),
     *("statistics", "networks"),
   },
-  "convert": {"types", "spaces", "files", "networks", "benchmarks"},
+  "convert": {
+    *("types", "spaces", "files", "networks", "benchmarks", "candidates"),
+  },
 }
 """What a room may import besides itself; the registry stands on all."""
 

@@ -55,8 +55,9 @@ class NamesTest(parameterized.TestCase):
     for names, promised in (
       (
         registry.algorithm_names(),
-        "agnet bananas diffusionnag ednag local_search local_search_all npenas "
-        "nsga2 optiproxy random regularized_evolution",
+        "agnet bananas diffusionnag ednag hyperband local_search "
+        "local_search_all npenas nsga2 optiproxy random regularized_evolution "
+        "successive_halving",
       ),
       (registry.surrogate_names(), "gat gcn gp lstm mlp paths xgb xgb_rank"),
       (
@@ -66,6 +67,7 @@ class NamesTest(parameterized.TestCase):
       (registry.acquisition_names(), "ei its mean pi ts ucb"),
       (
         registry.space_names(),
+        "autoformer/base autoformer/small autoformer/small32 autoformer/tiny "
         "darts fcnet hwgpt_l hwgpt_m hwgpt_s mobilenetv3 nasbench101 "
         "nasbench201 nasbench_nlp nats_size transnas_macro transnas_micro",
       ),
@@ -82,8 +84,9 @@ class NamesTest(parameterized.TestCase):
     self.assertIs(registry.make_space("nasbench201"), nasbench201.nasbench201())
     self.assertEqual(registry.make_benchmark("synthetic").name, "synthetic")
     names = registry.benchmark_names("/nonexistent")
-    self.assertEqual(names[:2], ["digits", "synthetic"])
-    self.assertTrue(all(n.startswith("zerocost/") for n in names[2:]), names)
+    shipped = ["digits", "synthetic", "digits-epochs"]
+    self.assertEqual(names[:3], shipped)
+    self.assertTrue(all(n.startswith("zerocost/") for n in names[3:]), names)
 
   def test_the_loud_prefix_shows_the_test_accuracy(self):
     """Oracle: the wrapped benchmark's columns."""

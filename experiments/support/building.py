@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import files
+from nagjax.benchmarks import epochs as epochs_lib
 from nagjax.benchmarks import trained
 from nagjax.candidates import cells
 from nagjax.candidates import train
@@ -42,6 +43,7 @@ class Job(NamedTuple):
     split: the images.
     config: the network around the cells.
     recipe: how they are trained.
+    epochs: before the last, after which networks are evaluated as well.
     num_seeds: trainings of each representative.
     chunk_size: representatives of a chunk.
     output: the table.
@@ -54,6 +56,7 @@ class Job(NamedTuple):
   split: train.Split
   config: cells.Config
   recipe: train.Recipe
+  epochs: tuple[int, ...]
   num_seeds: int
   chunk_size: int
   output: pathlib.Path
@@ -76,6 +79,24 @@ def recipe_of(values: flags.Values) -> train.Recipe:
     clutter=values.clutter,
     noise=values.noise,
   )
+
+
+def epochs_of(texts: Sequence[str], num_epochs: int) -> tuple[int, ...]:
+  """Reads --epochs; the last epoch, which is always evaluated, is left out.
+
+  Raises:
+    ValueError: if they are no rising numbers from 1 to `num_epochs`.
+  """
+  try:
+    epochs = [int(text) for text in texts]
+  except ValueError:
+    epochs = [0]
+  if epochs != sorted(set(epochs) & set(range(1, num_epochs + 1))):
+    raise ValueError(
+      f"--epochs must be rising numbers from 1 to --num_epochs={num_epochs}, "
+      f"got {','.join(texts)}."
+    )
+  return tuple(epoch for epoch in epochs if epoch < num_epochs)
 
 
 def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
@@ -107,7 +128,8 @@ def train_chunks(job: Job, devices: Sequence[jax.Device]) -> None:
       outcome = jax.device_get(program(archs))
       seconds = time.perf_counter() - began
       rows: dict[str, Any] = {
-        name: value[: len(indices)] for name, value in _columns(outcome).items()
+        name: value[: len(indices)]
+        for name, value in _columns(outcome, job.epochs).items()
       }
       with files.atomic_path(_timing_path(job, number)) as path:
         path.write_text(json.dumps(_timing(number, seconds, devices)) + "\n")
@@ -208,7 +230,13 @@ def _compile(job: Job, archs: jax.Array, devices: Sequence[jax.Device]):
 
   def run(archs, split, keys):
     return train.assess_many(
-      keys, archs, split, job.config, job.recipe, batch_size=batch_size
+      keys,
+      archs,
+      split,
+      job.config,
+      job.recipe,
+      epochs=job.epochs,
+      batch_size=batch_size,
     )
 
   spread = over_devices(run, len(devices), (True, False, False))
@@ -216,9 +244,22 @@ def _compile(job: Job, archs: jax.Array, devices: Sequence[jax.Device]):
   return lambda archs: program(archs, job.split, keys)
 
 
-def _columns(outcome: train.Outcome) -> dict[str, np.ndarray]:
-  """Columns of a table, `[n, S]` each."""
-  columns = {"failed": np.asarray(outcome.failed)}
+def _columns(
+  outcome: train.Outcome, epochs: Sequence[int]
+) -> dict[str, np.ndarray]:
+  """Columns of a table, `[n, S]` each; before the last epoch what is chosen by.
+
+  Args:
+    outcome: `[n, S]`, of earlier epochs `[n, S, E]`.
+    epochs: these, `E`.
+  """
+  columns = {}
+  earlier = outcome.earlier._asdict() if outcome.earlier is not None else {}
+  for place, epoch in enumerate(epochs):
+    for metric, value in earlier.items():
+      name = epochs_lib.at_epoch(f"valid_{metric}", epoch)
+      columns[name] = np.asarray(value[..., place], np.float32)
+  columns["failed"] = np.asarray(outcome.failed)
   for split in ("valid", "test"):
     for metric, value in getattr(outcome, split)._asdict().items():
       columns[f"{split}_{metric}"] = np.asarray(value, np.float32)
@@ -260,7 +301,13 @@ def _read_chunk(job: Job, number: int) -> dict[str, np.ndarray]:
   try:
     arrays = files.read_arrays(path)
     shape = (len(indices), job.num_seeds)
-    names = ("failed", *trained.METRICS)
+    earlier = [
+      epochs_lib.at_epoch(metric, epoch)
+      for metric in trained.METRICS
+      for epoch in job.epochs
+      if metric.startswith("valid_")
+    ]
+    names = ("failed", *trained.METRICS, *earlier)
     if not np.array_equal(arrays["index"], indices) or any(
       arrays[name].shape != shape for name in names
     ):

@@ -1,4 +1,4 @@
-"""Conversions of what is no table: trees, predictors of images, guides."""
+"""Conversions of what is no table: trees, predictors, guides, networks."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -9,10 +9,14 @@ import jax.numpy as jnp
 from nagjax import registry
 from nagjax.benchmarks import surrogate
 from nagjax.benchmarks import trees
+from nagjax.candidates import elastic
+from nagjax.candidates import supernet_benchmark
 from nagjax.convert import ConversionError
+from nagjax.convert import autoformer
 from nagjax.convert import boosted
 from nagjax.convert import diffusionnag
 from nagjax.convert import metad2a
+from nagjax.convert import once_for_all
 from nagjax.networks import meta_predictor
 from nagjax.networks import noisy
 from nagjax.surrogates import guide_files
@@ -173,4 +177,44 @@ def describe_guide(guide: guide_files.Guide, path: str) -> list[str]:
   return [
     f"Wrote {path}: a predictor of noisy architectures of the space "
     f"{guide.space.name}, for nagjax.surrogates.guide_files."
+  ]
+
+
+def once_for_all_weights(
+  source: pathlib.Path, *, progress_fn: Callable[[int, int], None]
+) -> supernet_benchmark.SuperNet:
+  """Reads a once-for-all super-network as a benchmark without images."""
+  config, model = once_for_all.once_for_all_file(source)
+  progress_fn(1, 1)
+  card = supernet_benchmark.Card(
+    *("mobilenetv3/imagenet", config.network.image_size, 3),
+    config.network.num_classes,
+    config.width,
+  )
+  return supernet_benchmark.of_weights(card, elastic.Weights(*model))
+
+
+def autoformer_weights(
+  source: pathlib.Path, *, progress_fn: Callable[[int, int], None]
+) -> supernet_benchmark.SuperNet:
+  """Reads AutoFormer's super-network as a benchmark without images."""
+  size, config, params = autoformer.autoformer_file(source)
+  progress_fn(1, 1)
+  network = config.network
+  card = supernet_benchmark.Card(
+    f"autoformer/{size}", network.image_size, 3, network.num_classes
+  )
+  return supernet_benchmark.of_weights(card, elastic.Weights(params, ()))
+
+
+def describe_weights(
+  found: supernet_benchmark.SuperNet, path: str
+) -> list[str]:
+  """Lines that tell what can be done with converted weights."""
+  card = found.card
+  return [
+    f"Wrote {path}: {card.network} of width {card.width}, images of "
+    f"{card.image_size} pixels, {card.num_classes} classes.",
+    f"Add images by `python -m experiments.train_supernet --weights={path} "
+    "--images=... --output=supernet_NAME.npz`.",
   ]

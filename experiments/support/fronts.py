@@ -21,7 +21,6 @@ from nagjax import files
 from nagjax import statistics
 from nagjax.problem import Front
 from nagjax.problem import Problem
-from nagjax.search import Trace
 
 from . import records
 from . import results
@@ -131,7 +130,7 @@ def reference_of(
   return point
 
 
-def paid_objectives(trace: Trace) -> np.ndarray:
+def paid_objectives(trace: results.AnyTrace) -> np.ndarray:
   """The objectives of what each seed paid for, `f64[S, E, M]`, in order.
 
   `-inf` where nothing feasible was found.

@@ -23,6 +23,7 @@ from nagjax.spaces.base import SearchSpace
 from nagjax.transfer import Transfer
 
 from . import distributed
+from . import fidelities
 from . import flags
 from . import fronts
 from . import predicting
@@ -93,6 +94,7 @@ FLAGS = (
     "constraint", "Limit on a column, such as 'params_m<=0.5'; repeatable."
   ),
   flags.items("reference", "", _REFERENCE),
+  *fidelities.FLAGS,
   flags.path("warm_start", None, _WARM_START),
   flags.paths("merge", "Directory of a run to combine; repeatable."),
   flags.switch("list", False, "Print all names and options."),
@@ -164,6 +166,7 @@ def make_plan(values: flags.Values) -> Plan:
     warm_start = search_lib.WarmStart(jnp.asarray(archs))
   transfers = _transfers(values, problem)
   reading = _reading(values, variants, problem)
+  lower = fidelities.of_flags(values, variants, problem)
   entries = []
   for name in names:
     variant = variants[name]
@@ -187,6 +190,7 @@ def make_plan(values: flags.Values) -> Plan:
         variant=variant,
         options=options[name],
         transfer=transfers or None,
+        **lower[name],
         data_dir=values.data_dir,
         **given,
       )

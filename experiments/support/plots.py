@@ -54,6 +54,7 @@ DPI = 200
 _CHARACTERS_PER_INCH = 11.0
 _TABLE_WIDTH = 120
 _SHARES_SHOWN = 3
+_COST = "cost in full evaluations"
 
 
 class Curve(NamedTuple):
@@ -63,11 +64,13 @@ class Curve(NamedTuple):
     name: for the legend.
     best: `f32[S, Q]` best feasible objective after 1, ..., Q queries.
     reached: `f64[Q]` share of seeds at the optimum, or None if unknown.
+    scale: of `results.History`, the number of queries to a full evaluation.
   """
 
   name: str
   best: np.ndarray
   reached: np.ndarray | None
+  scale: int = 1
 
 
 class Cloud(NamedTuple):
@@ -95,10 +98,10 @@ def make_curve(
   """Prepares an algorithm's curve."""
   best = statistics.best_so_far(past.objective, past.charged)
   if optimum is None:
-    return Curve(name, best, None)
+    return Curve(name, best, None, past.scale)
   needed = results.queries_to_optimum(past, optimum)
-  counts = np.arange(1, best.shape[1] + 1)
-  return Curve(name, best, statistics.success_at(needed, counts))
+  counts = np.arange(1, best.shape[1] + 1) / past.scale
+  return Curve(name, best, statistics.success_at(needed, counts), past.scale)
 
 
 def make_clouds(
@@ -170,7 +173,7 @@ def draw_curves(
     panels = canvas.subplots(1, 1 + known, squeeze=False)[0]
     for curve, color, style in zip(curves, *looks(len(curves)), strict=True):
       mean, low, high = _mean_curve(curve.best, optimum)
-      queries = np.arange(1, len(mean) + 1)
+      queries = np.arange(1, len(mean) + 1) / curve.scale
       panels[0].plot(queries, mean, color=color, ls=style, label=curve.name)
       panels[0].fill_between(
         queries, low, high, color=color, alpha=0.15, linewidth=0
@@ -189,10 +192,12 @@ def draw_curves(
     else:
       panels[0].set_title("Mean best so far, 95 % interval")
       panels[0].set_ylabel(objective)
-    longest = max(curve.best.shape[1] for curve in curves)
+    longest = max(curve.best.shape[1] / curve.scale for curve in curves)
+    costed = any(curve.scale > 1 for curve in curves)
+    counted = _COST if costed else "distinct architectures evaluated"
     for panel in panels:
       panel.set_xlim(0, max(longest, 2))
-      panel.set_xlabel("distinct architectures evaluated")
+      panel.set_xlabel(counted)
       panel.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     set_caption(canvas, caption)
     num_lines = -(-len(curves) // 4)
@@ -278,6 +283,7 @@ def _cells(summary: Mapping[str, Any], shares: Sequence[str]) -> dict[str, str]:
       for n in shares
     },
     "queries": f"{summary['queries_mean']:,.1f}",
+    _COST: f"{summary['cost_mean']:,.1f}",
     "seconds to compile": f"{summary['compile_seconds']:,.1f}",
     "seconds to run": f"{summary['run_seconds']:,.1f}",
   }

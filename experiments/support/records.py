@@ -20,6 +20,7 @@ import numpy as np
 from nagjax import files
 from nagjax import search as search_lib
 from nagjax.problem import Constraint
+from nagjax.search import CostedTrace
 from nagjax.search import Result
 from nagjax.search import Trace
 from nagjax.spaces import SearchSpace
@@ -55,6 +56,8 @@ class Record(NamedTuple):
     warm_start: number and SHA-256 of the architectures of `--warm_start`, or
       None.
     seed_ranges: pairs `[first, end)` of the seeds, increasing.
+    fidelities: names, costs and whether they are stages of one training, of an
+      algorithm that asks for several; None of any other.
     given_reference: the user's point for the hypervolume of several objectives,
       in the units of their columns, or None.
     compile_seconds, run_seconds, peak_memory_mb, versions, device: likewise.
@@ -76,6 +79,7 @@ class Record(NamedTuple):
   versions: dict[str, str]
   device: str
   given_reference: list[float] | None = None
+  fidelities: dict[str, Any] | None = None
 
   @property
   def name(self) -> str:
@@ -100,7 +104,7 @@ class Record(NamedTuple):
 
 _ASKED = (
   "algorithm variant benchmark objectives constraints budget config warm_start "
-  "given_reference"
+  "given_reference fidelities"
 ).split()
 """Fields of `Record` that runs of one sweep have in common."""
 
@@ -115,7 +119,7 @@ class Run(NamedTuple):
   """
 
   record: Record
-  trace: Trace
+  trace: Trace | CostedTrace
   info: Mapping[str, np.ndarray] = {}
 
 
@@ -230,12 +234,14 @@ def read_run(directory: pathlib.Path) -> list[Run]:
   for record in records:
     prefix = f"{record.name}/" if len(records) > 1 else ""
     begin = prefix + _INFO
-    declared = {prefix + name: kind for name, kind in _TRACE.items()}
+    kinds = _TRACE if record.fidelities is None else _COSTED_TRACE
+    declared = {prefix + name: kind for name, kind in kinds.items()}
     with user_errors():
       arrays = files.read_arrays(
         path, {**declared, f"{begin}*": files.Declared("biuf", None)}
       )
-      trace = Trace(*(arrays[prefix + field] for field in Trace._fields))
+      cls = Trace if record.fidelities is None else CostedTrace
+      trace = cls(*(arrays[prefix + field] for field in cls._fields))
       _check_trace(trace, f"{path}: {prefix}")
       info = {
         name.removeprefix(begin): array
@@ -254,7 +260,7 @@ def read_run(directory: pathlib.Path) -> list[Run]:
   return runs
 
 
-def _check_trace(trace: Trace, where: str) -> None:
+def _check_trace(trace: Trace | CostedTrace, where: str) -> None:
   """Raises ValueError if a field holds what no search writes."""
   if not np.isin(trace.status, list(Status)).all():
     raise ValueError(f"{where}status holds what is no status.")
@@ -290,6 +296,8 @@ def _check(record: Record) -> None:
   if not 0 < record.num_seeds <= flags.LARGEST or record.budget < 1:
     raise ValueError(f"{record.num_seeds} seeds, budget {record.budget}")
   _ = record.constraint, len(record.objectives), dict(record.versions)
+  if record.fidelities is not None:
+    _ = max(record.fidelities["costs"]) > 0
   point = record.given_reference
   if point is not None and len(point) != len(record.objectives):
     raise ValueError(f"given_reference {point}")
@@ -310,6 +318,11 @@ _TRACE = {
   )
 } | {"charged": files.Declared("i", _SLOTS[:2])}
 """What the arrays of `trace.npz` are."""
+
+_COSTED_TRACE = _TRACE | {
+  name: files.Declared("i", _SLOTS) for name in ("fidelity", "cost")
+}
+"""The same where algorithms ask for several fidelities."""
 
 
 def merge(runs: Mapping[str, Sequence[Run]]) -> list[Run]:
@@ -364,7 +377,7 @@ def _merge_algorithm(parts: Mapping[str, Run]) -> Run:
   num_rounds = max(trace.status.shape[1] for trace in traces)
   extended = [search_lib.extend(trace, num_rounds) for trace in traces]
   order = np.argsort(seeds)
-  trace = Trace(
+  trace = type(traces[0])(
     *(np.concatenate(arrays)[order] for arrays in zip(*extended, strict=True))
   )
   peaks = [r.peak_memory_mb for r in records if r.peak_memory_mb is not None]

@@ -22,10 +22,12 @@ from nagjax.benchmarks import Benchmark
 from nagjax.benchmarks import tabular
 from nagjax.problem import Optimum
 from nagjax.problem import tolerance
+from nagjax.search import CostedTrace
 from nagjax.search import Trace
 
 from .records import Record
 
+AnyTrace = Trace | CostedTrace
 SUCCESS_QUERIES = (50, 100, 150, 192, 200, 300, 400, 500)
 _ROWS_PER_CALL = 2**20
 NUM_ARCHITECTURES = 100
@@ -38,12 +40,22 @@ class History(NamedTuple):
   Attributes:
     objective: `f32`, -inf where nothing feasible was evaluated.
     test: `f32` the reader's metric, -inf where there is none.
-    charged: `int64` queries charged until after each evaluation.
+    charged: `int64` queries charged until after each evaluation; where it has a
+      fidelity, the cost of all in units of `1 / scale` full evaluations.
+    scale: 1 without fidelities.
   """
 
   objective: np.ndarray
   test: np.ndarray
   charged: np.ndarray
+  scale: int = 1
+
+  def best(self, budget: int) -> np.ndarray:
+    """The best after 1, ..., `budget` full evaluations, `f32[S, budget]`."""
+    best = statistics.best_so_far(
+      self.objective, self.charged, budget * self.scale
+    )
+    return best[:, self.scale - 1 :: self.scale]
 
 
 class Found(NamedTuple):
@@ -63,23 +75,53 @@ class Found(NamedTuple):
   num_seeds: np.ndarray
 
 
-def history(trace: Trace) -> History:
-  """Flattens rounds and slots, and counts queries slot by slot."""
+def is_full(
+  trace: AnyTrace, fidelities: Mapping[str, Any] | None
+) -> np.ndarray:
+  """Which evaluations are full ones, `bool[S, R, B]`.
+
+  Args:
+    trace: of the searches.
+    fidelities: of `Record`, None if all are.
+  """
+  if fidelities is None or not isinstance(trace, CostedTrace):
+    return np.ones(np.shape(trace.paid), bool)
+  return np.asarray(trace.fidelity) == len(fidelities["costs"]) - 1
+
+
+def history(
+  trace: AnyTrace, fidelities: Mapping[str, Any] | None = None
+) -> History:
+  """Flattens rounds and slots, and counts queries slot by slot.
+
+  Args:
+    trace: of the searches; what is not a full evaluation has no value here.
+    fidelities: of `Record`.
+  """
   num_seeds = len(trace.status)
 
   def flat(array):
     return np.asarray(array).reshape(num_seeds, -1)
 
+  counts = trace.feasible & is_full(trace, fidelities)
+  paid, scale = trace.paid, 1
+  if fidelities is not None and isinstance(trace, CostedTrace):
+    paid, scale = trace.cost, max(fidelities["costs"])
   return History(
-    objective=flat(np.where(trace.feasible, trace.objective, -np.inf)),
+    objective=flat(np.where(counts, trace.objective, -np.inf)),
     test=flat(trace.test),
-    charged=flat(trace.paid).cumsum(axis=1),
+    charged=flat(paid).cumsum(axis=1, dtype=np.int64),
+    scale=scale,
   )
 
 
-def distinct_rows(trace: Trace, benchmark: Benchmark) -> Found:
-  """Collects the distinct rows that were paid for."""
-  paid = np.asarray(trace.paid)
+def distinct_rows(
+  trace: AnyTrace,
+  benchmark: Benchmark,
+  fidelities: Mapping[str, Any] | None = None,
+) -> Found:
+  """Collects the distinct rows that were paid for, in full evaluations."""
+  paid = np.asarray(trace.paid) & is_full(trace, fidelities)
   archs = np.asarray(trace.archs)[paid]
   _, first, counts = np.unique(
     _identities(benchmark, archs), return_index=True, return_counts=True
@@ -106,13 +148,13 @@ def by_parts(fn: Callable[[jax.Array], Any], archs: np.ndarray) -> Any:
 
 def summarize(
   record: Record,
-  trace: Trace,
+  trace: AnyTrace,
   found: Found,
   benchmark: Benchmark,
   optimum: Optimum | None,
 ) -> dict[str, Any]:
   """Returns one object of `summary.json`; None stands for what is unknown."""
-  past = history(trace)
+  past = history(trace, record.fidelities)
   has_any = np.isfinite(past.objective).any(axis=1)
   position = past.objective.argmax(axis=1)[:, None]
   best = np.take_along_axis(past.objective, position, axis=1)[has_any, 0]
@@ -137,7 +179,7 @@ def summarize(
     "optimum_test": optimum and _or_none(optimum.test),
     **_success(past, record.budget, optimum),
     "feasible_rate": float(has_any.mean()),
-    "simulated_gpu_hours_mean": _gpu_hours(record, found, benchmark),
+    "simulated_gpu_hours_mean": _gpu_hours(record, trace, found, benchmark),
     "compile_seconds": record.compile_seconds,
     "run_seconds": record.run_seconds,
     "searches_per_second": record.num_seeds / record.run_seconds,
@@ -150,10 +192,12 @@ def summarize(
     "warm_start": record.warm_start,
     "seed_ranges": record.seed_ranges,
     "feasible_share_mean": _feasible_share(trace),
+    "fidelities": record.fidelities,
+    "cost_mean": float(past.charged[:, -1].mean()) / past.scale,
   }
 
 
-def _feasible_share(trace: Trace) -> float:
+def _feasible_share(trace: AnyTrace) -> float:
   """Mean over seeds of the share of paid queries that meet every limit."""
   num_paid = trace.paid.sum(axis=(1, 2))
   num_feasible = (trace.paid & trace.feasible).sum(axis=(1, 2))
@@ -161,9 +205,13 @@ def _feasible_share(trace: Trace) -> float:
 
 
 def queries_to_optimum(past: History, optimum: Optimum) -> np.ndarray:
-  """Returns `float64[S]`: queries until the optimum is found, inf if never."""
+  """Returns `float64[S]`: queries until the optimum is found, inf if never.
+
+  Where they have fidelities, what they cost in full evaluations.
+  """
   target = optimum.objective - tolerance(optimum.objective)
-  return statistics.queries_to_target(past.objective, past.charged, target)
+  needed = statistics.queries_to_target(past.objective, past.charged, target)
+  return needed / past.scale
 
 
 def _identities(benchmark: Benchmark, archs: np.ndarray) -> np.ndarray:
@@ -176,14 +224,18 @@ def _identities(benchmark: Benchmark, archs: np.ndarray) -> np.ndarray:
 
 
 def _gpu_hours(
-  record: Record, found: Found, benchmark: Benchmark
+  record: Record, trace: AnyTrace, found: Found, benchmark: Benchmark
 ) -> float | None:
   """Mean hours of training that a search stands for, if the table tells."""
-  report = by_parts(benchmark.report, found.archs)
+  archs, trainings = found.archs, found.num_seeds
+  if record.fidelities is not None and isinstance(trace, CostedTrace):
+    archs = trace.archs[trace.paid]
+    trainings = trace.cost[trace.paid] / max(record.fidelities["costs"])
+  report = by_parts(benchmark.report, archs)
   if tabular.TRAIN_SECONDS not in report:
     return None
   seconds = report[tabular.TRAIN_SECONDS].astype(np.float64)
-  return float(np.nansum(seconds * found.num_seeds)) / 3600 / record.num_seeds
+  return float(np.nansum(seconds * trainings)) / 3600 / record.num_seeds
 
 
 def _success(

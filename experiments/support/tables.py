@@ -15,7 +15,6 @@ import jax
 import numpy as np
 
 from nagjax import files
-from nagjax import statistics
 from nagjax.problem import Optimum
 from nagjax.problem import tolerance
 from nagjax.search import Progress
@@ -23,6 +22,7 @@ from nagjax.search import Search
 from nagjax.search import driver
 from nagjax.search import sweep
 
+from . import fidelities
 from . import results
 from .errors import UsageError
 from .errors import one_line
@@ -36,10 +36,12 @@ class Measured(NamedTuple):
   """What a sweep found.
 
   Attributes:
-    best: `f32[S, Q]` best objective after 1, ..., Q charged queries.
+    best: `f32[S, Q]` best objective after 1, ..., Q charged queries, or full
+      evaluations where these have fidelities.
     cpu_seconds: of one search, without compilation.
     test: `f32[S]` the reader's metric of the best, -inf if there is none.
-    charged: `int[S]` queries that were charged in the end.
+    charged: `f64[S]` queries that were charged in the end, or cost in full
+      evaluations.
   """
 
   best: np.ndarray
@@ -95,14 +97,13 @@ def measure(
   )
   cpu_seconds = time.process_time() - began
   share = result.run_seconds / (result.run_seconds + result.compile_seconds)
-  past = results.history(result.trace)
-  best = statistics.best_so_far(past.objective, past.charged, search.budget)
+  past = results.history(result.trace, fidelities.of_search(search))
   position = past.objective.argmax(axis=1)[:, None]
   return Measured(
-    best,
+    past.best(search.budget),
     cpu_seconds * share / num_seeds,
     np.take_along_axis(past.test, position, axis=1)[:, 0],
-    past.charged[:, -1],
+    past.charged[:, -1] / past.scale,
   )
 
 

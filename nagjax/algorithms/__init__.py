@@ -8,7 +8,9 @@ from nagjax.algorithms import ednag
 from nagjax.algorithms import ednag_pool
 from nagjax.algorithms import ednag_reference
 from nagjax.algorithms import ednag_reference_presets
+from nagjax.algorithms import halving
 from nagjax.algorithms import local_search
+from nagjax.algorithms import low_fidelity
 from nagjax.algorithms import npenas
 from nagjax.algorithms import nsga2
 from nagjax.algorithms import optiproxy
@@ -26,7 +28,9 @@ __all__ = [
   "ednag_pool",
   "ednag_reference",
   "ednag_reference_presets",
+  "halving",
   "local_search",
+  "low_fidelity",
   "npenas",
   "nsga2",
   "optiproxy",

@@ -19,6 +19,7 @@ acts through the archive; there is no schedule over the search as a whole.
 
 import dataclasses
 
+from nagjax import checks
 from nagjax.acquisition import Acquisition
 from nagjax.acquisition import upper_confidence_bound
 from nagjax.algorithms import surrogate_search as loop
@@ -35,6 +36,8 @@ class Config(loop.Config):
   """Static options; see `surrogate_search.Config` for those of the loop.
 
   Attributes:
+    limited_noise: the most noise of the process where limits are weighed: what
+      lies at a limit is told apart by small differences.
     surrogate: of the Gaussian process.
     proposer: of the denoising.
   """
@@ -44,9 +47,15 @@ class Config(loop.Config):
   min_observed: int = 10
   shortlist: int = 64
   max_beta: float = 6.0
+  weighs_limits: bool = True
+  limited_noise: float = 0.1
   patience: int = 60
   surrogate: gaussian_process.Config = gaussian_process.Config()
   proposer: denoising.Config = denoising.Config()
+
+  def __post_init__(self):
+    super().__post_init__()
+    checks.positive(self, "limited_noise")
 
 
 def ednag(
@@ -59,12 +68,16 @@ def ednag(
 ) -> Algorithm:
   """Builds EDNAG, or it with other parts; see `surrogate_search`."""
   config = config or Config()
+  own = config.surrogate
+  if surrogate is None and loop.weighs(config):
+    noise = min(own.noise, config.limited_noise)
+    own = dataclasses.replace(own, noise=noise)
   return loop.surrogate_search(
     space,
     surrogate
     or gaussian_process.gaussian_process(
       space,
-      config.surrogate,
+      own,
       config.num_heads,
       archive_size=config.archive_size,
     ),

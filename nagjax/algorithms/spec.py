@@ -38,6 +38,8 @@ class Spec(NamedTuple):
     tiny: options that make it small, for tests of the contract.
     needs_surrogate: whether `build` takes a `surrogate` that knows something
       before the first query, a value that somebody must give.
+    needs_fidelities: whether it is another algorithm, or senseless, where the
+      objective has one fidelity.
   """
 
   build: Callable[..., Algorithm]
@@ -48,6 +50,7 @@ class Spec(NamedTuple):
   needs_directory: bool = False
   tiny: Mapping[str, Any] = NOTHING
   needs_surrogate: bool = False
+  needs_fidelities: bool = False
 
 
 class PartSpec(NamedTuple):

@@ -12,7 +12,8 @@ DiffusionNAG, BANANAS and NPENAS are assemblies of such parts.
 
 Constraints are learned beside the objective; a predicted violation is
 subtracted from what is predicted of the objective, so that proposers and
-acquisitions see one value; `tradeoffs` makes one of several objectives.
+acquisitions see one value; `tradeoffs` makes one of several objectives, and
+`limits` weighs violations by their probability.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,9 @@ from nagjax import acquisition as acquisition_lib
 from nagjax import archive as archive_lib
 from nagjax import checks
 from nagjax.acquisition import Acquisition
+from nagjax.algorithms import candidates
 from nagjax.algorithms import checking
+from nagjax.algorithms import limits
 from nagjax.algorithms import tradeoffs
 from nagjax.algorithms.spec import Spec
 from nagjax.archive import Archive
@@ -45,9 +48,6 @@ from nagjax.types import Key
 from nagjax.types import Prediction
 from nagjax.types import Proposal
 from nagjax.types import Status
-
-_SHORTLIST_SPARE = 4
-"""Candidates looked at for each place of a shortlist: some are duplicates."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Config:
     beta_power: how the slots share out `[0, max_beta]`, see
       `acquisition.optimism_of_slots`; 0 for the same optimism everywhere.
     penalty: of a predicted violation.
+    weighs_limits: whether the acquisition counts predicted violations by their
+      probability, see `limits`, and not by the penalty alone; one objective.
     patience: queries without improvement after which the archive is forgotten
       and the search begins anew (its old queries stay paid for); never if 0.
     patience_growth: factor of the patience at each new beginning.
@@ -78,7 +80,8 @@ class Config:
     num_constraints: violations that the surrogate learns.
     num_tradeoffs: objectives beside the first that it learns, before them.
     num_mutants: candidates beside those of the proposer with several
-      objectives: mutants of the architectures that are to be exceeded.
+      objectives, and where limits are weighed: mutants of the architectures
+      that are to be exceeded.
   """
 
   num_initial: int = 10
@@ -89,6 +92,7 @@ class Config:
   max_beta: float = 4.0
   beta_power: float = 2.0
   penalty: float = 5.0
+  weighs_limits: bool = False
   patience: int = 0
   patience_growth: float = 2.0
   selects: bool = True
@@ -192,6 +196,9 @@ def surrogate_search(
   config = config or Config()
   checking.check_parts(surrogate, proposer, acquisition, config.num_tradeoffs)
   size, batch_size = config.archive_size, config.batch_size
+  weighs_here = weighs(config)
+  # One list would leave slots with other corners without candidates.
+  shortlist = 0 if config.num_tradeoffs or weighs_here else config.shortlist
 
   def init(key: Key, params: Params) -> State:
     surrogate_key, proposer_key = jax.random.split(key)
@@ -225,7 +232,9 @@ def surrogate_search(
       propose_key, state.proposer, params.proposer, belief, archive
     )
     means = proposer.means and proposer.means(proposer_state)
-    if corners is not None and config.num_mutants:
+    if weighs_here and config.num_mutants:
+      acquire_key, mutant_key = jax.random.split(acquire_key)
+    if (corners is not None or weighs_here) and config.num_mutants:
       sizes = config.num_mutants, batch_size
       mutants = tradeoffs.mutants(mutant_key, archive, space, *sizes)
       archs = jnp.concatenate([mutants, archs])
@@ -238,7 +247,9 @@ def surrogate_search(
       if means is not None:
         known = belief.predict(surrogate.favorites).mean
         means = jnp.concatenate([known, means])
-    archs, allowed = unseen(archive, space, archs, valid, belief, means, config)
+    archs, allowed = candidates.unseen(
+      archive, space, archs, valid, belief, means, shortlist
+    )
     if config.selects and corners is not None:
       values = tradeoffs.slot_values(
         acquire_key,
@@ -247,6 +258,14 @@ def surrogate_search(
         corners,
         params.optimism,
         config.penalty,
+      )
+    elif config.selects and weighs_here:
+      values = limits.slot_values(
+        acquire_key,
+        acquisition,
+        surrogate.predict(fitted, archs),
+        archive,
+        params.optimism,
       )
     elif config.selects:
       values = acquisition(
@@ -359,44 +378,10 @@ def make_belief(
   )
 
 
-def unseen(
-  archive: Archive,
-  space: SearchSpace,
-  archs: Archs,
-  valid: jax.Array,
-  belief: Belief,
-  means: jax.Array | None,
-  config: Config,
-) -> tuple[Archs, jax.Array]:
-  """Which candidates are valid, not in the archive and no duplicates.
-
-  Args:
-    archive: what was evaluated.
-    space: the space.
-    archs: `int32[C, L]`.
-    valid: `bool[C]`.
-    belief: by whose means a shortlist is made.
-    means: `f32[C]` these, if they are known.
-    config: options.
-
-  Returns:
-    The candidates, or the shortlist of them, and `bool[...]` which may be
-    proposed.
-  """
-  keys = space.keys(archs)
-  allowed = valid & ~archive_lib.contains(keys, archive.keys, archive.used)
-  # One list would leave slots with other corners without candidates.
-  if config.num_tradeoffs or not 0 < config.shortlist < archs.shape[0]:
-    return archs, allowed & ~archive_lib.is_duplicate(keys, allowed)
-  means = belief.predict(archs).mean if means is None else means
-  mean = jnp.where(allowed, means, -jnp.inf)
-  spare = min(_SHORTLIST_SPARE * config.shortlist, archs.shape[0])
-  mean, order = jax.lax.top_k(mean, spare)
-  allowed = allowed[order] & ~archive_lib.is_duplicate(keys[order])
-  mean, best = jax.lax.top_k(
-    jnp.where(allowed, mean, -jnp.inf), config.shortlist
-  )
-  return archs[order[best]], allowed[best]
+def weighs(config: Config) -> bool:
+  """Whether violations count by their probability."""
+  limited = config.num_constraints > 0 and not config.num_tradeoffs
+  return config.weighs_limits and limited
 
 
 def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:

@@ -7,6 +7,7 @@ from nagjax.benchmarks import encodings
 from nagjax.benchmarks import fcnet
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import hwgpt
+from nagjax.benchmarks import mobilenet_latency
 from nagjax.benchmarks import nasbench101
 from nagjax.benchmarks import nats_size
 from nagjax.benchmarks import robustness
@@ -36,6 +37,7 @@ __all__ = [
   "fcnet",
   "hardware",
   "hwgpt",
+  "mobilenet_latency",
   "nasbench101",
   "nats_size",
   "robustness",

@@ -12,6 +12,7 @@ from nagjax.benchmarks import fcnet
 from nagjax.benchmarks import hardware
 from nagjax.benchmarks import hwgpt
 from nagjax.benchmarks import nasbench101
+from nagjax.benchmarks import nasbench201_hp12
 from nagjax.benchmarks import nats_size
 from nagjax.benchmarks import robustness
 from nagjax.benchmarks import surrogate
@@ -111,13 +112,22 @@ HWGPT = _by_data_set("hwgpt", hwgpt.sizes, hwgpt.load_hwgpt)
 NATS_SIZE = _by_data_set(
   "nats-size", nats_size.data_sets, nats_size.load_nats_size
 )
-DIGITS = single(trained.SHIPPED, lambda data_dir: trained.digits())
+DIGITS = single(trained.DIGITS, lambda data_dir: trained.digits())
+DIGITS_EPOCHS = single(
+  trained.DIGITS_EPOCHS,
+  lambda data_dir: trained.shipped(trained.DIGITS_EPOCHS),
+)._replace(holds_parts=True)
 SYNTHETIC = single("synthetic", lambda data_dir: synthetic.synthetic())
 NASBENCH101 = Table(_nasbench101_names, _nasbench101)
 NASBENCH201 = _by_data_set(
   "nasbench201", tabular.nasbench201_data_sets, _nasbench201
 )
-TRAINED = _by_data_set("trained", trained.data_sets, trained.load_trained)
+NASBENCH201_HP12 = _by_data_set(
+  "nasbench201-hp12", nasbench201_hp12.data_sets, nasbench201_hp12.load
+)._replace(holds_parts=True)
+TRAINED = _by_data_set(
+  "trained", trained.data_sets, trained.load_trained
+)._replace(holds_parts=True)
 NASBENCH301 = _fitted("nasbench301/cifar10")
 NASBENCH_NLP = _fitted("nasbench-nlp/ptb")
 

@@ -1,5 +1,6 @@
 """Columns of tables: checked where a user hands them in, found by keys."""
 
+from collections.abc import Mapping
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from nagjax.files import one_line
 from nagjax.spaces.base import SearchSpace
+from nagjax.types import Fidelities
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,100}")
 """Of a column that comes from a file."""
@@ -59,7 +61,14 @@ def as_column(name: str, values: Any, num_rows: int) -> jax.Array:
   return jnp.asarray(column)
 
 
-def check_percent(name: str, column: jax.Array) -> None:
+def as_rows(name: str, values: Any, num_rows: int) -> jax.Array:
+  """`as_column` of each of several, `f32[n, num_rows]`."""
+  if isinstance(values, jax.core.Tracer | jax.ShapeDtypeStruct):
+    return values  # type: ignore[return-value]
+  return jnp.stack([as_column(name, row, num_rows) for row in values])
+
+
+def check_percent(name: str, column: jax.Array | np.ndarray) -> None:
   """Checks that what is known of a column are percentages, and something is.
 
   Raises:
@@ -112,6 +121,47 @@ def check_names(table: Any) -> None:
   object.__setattr__(table, "units", tuple(map(tuple, pairs)))
 
 
+def check_fidelities(table: Any) -> None:
+  """Checks the fidelities of a `Tabular` and converts its columns of them.
+
+  Raises:
+    ValueError: if names or costs are wrong, or a column has another shape.
+  """
+  found = table.fidelities
+  if found is None:
+    if table.lower:
+      raise ValueError(f"{table.name}: lower needs fidelities, which say what.")
+    return
+  names, costs = tuple(map(str, found.names)), tuple(found.costs)
+  if len(names) < 2 or len(set(names)) < len(names):
+    raise ValueError(
+      f"{table.name}: fidelities need two distinct names or more, got "
+      f"{one_line(', '.join(names))}."
+    )
+  whole = all(isinstance(c, int | np.integer) and c is not True for c in costs)
+  rising = list(costs) == sorted(set(costs))
+  if len(costs) != len(names) or not whole or not rising or costs[0] < 1:
+    raise ValueError(
+      f"{table.name}: costs of fidelities must be {len(names)} rising whole "
+      f"numbers from 1 on, the full one last, got {costs!r:.80}."
+    )
+  costs = tuple(map(int, costs))
+  fixed = Fidelities(names, costs, bool(found.continues))
+  object.__setattr__(table, "fidelities", fixed)
+  if not table.lower or set(table.lower) - set(table.queried):
+    raise ValueError(
+      f"{table.name}: lower must hold queried columns at lower fidelities, got "
+      f"{one_line(', '.join(table.lower)) or '(none)'}."
+    )
+  num = len(names) - 1
+  for name, rows in table.lower.items():
+    if np.shape(rows)[:1] != (num,):
+      raise ValueError(
+        f"{table.name}: lower[{one_line(name)!r}] must have a row for each of "
+        f"{', '.join(names[:-1])}, got the shape {list(np.shape(rows))}."
+      )
+
+
 def order_by_index(space: SearchSpace, ops: np.ndarray) -> np.ndarray:
   """Row of a table for every index of its space, `int[num_architectures]`.
 
@@ -132,6 +182,21 @@ def order_by_index(space: SearchSpace, ops: np.ndarray) -> np.ndarray:
     f"it must hold each of the {shape[0]} cells once; its ops of shape "
     f"{ops.shape} do not"
   )
+
+
+def order_of_cells(
+  space: SearchSpace, arrays: Mapping[str, np.ndarray]
+) -> np.ndarray:
+  """`order_by_index` of a file that has `ops`, or else official strings."""
+  if "ops" in arrays:
+    return order_by_index(space, arrays["ops"])
+  if "arch_str" not in arrays:
+    raise ValueError("it names its cells neither by ops nor by arch_str")
+  strings = arrays["arch_str"]
+  if strings.dtype.kind == "S":
+    strings = np.char.decode(strings, "ascii")
+  ops = np.stack([space.from_string(s) for s in strings.tolist()])
+  return order_by_index(space, ops)
 
 
 def lower_bound(rows: jax.Array, wanted: jax.Array) -> jax.Array:

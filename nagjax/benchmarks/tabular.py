@@ -9,14 +9,16 @@ their keys. The file of NAS-Bench-201 is `nb201.npz`:
   <data set>_train_time_per_epoch_s, _params_m, _flops_m, _latency_ms
                                   optional; seconds, millions, millions, ms
   <prefix>_train_time_per_epoch_s optional; wins over that of the data set
+  <prefix>_val_epoch_<e>          optional; after fewer epochs of the trainings
+  <prefix>_val_hp12               optional; of trainings of 12 epochs alone
 
 where a data set is every prefix that has a `_val` column (a trailing `_valid`
-belongs to the prefix only: `cifar10_valid_val` is CIFAR-10). Missing values are
+belongs to the prefix only: `cifar10_valid_val` is CIFAR-10). The last two are
+`fidelities`, the former if a file has both. Missing values are
 NaN and count as failed evaluations.
 """
 
 from collections.abc import Callable
-from collections.abc import Mapping
 import dataclasses
 import os
 import pathlib
@@ -30,11 +32,13 @@ import numpy as np
 from nagjax import files
 from nagjax.benchmarks import base
 from nagjax.benchmarks import columns as columns_lib
+from nagjax.benchmarks import epochs as epochs_lib
 from nagjax.benchmarks import part as part_lib
 from nagjax.spaces import nasbench201 as nasbench201_space
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.checks import checked_archs
 from nagjax.types import Archs
+from nagjax.types import Fidelities
 
 VALID_ACCURACY = "valid_accuracy"
 TEST_ACCURACY = "test_accuracy"
@@ -47,7 +51,7 @@ _COST_COLUMNS = {
   "flops_m": "million",
   "latency_ms": "ms",
 }
-_ARRAYS = ("queried", "reported", "keys", "archs")
+_ARRAYS = ("queried", "reported", "keys", "archs", "lower")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -73,10 +77,15 @@ class Tabular:
     key_fn: `int32[..., L] -> [..., W]`, what rows are found by; `space.keys` if
       None.
     keys: `[num_rows, W]` those of the rows, ascending; made from `archs`.
+    fidelities: `F` of them, at which some columns are known; None if there is
+      the full one alone.
+    lower: those columns at all but the full one, each `f32[F - 1, num_rows]`.
+      Of any other column there is one value, whatever the fidelity.
 
   Raises:
     ValueError: if a column has another length or is no numbers, a name is
-      unknown, or a row is no architecture or another row's.
+      unknown, a row is no architecture or another row's, or fidelities are
+      fewer than two or have other costs than rising whole numbers.
 
   Example:
     >>> from nagjax.spaces.base import SearchSpace
@@ -96,9 +105,12 @@ class Tabular:
   archs: Any = None
   key_fn: Callable[[Archs], jax.Array] | None = None
   keys: jax.Array | None = None
+  fidelities: Fidelities | None = None
+  lower: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     columns_lib.check_names(self)
+    columns_lib.check_fidelities(self)
     order = None
     if self.keys is None and self.archs is not None:
       order = self._sort_rows()
@@ -107,13 +119,15 @@ class Tabular:
         f"{self.name}: {self.space.name} has no index to order rows by; give "
         "the architecture of every row as archs."
       )
-    for group in ("queried", "reported"):
+    columns = columns_lib.as_column, columns_lib.as_column, columns_lib.as_rows
+    groups = "queried", "reported", "lower"
+    for group, convert in zip(groups, columns, strict=True):
       converted = {
-        name: columns_lib.as_column(name, column, self.num_rows)
+        name: convert(name, column, self.num_rows)
         for name, column in getattr(self, group).items()
       }
       if order is not None:
-        converted = {name: c[order] for name, c in converted.items()}
+        converted = {name: c[..., order] for name, c in converted.items()}
       object.__setattr__(self, group, converted)
     if order is not None and self.num_rows < self.space.num_architectures:
       archs, keys = self.architectures(), np.asarray(self.keys)
@@ -194,6 +208,22 @@ class Tabular:
   def query(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns that a search may read at `archs`, each `f32[...]`."""
     return self._gather(self.queried, archs)
+
+  def query_at(self, archs: Archs, fidelity: Any) -> dict[str, jax.Array]:
+    """`query` where each row was evaluated at a fidelity of its own.
+
+    Args:
+      archs: `int32[..., L]`.
+      fidelity: `int32[...]` places in `fidelities`.
+    """
+    found = self.query(archs)
+    for place in range(
+      len(self.fidelities.names if self.fidelities else ()) - 1
+    ):
+      columns = {name: rows[place] for name, rows in self.lower.items()}
+      for name, value in self._gather(columns, archs).items():
+        found[name] = jnp.where(fidelity == place, value, found[name])
+    return found
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns for the reader at `archs`, each `f32[...]`."""
@@ -342,6 +372,7 @@ def load_official(
   column = files.Declared(columns_lib.NUMBERS, (num,))
   optional = [f"{prefix}_test", *per_epoch]
   optional += [f"{stem}_{cost}" for cost in _COST_COLUMNS]
+  optional += [f"{prefix}_val{epochs_lib.SHORT}"]
   try:
     arrays = files.read_arrays(
       path,
@@ -350,18 +381,22 @@ def load_official(
         "arch_str": files.Declared("SU", (num,), optional=True),
         f"{prefix}_val": column,
         **dict.fromkeys(optional, column._replace(optional=True)),
+        f"{prefix}_val_epoch_*": column,
       },
     )
     with files.reading(path, official.title):
-      order = columns_lib.order_by_index(space, _operations(space, arrays))
+      order = columns_lib.order_of_cells(space, arrays)
       columns = {
         name: columns_lib.as_column(name, arrays[name][order], num)
         for name in arrays
         if name not in ("ops", "arch_str")
       }
       for name in columns:
-        if name.endswith(("_val", "_test")):
+        if name not in per_epoch and not name.endswith(tuple(_COST_COLUMNS)):
           columns_lib.check_percent(name, columns[name])
+      fidelities, lower = epochs_lib.of_official(
+        columns, f"{prefix}_val", official.num_epochs
+      )
   except files.FileError as error:
     raise files.FileError(f"{error} {official.advice}") from error
   units = [(VALID_ACCURACY, "%"), (TEST_ACCURACY, "%")]
@@ -384,6 +419,8 @@ def load_official(
     space=space,
     test=TEST_ACCURACY if TEST_ACCURACY in reported else None,
     units=tuple(units),
+    fidelities=fidelities,
+    lower={VALID_ACCURACY: lower} if fidelities else {},
   )
 
 
@@ -411,19 +448,3 @@ def official_data_sets(path: pathlib.Path) -> dict[str, str]:
         )
       found[data_set] = prefix
   return found
-
-
-def _operations(
-  space: SearchSpace, arrays: Mapping[str, np.ndarray]
-) -> np.ndarray:
-  """The architecture of every row, by its options or else by its string."""
-  if "ops" in arrays:
-    return arrays["ops"]
-  if "arch_str" not in arrays:
-    raise ValueError("it names its cells neither by ops nor by arch_str")
-  strings = (
-    np.char.decode(arrays["arch_str"], "ascii")
-    if (arrays["arch_str"].dtype.kind == "S")
-    else arrays["arch_str"]
-  )
-  return np.stack([space.from_string(s) for s in strings.tolist()])

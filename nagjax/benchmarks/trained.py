@@ -12,14 +12,21 @@ A file holds, one row an architecture:
                     `f32[n, S]` mean probability of the true class
   failed            `bool[n, S]` trainings that diverged; their metrics are
                     those of a blind guess
+  valid_<metric>_epoch_<e>
+                    `f32[n, S]` likewise, after fewer epochs of these trainings:
+                    the fidelities of the table
   params_m, flops_m `f32[n]` million parameters, million multiplications
   header            JSON: the settings of the build
 
 The objective is the mean probability of the true class, in percent: it ranks
 like the accuracy, and repeats better from seed to seed, because it is smooth.
 
-One such table ships, `digits`: the cells of NAS-Bench-201, trained on the
-digits of scikit-learn with clutter; `data/digits.manifest.json` tells how.
+A table of a part of the classes of cells is a benchmark of that part, see
+`part`.
+
+Such tables ship: `digits`, the cells of NAS-Bench-201, trained on the digits of
+scikit-learn with clutter, and `digits-epochs`, a part of them, trained less,
+with earlier epochs; `data/digits.manifest.json` and its fellow tell how.
 """
 
 import contextlib
@@ -33,6 +40,7 @@ import numpy as np
 from nagjax import files
 from nagjax.benchmarks import base
 from nagjax.benchmarks import columns as columns_lib
+from nagjax.benchmarks import epochs as epochs_lib
 from nagjax.benchmarks import tabular
 from nagjax.spaces import nasbench201
 
@@ -47,23 +55,34 @@ VALID_PROBABILITY = "valid_probability"
 TEST_PROBABILITY = "test_probability"
 PREFIX = "trained_"
 """Of the files of user-made tables in the data directory."""
-SHIPPED = "digits"
-"""The benchmark of the package's own table."""
+DIGITS = "digits"
+"""The benchmark of the package's own table of all cells."""
+DIGITS_EPOCHS = "digits-epochs"
+"""That of a part of the cells, with what they were worth at earlier epochs."""
+SHIPPED = (DIGITS, DIGITS_EPOCHS)
+
+
+def shipped(name: str) -> tabular.Tabular:
+  """Loads a table that ships, see `load`.
+
+  Args:
+    name: one of `SHIPPED`, which is also that of the benchmark.
+  """
+  with _shipped_path(name) as path:
+    return load(path, name=name)
 
 
 def digits() -> tabular.Tabular:
-  """Loads the table that ships, see `load`.
-
-  Returns:
-    The benchmark `digits` of the 15,625 cells of NAS-Bench-201.
-  """
-  with _shipped_path() as path:
-    return load(path, name=SHIPPED)
+  """The benchmark `digits` of the 15,625 cells of NAS-Bench-201."""
+  return shipped(DIGITS)
 
 
-def _shipped_path() -> contextlib.AbstractContextManager[pathlib.Path]:
+def _shipped_path(
+  name: str,
+) -> contextlib.AbstractContextManager[pathlib.Path]:
   folder = importlib.resources.files("nagjax.benchmarks") / "data"
-  return importlib.resources.as_file(folder / f"{SHIPPED}.npz")
+  file = name.replace("-", "_") + ".npz"
+  return importlib.resources.as_file(folder / file)
 
 
 def load_trained(
@@ -83,8 +102,8 @@ def settings(
     directory: of the data, see `base.data_directory`.
   """
   kind, _, data_set = name.partition("/")
-  if name == SHIPPED:
-    with _shipped_path() as path:
+  if name in SHIPPED:
+    with _shipped_path(name) as path:
       return files.read_header(path, KIND).get("settings")
   if kind == "trained" and data_set:
     header = files.read_header(_path(data_set, directory), KIND)
@@ -121,7 +140,7 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
   Returns:
     A benchmark with objective `valid_probability` and test column
     `test_accuracy`, both percent. An architecture whose trainings all failed
-    is a failed evaluation.
+    is a failed evaluation. Of a part of the space, it is a benchmark of that.
 
   Raises:
     FileNotFoundError: if there is no such file.
@@ -134,35 +153,51 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
       f"experiments.build_benchmark --images=FILE --output={path}`."
     )
   space = nasbench201.nasbench201()
-  num = space.num_architectures
-  declared = {
-    "ops": files.Declared("iu", (num, space.num_variables)),
-    "failed": files.Declared("b", (num, "seeds")),
-    **{key: files.Declared("f", (num, "seeds")) for key in METRICS},
-    **{key: files.Declared("f", (num,)) for key in _COSTS},
-  }
   with files.reading(path, "table of experiments.build_benchmark"):
-    # A trial lacks cells, which says more than the shape of its arrays.
     settings = dict(files.read_header(path, KIND).get("settings", {}))
-    if trial := settings.get("num_representatives"):
-      raise ValueError(f"a trial of {trial} representatives lacks cells")
+    is_part = bool(settings.get("num_representatives"))
+    num = "cells" if is_part else space.num_architectures
+    by_seed = files.Declared("f", (num, "seeds"))
+    declared = {
+      "ops": files.Declared("iu", (num, space.num_variables)),
+      "failed": files.Declared("b", (num, "seeds")),
+      **{key: by_seed for key in METRICS},
+      **{key: files.Declared("f", (num,)) for key in _COSTS},
+      epochs_lib.at_epoch("valid_*", "*"): by_seed,
+    }
     arrays = files.read_arrays(path, declared)
-    order = columns_lib.order_by_index(space, arrays["ops"])
-    arrays = {key: arrays[key][order] for key in arrays if key != "ops"}
+    ops = arrays.pop("ops")
+    if not is_part:
+      order = columns_lib.order_by_index(space, ops)
+      arrays = {key: arrays[key][order] for key in arrays}
     works = ~arrays.pop("failed")
-    columns = {key: mean_over_seeds(arrays[key], works) for key in METRICS}
-    columns |= {key: arrays[key] for key in _COSTS}
-    for key in (VALID_PROBABILITY, TEST_PROBABILITY):
-      columns[key] = columns[key] * 100.0
-    reported = {key: columns.pop(key) for key in METRICS if "test" in key}
+    columns = {
+      key: arrays[key] if key in _COSTS else mean_over_seeds(arrays[key], works)
+      for key in arrays
+    }
+    for key in columns:
+      if "probability" in key:
+        columns[key] = columns[key] * 100.0
+    last = dict(settings.get("recipe", {})).get("num_epochs", 0)
+    lower, fidelities = {}, None
+    for key in METRICS:
+      found, rows = epochs_lib.stages(columns, key, last)
+      if found is not None:
+        if fidelities not in (None, found):
+          raise ValueError(f"{key} has other epochs than other metrics")
+        fidelities, lower[key] = found, np.stack(rows)
+    known = (*METRICS, *_COSTS)
     return tabular.Tabular(
-      queried=columns,
-      reported=reported,
+      queried={k: columns[k] for k in known if "test" not in k},
+      reported={k: columns[k] for k in known if "test" in k},
       name=name,
       space=space,
+      archs=ops if is_part else None,
       objective=VALID_PROBABILITY,
       test=tabular.TEST_ACCURACY,
-      units=tuple((key, _unit(key)) for key in (*METRICS, *_COSTS)),
+      units=tuple((key, _unit(key)) for key in known),
+      fidelities=fidelities,
+      lower=lower,
     )
 
 

@@ -6,7 +6,9 @@ trained from one key see the same images in the same order, so that they differ
 by their architecture only.
 """
 
+from collections.abc import Callable
 import dataclasses
+from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -102,23 +104,44 @@ class Outcome(NamedTuple):
   Attributes:
     valid, test: metrics of the two splits.
     failed: `bool[]` whether it diverged.
+    earlier: `[E]` metrics of the valid split after earlier epochs; None if they
+      were not asked for.
   """
 
   valid: Metrics
   test: Metrics
   failed: jax.Array
+  earlier: Metrics | None = None
 
 
 def assess(
-  key: Key, arch: Archs, split: Split, config: cells.Config, recipe: Recipe
+  key: Key,
+  arch: Archs,
+  split: Split,
+  config: cells.Config,
+  recipe: Recipe,
+  epochs: tuple[int, ...] = (),
 ) -> Outcome:
-  """Trains one network and evaluates it; see `fit` for the arguments."""
-  return judge(
-    fit(key, arch, split.train, config, recipe),
-    arch,
-    split,
-    config.num_classes,
+  """Trains one network and evaluates it; see `fit` for the arguments.
+
+  Args:
+    key, arch, split, config, recipe: likewise.
+    epochs: before the last, after which it is evaluated as well.
+  """
+  num = config.num_classes
+  if not epochs:
+    model = fit(key, arch, split.train, config, recipe)
+    return judge(model, arch, split, num)
+  models = fit_epochs(
+    key, arch, split.train, config, recipe, (*epochs, recipe.num_epochs)
   )
+  earlier = jax.lax.map(
+    lambda model: evaluate(model, arch, split.valid),
+    jax.tree.map(lambda leaf: leaf[:-1], models),
+  )
+  outcome = judge(jax.tree.map(lambda leaf: leaf[-1], models), arch, split, num)
+  failed = ~jnp.isfinite(earlier.cross_entropy)
+  return outcome._replace(earlier=_or_guess(earlier, failed, num))
 
 
 def judge(
@@ -136,14 +159,20 @@ def judge(
   test = evaluate(model, arch, split.test)
   losses = jnp.stack([valid.cross_entropy, test.cross_entropy])
   failed = ~jnp.all(jnp.isfinite(losses))
+  return Outcome(
+    _or_guess(valid, failed, num_classes),
+    _or_guess(test, failed, num_classes),
+    failed,
+  )
+
+
+def _or_guess(metrics: Metrics, failed: jax.Array, num_classes: int) -> Metrics:
+  """Metrics, or those of a blind guess where a training failed."""
   share = jnp.float32(1 / num_classes)
   guess = Metrics(100 * share, -jnp.log(share), share)
-  valid, test = jax.tree.map(
-    lambda value, blind: jnp.where(failed, blind, value),
-    (valid, test),
-    (guess, guess),
+  return jax.tree.map(
+    lambda value, blind: jnp.where(failed, blind, value), metrics, guess
   )
-  return Outcome(valid, test, failed)
 
 
 def assess_many(
@@ -153,6 +182,7 @@ def assess_many(
   config: cells.Config,
   recipe: Recipe,
   *,
+  epochs: tuple[int, ...] = (),
   batch_size: int | None = None,
 ) -> Outcome:
   """`assess` of every cell with every key, leading axes `[n, S]`.
@@ -165,12 +195,15 @@ def assess_many(
     split: the images.
     config: the network around the cells.
     recipe: how they are trained.
+    epochs: before the last, after which they are evaluated as well.
     batch_size: cells that train at the same time; None for one after another,
       which is fastest on a CPU.
   """
 
   def every_key(arch: Archs) -> Outcome:
-    return jax.vmap(lambda key: assess(key, arch, split, config, recipe))(keys)
+    return jax.vmap(
+      lambda key: assess(key, arch, split, config, recipe, epochs)
+    )(keys)
 
   return jax.lax.map(every_key, archs, batch_size=batch_size)
 
@@ -191,6 +224,37 @@ def fit(
     config: the network around the cell.
     recipe: how it is trained.
   """
+  return _fit(key, arch, images, config, recipe, lambda model: None)[0]
+
+
+def fit_epochs(
+  key: Key,
+  arch: Archs,
+  images: Images,
+  config: cells.Config,
+  recipe: Recipe,
+  epochs: tuple[int, ...],
+) -> cells.Model:
+  """The network of `fit` as it was after some epochs, leading axis `[E]`.
+
+  Args:
+    key, arch, images, config, recipe: see `fit`.
+    epochs: from 1 to `recipe.num_epochs`.
+  """
+  _, models = _fit(key, arch, images, config, recipe, lambda model: model)
+  rows = jnp.asarray(epochs) - 1
+  return jax.tree.map(lambda leaf: leaf[rows], models)
+
+
+def _fit(
+  key: Key,
+  arch: Archs,
+  images: Images,
+  config: cells.Config,
+  recipe: Recipe,
+  keep: Callable[[cells.Model], Any],
+) -> tuple[cells.Model, Any]:
+  """The trained network, and what `keep` makes of it after every epoch."""
   init_key, epochs_key = jax.random.split(key)
   model = cells.init(init_key, arch, config)
   num_images = images.y.shape[0]
@@ -227,14 +291,15 @@ def fit(
     order = jax.random.permutation(order_key, num_images)
     rows = jnp.resize(order, (num_steps, batch_size))
     keys = jax.random.split(steps_key, num_steps)
-    return jax.lax.scan(step, carry, (rows, keys))
+    carry, _ = jax.lax.scan(step, carry, (rows, keys))
+    return carry, keep(carry[0])
 
-  (model, _), _ = jax.lax.scan(
+  (model, _), kept = jax.lax.scan(
     epoch,
     (model, optimizer.init(model.params)),
     jax.random.split(epochs_key, recipe.num_epochs),
   )
-  return model
+  return model, kept
 
 
 def augment(key: Key, x: jax.Array, recipe: Recipe) -> jax.Array:
@@ -264,13 +329,31 @@ def evaluate(
   model: cells.Model, arch: Archs, images: Images, *, batch_size: int = 100
 ) -> Metrics:
   """Classifies images with the running statistics; see `Metrics`."""
+  return measure(
+    lambda x: cells.apply(model, arch, x)[0], images, batch_size=batch_size
+  )
+
+
+def measure(
+  classify_fn: Callable[[jax.Array], jax.Array],
+  images: Images,
+  *,
+  batch_size: int = 100,
+) -> Metrics:
+  """What a classifier is worth, some images at a time.
+
+  Args:
+    classify_fn: `f32[B, H, W, C] -> f32[B, num_classes]`, logits.
+    images: to judge by.
+    batch_size: `B`; the last one may be smaller.
+  """
   num = images.y.shape[0]
 
   def one_batch(batch: Images) -> Metrics:
-    logits, _ = cells.apply(model, arch, batch.x)
+    logits = classify_fn(batch.x)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
     hits = jnp.argmax(logits, axis=-1) == batch.y
-    return Metrics(100.0 * hits, losses, jnp.exp(-losses))
+    return Metrics(100.0 * hits.astype(jnp.float32), losses, jnp.exp(-losses))
 
   size = min(batch_size, num)
   whole = num - num % size

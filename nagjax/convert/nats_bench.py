@@ -7,7 +7,8 @@ The authors publish `NATS-tss-v1_0-3ffb9-simple.tar` of the topology space, that
 of NAS-Bench-201, and `NATS-sss-v1_0-50262-simple.tar` of the size space.
 Unpacked each is a directory with `meta.pickle.pbz2` (the list of architectures)
 and, for each official index `i`, `%06d.pickle.pbz2`: a dict with the records of
-several recipes. That of the most epochs, 200 or 90, is converted.
+several recipes. That of the most epochs, 200 or 90, is converted, with some of
+its earlier epochs, and of that of 12 epochs the validation accuracies.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from nagjax.convert.checks import require_key
 from nagjax.convert.headers import Source
+from nagjax.convert.nasbench201_records import earlier_values
 from nagjax.convert.nasbench201_records import record_values
 from nagjax.convert.nasbench201_strings import META_FILE
 from nagjax.convert.nasbench201_strings import read_order
@@ -137,14 +139,11 @@ def _convert(
   rows = {}
   for done, (row, file) in enumerate(present.items(), start=1):
     content = load_bz2_pickle(file)
+    record = require_key(content, part.recipe, file, "the content")
+    last = int(part.recipe) - 1
     rows[row] = record_values(
-      require_key(content, part.recipe, file, "the content"),
-      row,
-      strings[row],
-      file,
-      space=part.space,
-      last_epoch=int(part.recipe) - 1,
-    )
+      record, row, strings[row], file, space=part.space, last_epoch=last
+    ) | earlier_values(record, content.get("12"), file, last_epoch=last)
     if progress_fn is not None:
       progress_fn(done, len(present))
   source = Source(

@@ -34,8 +34,8 @@ class Pretrained(NamedTuple):
 
 
 def file_name(space: SearchSpace) -> str:
-  """What the file of a space is called, `agnet_<space>.npz`."""
-  return f"agnet_{space.name}.npz"
+  """What the file of a space is called, `agnet_<space>.npz`, `-` for `/`."""
+  return f"agnet_{space.name.replace('/', '-')}.npz"
 
 
 def save(

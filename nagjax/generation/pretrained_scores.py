@@ -38,8 +38,8 @@ class TrainedScore(NamedTuple):
 
 
 def file_name(space: SearchSpace) -> str:
-  """What the file of a space is called, `score_<space>.npz`."""
-  return f"score_{space.name}.npz"
+  """What the file of a space is called, `score_<space>.npz`, `-` for `/`."""
+  return f"score_{space.name.replace('/', '-')}.npz"
 
 
 def save(

@@ -12,12 +12,14 @@ from nagjax.search.running import run
 from nagjax.search.running import start
 from nagjax.search.sweeping import Progress
 from nagjax.search.sweeping import sweep
+from nagjax.search.traces import CostedTrace
 from nagjax.search.traces import Result
 from nagjax.search.traces import Trace
 from nagjax.search.traces import extend
 from nagjax.search.traces import tidy
 
 __all__ = [
+  "CostedTrace",
   "Progress",
   "Result",
   "Search",

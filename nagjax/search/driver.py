@@ -17,8 +17,11 @@ import numpy as np
 
 from nagjax.problem import Answer
 from nagjax.problem import Problem
+from nagjax.search import fidelity_ledger
 from nagjax.search import ledger as ledger_lib
+from nagjax.search import ledgers
 from nagjax.search import traces
+from nagjax.search.ledgers import Ledger
 from nagjax.search.traces import Result
 from nagjax.search.traces import Trace
 from nagjax.types import Algorithm
@@ -40,7 +43,7 @@ class SearchState(NamedTuple):
   """
 
   algorithm: Any
-  ledger: ledger_lib.Ledger
+  ledger: Ledger
   key: Key
   round: jax.Array
 
@@ -76,7 +79,8 @@ def run(
     algorithm: the algorithm.
     problem: the question.
     params: hyper-parameters and weights of the algorithm.
-    budget: the most distinct rows that the search may read.
+    budget: the most distinct rows that the search may read; with fidelities
+      what it may spend, in full evaluations.
     num_rounds: the most rounds of `ask` and `tell`.
     warm_start: evaluated in the place of the initial design.
 
@@ -131,7 +135,7 @@ def start(
   # on folding what the first `tell` makes of it.
   state = jax.lax.optimization_barrier(algorithm.init(init_key, params))
   proposal = first_proposal(design_key, algorithm, problem, warm_start)
-  ledger = ledger_lib.init(problem.benchmark.num_rows, budget)
+  ledger = ledgers.init(algorithm, problem, budget)
   evaluation, rows, ledger = _evaluate(proposal, ledger, problem, budget)
   if proposal.valid.shape[0] > 0:
     state, _ = tell_design(
@@ -158,7 +162,7 @@ def advance(
   def one_round(
     state: SearchState, _: None
   ) -> tuple[SearchState, tuple[Trace, Any]]:
-    ended = state.ledger.charged >= budget
+    ended = ledgers.has_ended(state.ledger, problem, budget)
     ask_key = jax.random.fold_in(state.key, state.round)
     proposal, inner = algorithm.ask(ask_key, state.algorithm, params)
     check_proposal(proposal, algorithm, problem)
@@ -186,7 +190,10 @@ def first_proposal(
     archs = jnp.asarray(warm_start.archs, jnp.int32)
   else:
     archs = problem.space.sample(key, algorithm.num_initial)
-  return Proposal(archs, problem.space.is_valid(archs))
+  fidelity = None
+  if algorithm.fidelity is not None:
+    fidelity = jnp.full(archs.shape[0], algorithm.fidelity, jnp.int32)
+  return Proposal(archs, problem.space.is_valid(archs), fidelity)
 
 
 def settle(
@@ -299,6 +306,11 @@ def check_budget(
     needed, what = 1, "a search"
     _check_warm_start(warm_start, problem)
   check_count("budget", budget)
+  ledgers.check(algorithm, problem)
+  if algorithm.fidelity is not None and problem.fidelities is not None:
+    # What is evaluated first may cost less than full evaluations.
+    costs = problem.fidelities.costs
+    needed = max(1, -(-needed * costs[algorithm.fidelity] // costs[-1]))
   if budget < needed:
     raise ValueError(f"budget must be at least {needed} for {what}: {budget}.")
   num_rows = problem.benchmark.num_rows
@@ -353,11 +365,28 @@ def _check_warm_start(warm_start: Any, problem: Problem) -> None:
 
 
 def _evaluate(
-  proposal: Proposal, ledger: ledger_lib.Ledger, problem: Problem, budget: int
-) -> tuple[Evaluation, Trace, ledger_lib.Ledger]:
+  proposal: Proposal, ledger: Ledger, problem: Problem, budget: int
+) -> tuple[Any, Any, Ledger]:
   """Charges and evaluates proposals."""
   identities = problem.benchmark.identities(proposal.archs)
   valid = proposal.valid & problem.space.is_valid(proposal.archs)
+  if isinstance(ledger, fidelity_ledger.FidelityLedger):
+    fidelity, fidelities = proposal.fidelity, ledgers.fidelities_of(problem)
+    assert fidelity is not None
+    status, cost, ledger = fidelity_ledger.charge(
+      *(ledger, identities, fidelity, valid),
+      *(fidelity_ledger.limit_of(budget, fidelities), fidelities),
+    )
+    evaluation, rows = settle(
+      proposal,
+      status,
+      ledger.charged,
+      problem.evaluate(proposal.archs, fidelity),
+      problem.test(proposal.archs),
+    )
+    return *ledgers.at_fidelities(
+      evaluation, rows, fidelity, cost, ledger, problem
+    ), ledger
   status, ledger = ledger_lib.charge(ledger, identities, valid, budget)
   evaluation, rows = settle(
     proposal,

@@ -71,6 +71,11 @@ def run_on_host(
     problem = search.problem
   check_search(search._replace(problem=problem))
   _check_same_space(search.problem, problem)
+  if search.algorithm.fidelity is not None:
+    raise ValueError(
+      "A search of several fidelities is one compiled program; use run or "
+      "sweep, and a surrogate that can be compiled."
+    )
   driver.check_budget(
     search.algorithm, problem, budget=search.budget, warm_start=warm_start
   )

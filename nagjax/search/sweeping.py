@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.search import driver
+from nagjax.search import ledgers
 from nagjax.search import traces
 from nagjax.search.chunks import SavedChunks
 from nagjax.search.running import Search
@@ -155,12 +156,13 @@ def sweep(
       done += per_call
       if search.algorithm.check is not None:
         search.algorithm.check(state.algorithm)
-      charged = np.asarray(parts[-1][0].charged)[:, -1]
+      ledger = ledgers.counters(state.ledger)
       if on_progress is not None:
-        spent = max(float(charged.mean()) / search.budget, done / num_rounds)
+        spent = ledgers.share_spent(ledger, search.problem, search.budget)
+        spent = max(float(spent.mean()), done / num_rounds)
         share = (number + min(spent, 1.0)) / len(starts)
         on_progress(Progress(number, len(starts), done, num_rounds, share))
-      if charged.min() >= search.budget:
+      if ledgers.has_ended(ledger, search.problem, search.budget).all():
         break
     joined = _join_rounds(parts, num_rounds)
     if saved is not None:

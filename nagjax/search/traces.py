@@ -7,6 +7,7 @@ The functions below work on the traces of one search, `[R, B]`, and of many,
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,33 @@ class Trace(NamedTuple):
   charged: ArrayHere
 
 
+class CostedTrace(NamedTuple):
+  """A `Trace` of a search whose proposals named fidelities.
+
+  Attributes:
+    archs, status, objective, objectives, violations, test, feasible, paid: of
+      `Trace`; each value is that at the fidelity, and `test` that of full
+      evaluations.
+    charged: `int32[R]` evaluations paid for up to the end of each round.
+    fidelity: `int8[R, B]` of every evaluation, a place in `Fidelities`.
+    cost: `int32[R, B]` what was paid for it, in the unit of the costs.
+  """
+
+  archs: ArrayHere
+  status: ArrayHere
+  objective: ArrayHere
+  objectives: ArrayHere
+  violations: ArrayHere
+  test: ArrayHere
+  feasible: ArrayHere
+  paid: ArrayHere
+  charged: ArrayHere
+  fidelity: ArrayHere
+  cost: ArrayHere
+
+
+AnyTrace = TypeVar("AnyTrace", bound=Trace | CostedTrace)
+
 FILLERS = {
   "archs": 0,
   "status": Status.EMPTY,
@@ -62,6 +90,9 @@ FILLERS = {
 }
 """What an empty slot holds in every field of a `Trace` that has slots. None is
 NaN, so that searches run under `jax_debug_nans`."""
+
+COSTED_FILLERS = {**FILLERS, "fidelity": 0, "cost": 0}
+"""The same of a `CostedTrace`."""
 
 
 class Result(NamedTuple):
@@ -87,7 +118,7 @@ class Result(NamedTuple):
   program_bytes: int = 0
 
 
-def clear(trace: Trace, empty: ArrayHere) -> Trace:
+def clear(trace: AnyTrace, empty: ArrayHere) -> AnyTrace:
   """Empties the slots that a mask marks, `bool[..., R, B]` or fewer axes."""
   xp = np if isinstance(trace.status, np.ndarray) else jnp
   empty = xp.broadcast_to(empty, trace.status.shape)
@@ -96,10 +127,10 @@ def clear(trace: Trace, empty: ArrayHere) -> Trace:
     if name == "charged":
       return column
     extra = (1,) * (column.ndim - empty.ndim)
-    value = xp.asarray(FILLERS[name], column.dtype)
+    value = xp.asarray(COSTED_FILLERS[name], column.dtype)
     return xp.where(empty.reshape(empty.shape + extra), value, column)
 
-  return Trace(**{k: fill(k, v) for k, v in trace._asdict().items()})
+  return type(trace)(**{k: fill(k, v) for k, v in trace._asdict().items()})
 
 
 def clear_info(info: Any, empty: jax.Array) -> Any:
@@ -109,7 +140,7 @@ def clear_info(info: Any, empty: jax.Array) -> Any:
   )
 
 
-def in_rounds(rows: Trace, batch_size: int) -> Trace:
+def in_rounds(rows: AnyTrace, batch_size: int) -> AnyTrace:
   """Lays out the rows of a design `[n, ...]` as rounds of `batch_size` slots.
 
   The design is the first that is charged, so that its counter is recomputed.
@@ -119,23 +150,27 @@ def in_rounds(rows: Trace, batch_size: int) -> Trace:
 
   def lay_out(name: str, column: jax.Array) -> jax.Array:
     widths = [(0, missing)] + [(0, 0)] * (column.ndim - 1)
-    column = jnp.pad(column, widths, constant_values=FILLERS[name])
+    column = jnp.pad(column, widths, constant_values=COSTED_FILLERS[name])
     return column.reshape(num_rounds, batch_size, *column.shape[1:])
 
-  slots = {n: lay_out(n, c) for n, c in rows._asdict().items() if n in FILLERS}
+  slots = {
+    name: lay_out(name, column)
+    for name, column in rows._asdict().items()
+    if name in COSTED_FILLERS
+  }
   charged = jnp.cumsum(jnp.sum(slots["paid"], axis=1, dtype=jnp.int32))
-  return Trace(**slots, charged=charged.astype(jnp.int32))
+  return type(rows)(**slots, charged=charged.astype(jnp.int32))
 
 
-def extend(trace: Trace, num_rounds: int) -> Trace:
+def extend(trace: AnyTrace, num_rounds: int) -> AnyTrace:
   """Lengthens a trace on the host to `num_rounds` by empty rounds."""
   axis = trace.status.ndim - 2
   missing = num_rounds - trace.status.shape[axis]
   fields = {
-    name: _lengthen(column, axis, missing, FILLERS.get(name))
+    name: _lengthen(column, axis, missing, COSTED_FILLERS.get(name))
     for name, column in trace._asdict().items()
   }
-  return Trace(**fields)
+  return type(trace)(**fields)
 
 
 def extend_info(info: Any, num_more: int, *, axis: int) -> Any:
@@ -145,13 +180,13 @@ def extend_info(info: Any, num_more: int, *, axis: int) -> Any:
   )
 
 
-def tidy(trace: Trace) -> Trace:
+def tidy(trace: AnyTrace) -> AnyTrace:
   """Empties what is unused and cuts the rounds after all searches have ended.
 
   What lies there may depend on how a sweep was cut into chunks; what is left
   does not.
   """
-  trace = Trace(*map(np.asarray, trace))
+  trace = jax.tree.map(np.asarray, trace)
   empty = trace.status == Status.EMPTY
   axis = empty.ndim - 2
   others = tuple(i for i in range(empty.ndim) if i != axis)

@@ -1,5 +1,7 @@
 """Search spaces: static descriptions of sets of architectures."""
 
+from nagjax.spaces import autoformer
+from nagjax.spaces import autoformer_counts
 from nagjax.spaces import darts
 from nagjax.spaces import fcnet
 from nagjax.spaces import hwgpt
@@ -16,6 +18,8 @@ from nagjax.spaces.base import SearchSpace
 
 __all__ = [
   "SearchSpace",
+  "autoformer",
+  "autoformer_counts",
   "darts",
   "fcnet",
   "hwgpt",

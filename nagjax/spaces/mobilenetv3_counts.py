@@ -36,6 +36,30 @@ class Stage(NamedTuple):
   squeezes: bool
 
 
+class Network(NamedTuple):
+  """The layers around the searched ones, and how wide all are.
+
+  Attributes:
+    stages: of the searched layers.
+    first_channels: of the first convolution and the first block.
+    first_stride: of the first convolution.
+    final_channels: of the last convolution.
+    num_features: of the layer before the classifier.
+    num_classes: outputs.
+    channels: of the image.
+    image_size: pixels of an image's side.
+  """
+
+  stages: tuple[Stage, ...]
+  first_channels: int
+  first_stride: int
+  final_channels: int
+  num_features: int
+  num_classes: int = 1000
+  channels: int = 3
+  image_size: int = 224
+
+
 STAGES = (
   Stage(24, 2, False),
   Stage(40, 2, True),
@@ -43,10 +67,23 @@ STAGES = (
   Stage(112, 1, True),
   Stage(160, 2, True),
 )
-FIRST_CHANNELS = 16
-FINAL_CHANNELS = 960
-NUM_FEATURES = 1280
-NUM_CLASSES = 1000
+NETWORKS = {
+  "imagenet": Network(STAGES, 16, 2, 960, 1280),
+  "small32": Network(
+    (
+      Stage(8, 2, False),
+      Stage(16, 1, True),
+      Stage(24, 2, False),
+      Stage(32, 1, True),
+      Stage(40, 1, True),
+    ),
+    *(8, 2, 96, 128),
+    num_classes=10,
+    image_size=32,
+  ),
+}
+"""The once-for-all network, and ours for images of 32 x 32 pixels: the same
+architectures, two fewer strides, a quarter as wide."""
 
 
 class Counts(NamedTuple):
@@ -63,14 +100,18 @@ class Counts(NamedTuple):
 
 
 def count(
-  arch: Sequence[int], resolution: int = 224, width: float = 1.0
+  arch: Sequence[int],
+  resolution: int | None = None,
+  width: float = 1.0,
+  network: Network = NETWORKS["imagenet"],
 ) -> Counts:
   """Counts one network.
 
   Args:
     arch: `int[20]`, an architecture of `mobilenetv3`.
-    resolution: height and width of the image in pixels.
+    resolution: height and width of the image in pixels; the network's if None.
     width: factor of all numbers of channels; published are 1.0 and 1.2.
+    network: the layers around.
 
   Returns:
     Parameters and multiply-adds.
@@ -82,34 +123,71 @@ def count(
     >>> count([8] * 20)
     Counts(params=7664760, macs=566170656)
   """
+  stages = mobilenetv3.to_stages(arch)
+  costs = tables(resolution, width, network)
+  total = costs.fixed.copy()
+  for number, layers in enumerate(stages):
+    for position, layer in enumerate(layers):
+      place = number * mobilenetv3.MAX_DEPTH + position
+      total += costs.layers[place, mobilenetv3.TYPES.index(layer)]
+  return Counts(*total.tolist())
+
+
+class Tables(NamedTuple):
+  """What a network is the sum of: parameters and multiply-adds.
+
+  Attributes:
+    fixed: `int[2]` of the layers around.
+    layers: `int[20, 10, 2]` of every layer of every type; zeros of none.
+  """
+
+  fixed: np.ndarray
+  layers: np.ndarray
+
+
+def tables(
+  resolution: int | None = None,
+  width: float = 1.0,
+  network: Network = NETWORKS["imagenet"],
+) -> Tables:
+  """Costs of single layers, which do not depend on the other ones (host).
+
+  See `count` for the arguments.
+
+  Raises:
+    ValueError: if a size is not positive.
+  """
+  resolution = network.image_size if resolution is None else resolution
   if resolution < 1 or width <= 0:
     raise ValueError(
       f"resolution and width must be positive, got {resolution} and {width}."
     )
-  stages = mobilenetv3.to_stages(arch)
-  size = -(-resolution // 2)
-  channels = make_divisible(width * FIRST_CHANNELS)
-  total = convolution(3, channels, 3, size)
-  total += convolution(1, channels, 3, size)
-  total += convolution(channels, channels, 1, size)
-  for stage, layers in zip(STAGES, stages, strict=True):
+  size = -(-resolution // network.first_stride)
+  channels = make_divisible(width * network.first_channels)
+  fixed = convolution(network.channels, channels, 3, size)
+  fixed += convolution(1, channels, 3, size)
+  fixed += convolution(channels, channels, 1, size)
+  rows = []
+  for stage in network.stages:
     outputs = make_divisible(width * stage.channels)
-    for position, (kernel, expansion) in enumerate(layers):
-      middle = channels * expansion
-      total += convolution(channels, middle, 1, size)
-      if position == 0:
-        size = -(-size // stage.stride)
-      total += convolution(1, middle, kernel, size)
-      if stage.squeezes:
-        total += _squeeze_and_excitation(middle)
-      total += convolution(middle, outputs, 1, size)
-      channels = outputs
-  final = make_divisible(width * FINAL_CHANNELS)
-  features = make_divisible(width * NUM_FEATURES)
-  total += convolution(channels, final, 1, size)
-  total += _linear(final, features, bias=False)
-  total += _linear(features, NUM_CLASSES)
-  return Counts(*total.tolist())
+    for position in range(mobilenetv3.MAX_DEPTH):
+      small = -(-size // stage.stride) if position == 0 else size
+      rows.append([np.zeros(2, int)])
+      for kernel, expansion in reversed(mobilenetv3.TYPES):
+        middle = make_divisible(channels * expansion)
+        total = convolution(channels, middle, 1, size)
+        total += convolution(1, middle, kernel, small)
+        if stage.squeezes:
+          total += _squeeze_and_excitation(middle)
+        total += convolution(middle, outputs, 1, small)
+        rows[-1].insert(0, total)
+      channels, size = outputs, small
+  final = make_divisible(width * network.final_channels)
+  features = make_divisible(max(width, 1.0) * network.num_features)
+  fixed += convolution(channels, final, 1, size)
+  fixed += _linear(final, features, bias=False)
+  fixed += _linear(features, network.num_classes)
+  return Tables(fixed, np.asarray(rows))
 
 
 def make_divisible(channels: float) -> int:

@@ -15,6 +15,7 @@ import pytest
 from experiments import build_benchmark
 from nagjax import registry
 from nagjax import statistics
+from nagjax.benchmarks import epochs
 from nagjax.benchmarks import tabular
 from nagjax.benchmarks import trained
 from nagjax.spaces import nasbench201
@@ -86,6 +87,42 @@ class LoadTest(absltest.TestCase):
     with self.assertRaisesRegex(FileNotFoundError, "trained_x.npz"):
       trained.load_trained("x", directory=folder)
 
+  def test_a_part_with_earlier_epochs(self):
+    """Oracle: the arrays; what is absent is no architecture."""
+    arrays = {k: v[:50] for k, v in make_arrays().items() if k != "header"}
+    arrays["failed"][3] = [False, True]
+    rng = np.random.default_rng(1)
+    earlier = {
+      epochs.at_epoch(f"valid_{metric}", epoch): rng.random((50, 2))
+      for metric in ("accuracy", "probability")
+      for epoch in (1, 10)
+    }
+    settings = {"num_representatives": 9, "recipe": {"num_epochs": 30}}
+    header = json.dumps({"kind": trained.KIND, "settings": settings})
+    np.savez(self.path, **arrays, **earlier, header=header)
+    table = trained.load(self.path, name="x")
+    self.assertEqual(table.num_rows, 50)
+    self.assertEqual(table.space.num_architectures, 50)
+    self.assertEqual(table.fidelities.names, ("1", "10", "30"))
+    self.assertEqual(table.fidelities.costs, (1, 10, 30))
+    self.assertTrue(table.fidelities.continues)
+    archs = jnp.asarray(arrays["ops"][:5], jnp.int32)
+    found = table.query_at(archs, jnp.asarray([0, 1, 2, 1, 0]))
+    name = "valid_probability"
+    one, ten = (earlier[epochs.at_epoch(name, epoch)] for epoch in (1, 10))
+    expected = 100 * np.asarray(
+      [one[0].mean(), ten[1].mean(), arrays[name][2].mean()]
+      + [ten[3, 0], one[4].mean()]
+    )
+    np.testing.assert_allclose(found[name], expected, rtol=1e-5)
+    np.testing.assert_array_equal(
+      found["valid_cross_entropy"], table.query(archs)["valid_cross_entropy"]
+    )
+    late = {epochs.at_epoch("valid_accuracy", 30): arrays["valid_accuracy"]}
+    np.savez(self.path, **arrays, **late, header=header)
+    with self.assertRaisesRegex(ValueError, "epochs from 1 to 29"):
+      trained.load(self.path, name="x")
+
   def test_settings(self):
     """Oracle: the header; other benchmarks have none."""
     folder, built = self.path.parent, {"num_train": 3}
@@ -110,13 +147,40 @@ class LoadTest(absltest.TestCase):
     np.savez(self.path, **(arrays | {"header": json.dumps({"kind": "other"})}))
     with self.assertRaisesRegex(ValueError, "got the kind 'other'"):
       trained.load(self.path, name="x")
-    trial = {"kind": trained.KIND, "settings": {"num_representatives": 64}}
-    np.savez(self.path, **(arrays | {"header": json.dumps(trial)}))
-    with self.assertRaisesRegex(ValueError, "a trial of 64 representatives"):
-      trained.load(self.path, name="x")
     self.path.write_bytes(b"nothing")
     with self.assertRaisesRegex(ValueError, "not a readable"):
       trained.load(self.path, name="x")
+
+
+class DigitsEpochsTest(absltest.TestCase):
+  """The small table that ships, with earlier epochs."""
+
+  def test_the_table(self):
+    """Oracle: its manifest; whole classes of cells; later epochs rank more
+    like the last one."""
+    folder = importlib.resources.files("nagjax.benchmarks") / "data"
+    content = (folder / "digits_epochs.npz").read_bytes()
+    manifest = json.loads((folder / "digits_epochs.manifest.json").read_text())
+    self.assertEqual(manifest["sha256"], hashlib.sha256(content).hexdigest())
+    self.assertLessEqual(len(content), 1e5)
+    settings = trained.settings("digits-epochs")
+    self.assertEqual(manifest["settings"], settings)
+    table = registry.make_benchmark("digits-epochs")
+    self.assertEqual(table.fidelities.costs, (1, 2, 3, 5, 10, 20, 30))
+    archs = jnp.asarray(table.architectures())
+    whole = nasbench201.nasbench201()
+    classes = np.asarray(whole.index(whole.canonicalize(archs)))
+    everything = jnp.asarray(whole.all_architectures())
+    members = np.asarray(whole.index(whole.canonicalize(everything)))
+    self.assertLen(np.unique(classes), settings["num_representatives"])
+    self.assertEqual(int(np.isin(members, classes).sum()), table.num_rows)
+    full = table.queried[table.objective]
+    agreement = [
+      statistics.rank_correlation(row, full).spearman
+      for row in table.lower[table.objective]
+    ]
+    self.assertGreater(agreement[-1], 0.8)
+    self.assertGreater(agreement[-1], agreement[0])
 
 
 class DigitsTest(absltest.TestCase):

@@ -9,6 +9,7 @@ import numpy as np
 
 from nagjax.benchmarks import nats_size
 from nagjax.convert import ConversionError
+from nagjax.convert import nasbench201_records
 from nagjax.convert import nats_bench_directory
 from nagjax.convert import nats_size_directory
 from nagjax.convert import write_table
@@ -47,6 +48,36 @@ class NatsBenchTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       self.assertEqual(table.header["arrays"][name]["missing"], 15622)
     self.assertEqual(table.header["row_order"], "official")
     self.assertEqual(table.header["files"][0]["name"], "NATS-tss")
+
+  def test_earlier_epochs(self):
+    """Oracle: the accuracies that were written, by epoch and recipe."""
+    long, short = (
+      {
+        "all_results": {
+          ("cifar10-valid", seed): {
+            "eval_acc1es": {
+              f"x-valid@{epoch}": place + seed + epoch / 10
+              for epoch in range(200)
+            }
+          }
+          for seed in (1, 2)
+        }
+      }
+      for place in (10, 20)
+    )
+    found = nasbench201_records.earlier_values(long, short, "x", last_epoch=199)
+    expected = {
+      f"cifar10_valid_val_epoch_{epoch}": 11.5 + (epoch - 1) / 10
+      for epoch in (1, 2, 3, 5, 8, 12, 25, 50, 100)
+    }
+    expected["cifar10_valid_val_hp12"] = 21.5 + 1.1
+    self.assertEqual(set(found), set(expected))
+    for name, value in expected.items():
+      self.assertAlmostEqual(found[name], value)
+    alone = nasbench201_records.earlier_values(long, None, "x", last_epoch=8)
+    self.assertEqual(
+      sorted(alone), [f"cifar10_valid_val_epoch_{e}" for e in (1, 2, 3, 5, 8)]
+    )
 
   def test_progress(self):
     """Oracle: one call a record."""

@@ -87,6 +87,40 @@ class BuildTest(absltest.TestCase):
         arrays["valid_accuracy"][mine], arrays["valid_accuracy"][twin]
       )
 
+  def test_earlier_epochs_are_those_of_the_same_training(self):
+    """Oracle: all that is there without them; chance at first; the loader."""
+    flags = flags_of(self.folder, "epochs")
+    code, _, err = run(*flags, "--epochs=1,2", "--num_representatives=2")
+    self.assertEqual(code, 0, err)
+    with np.load(self.folder / "epochs.npz", allow_pickle=False) as file:
+      arrays = {name: file[name] for name in file.files}
+    with np.load(self.folder / "whole.npz", allow_pickle=False) as file:
+      whole = {name: file[name] for name in file.files}
+    shared = np.isin(whole["isomorph"], arrays["isomorph"])
+    for name in set(whole) - {"header"}:
+      np.testing.assert_allclose(
+        arrays[name], whole[name][shared], rtol=1e-4, err_msg=name
+      )
+    self.assertEqual(
+      set(arrays) - set(whole),
+      {
+        f"valid_{metric}_epoch_1"
+        for metric in ("accuracy", "cross_entropy", "probability")
+      },
+    )
+    early = arrays["valid_cross_entropy_epoch_1"]
+    self.assertFalse(np.array_equal(early, arrays["valid_cross_entropy"]))
+    table = trained.load(self.folder / "epochs.npz", name="x")
+    self.assertEqual(table.fidelities.names, ("1", "2"))
+    self.assertEqual(table.num_rows, len(early))
+
+  def test_epochs_are_refused(self):
+    """Oracle: one line that says what was expected."""
+    for text in ("2,1", "3", "0,1", "one", "1,1"):
+      code, _, err = run(*flags_of(self.folder, "no"), f"--epochs={text}")
+      self.assertEqual((code, err.count("\n")), (2, 1), err)
+      self.assertIn("rising numbers from 1 to --num_epochs=2", err)
+
   def test_the_manifest_and_the_timings(self):
     """Oracle: the checksum of the file; one line a chunk."""
     manifest = json.loads((self.folder / "whole.manifest.json").read_text())

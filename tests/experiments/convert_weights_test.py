@@ -7,13 +7,17 @@ from absl.testing import parameterized
 import jax
 import numpy as np
 
+from nagjax.candidates import supernet_benchmark
+from nagjax.convert import autoformer
 from nagjax.convert import diffusionnag
 from nagjax.convert import metad2a
+from nagjax.convert import once_for_all
 from nagjax.convert import state_dicts
 from nagjax.spaces import mobilenetv3
 from nagjax.spaces import nasbench201
 from nagjax.surrogates import guide_files
 from nagjax.surrogates import meta
+from tests.convert import supernets_test
 from tests.experiments import runs
 from tests.networks import diffusionnag_program
 from tests.networks import metad2a_program
@@ -59,6 +63,30 @@ class ConvertWeightsTest(runs.BinaryCase):
     expected = diffusionnag.surrogate_params(state(0))
     jax.tree.map(
       np.testing.assert_array_equal, (found.params, found.encoder), (*expected,)
+    )
+
+  @parameterized.parameters(
+    ("once-for-all", "mobilenetv3/imagenet", 7),
+    ("autoformer", "autoformer/tiny", 5),
+  )
+  def test_super_network(self, name, network, num_classes):
+    """Oracle: the reader of dictionaries; what is printed."""
+    state, read = {
+      "once-for-all": (
+        supernets_test.mobilenet_state(),
+        lambda state: once_for_all.once_for_all(state)[-1],
+      ),
+      "autoformer": (
+        supernets_test.vit_state(),
+        lambda state: (autoformer.autoformer(state)[-1], ()),
+      ),
+    }[name]
+    out = self.assert_succeeds(self._run(name, state))
+    self.assertIn(f"{network} of width 1.0, images of 224 pixels", out)
+    found = supernet_benchmark.load(self.output, name="converted")
+    self.assertEqual(found.card.num_classes, num_classes)
+    jax.tree.map(
+      np.testing.assert_array_equal, (*found.weights,), (*read(state),)
     )
 
   @parameterized.named_parameters(

@@ -88,6 +88,13 @@ COMMANDS = {
     TRAINING,
     ("out.npz", "work/metrics.csv"),
   ),
+  "train_supernet": Command(
+    "train_supernet",
+    "--images=images.npz --network=autoformer/small32 --num_epochs=6 "
+    "--batch_size=8",
+    TRAINING,
+    ("out.npz", "work/metrics.csv"),
+  ),
   "train_generator": Command(
     "train_generator",
     "--num_instances=40 --batch_size=2 --checkpoint_every=2 --num_reported=20",

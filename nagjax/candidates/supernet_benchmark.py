@@ -1,0 +1,356 @@
+"""Super-networks as benchmarks: `supernet/<name>`.
+
+A query is the accuracy of a sub-network with its inherited weights on a fixed
+set of images; nothing is trained. Files are made by
+`experiments.train_supernet`: the weights, the images to choose and to judge by,
+those by which batch statistics are calibrated, and a header with the network.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import os
+import pathlib
+from typing import Any
+from typing import NamedTuple
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+
+from nagjax import files
+from nagjax.benchmarks import mobilenet_latency
+from nagjax.benchmarks.catalog import Table
+from nagjax.benchmarks.catalog import data_directory
+from nagjax.candidates import elastic
+from nagjax.candidates.elastic import Elastic
+from nagjax.candidates.elastic import Weights
+from nagjax.candidates.train import Images
+from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
+
+KIND = "nagjax super-network"
+PREFIX = "supernet_"
+"""Of the files in the data directory."""
+VALID_ACCURACY = "valid_accuracy"
+VALID_PROBABILITY = "valid_probability"
+TEST_ACCURACY = "test_accuracy"
+TEST_PROBABILITY = "test_probability"
+DTYPES = ("float32", "bfloat16")
+_PERCENT = (VALID_ACCURACY, VALID_PROBABILITY, TEST_ACCURACY, TEST_PROBABILITY)
+_MEASURED = "mobilenetv3/imagenet"
+"""The network whose latencies were measured on devices."""
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+"""Of pixels from 0 to 255."""
+_MILLIONS = ("params_m", "saved_params_m", "macs_m")
+
+
+class Card(NamedTuple):
+  """Which super-network it is; see `elastic.elastic`."""
+
+  network: str
+  image_size: int
+  channels: int
+  num_classes: int
+  width: float = 1.0
+
+  def make(self) -> Elastic:
+    """The network.
+
+    Raises:
+      ValueError: if there is none such.
+    """
+    sizes = self._asdict()
+    return elastic.elastic(sizes.pop("network"), **sizes)
+
+
+@struct.dataclass
+class SuperNet:
+  """A `Benchmark` whose answers are those of sub-networks.
+
+  Columns: `valid_probability` (mean of the true class, the objective: it ranks
+  like the accuracy, and is smooth), `valid_accuracy`, `params_m`, `macs_m`, and
+  `saved_params_m`, parameters fewer than the largest network's, so that limits
+  on it and on `params_m` make a range; of the once-for-all network for ImageNet
+  `<device>_<batch>_ms` as well, see `mobilenet_latency`. For the reader
+  `test_accuracy` and `test_probability`.
+
+  Sub-networks are evaluated one after another, so memory does not grow with
+  their number, unless `batch_size` of them are evaluated side by side: faster
+  on an accelerator.
+
+  Attributes:
+    weights: of the super-network.
+    valid_images, test_images: normalized images.
+    calibration: `f32[n, H, W, C]` by which every sub-network's batch statistics
+      are made, see `elastic.calibrated`; with none those of the training stand.
+    mean, deviation: by which images were normalized, `f32[channels]` each.
+    latencies: models of devices, by column.
+    name: of the benchmark.
+    card: the network.
+    batch_size: how many are evaluated side by side; None for one.
+    dtype: one of `DTYPES`, of weights and images.
+  """
+
+  weights: Weights
+  valid_images: Images
+  test_images: Images
+  calibration: jax.Array
+  mean: jax.Array
+  deviation: jax.Array
+  latencies: dict[str, mobilenet_latency.Latency]
+  name: str = struct.field(pytree_node=False)
+  card: Card = struct.field(pytree_node=False)
+  batch_size: int | None = struct.field(pytree_node=False, default=None)
+  dtype: str = struct.field(pytree_node=False, default="float32")
+
+  @property
+  def space(self) -> SearchSpace:
+    """The sub-networks."""
+    return self.card.make().space
+
+  @property
+  def objective(self) -> str:
+    """The mean probability of the true class."""
+    return VALID_PROBABILITY
+
+  @property
+  def objectives(self) -> tuple[str, ...]:
+    """The objective alone."""
+    return (self.objective,)
+
+  @property
+  def test(self) -> str:
+    """The column that judges the result."""
+    return TEST_ACCURACY
+
+  @property
+  def units(self) -> tuple[tuple[str, str], ...]:
+    """Percent, millions and milliseconds."""
+    return (
+      *((name, "%") for name in _PERCENT),
+      *((name, "million") for name in _MILLIONS),
+      *((name, "ms") for name in sorted(self.latencies)),
+    )
+
+  @property
+  def num_rows(self) -> None:
+    """There are no rows: every architecture of the space has an answer."""
+    return None
+
+  def identities(self, archs: Archs) -> jax.Array:
+    """Keys of the space, `int32[..., L] -> uint32[..., 2]`."""
+    return self.space.keys(archs)
+
+  def query(self, archs: Archs) -> dict[str, jax.Array]:
+    """Columns that a search may read, each `f32[...]`."""
+    network = self.card.make()
+    params = network.num_params(archs).astype(jnp.float32)
+    largest = network.num_params(jnp.asarray(network.largest))
+    found = self._judge(archs, self.valid_images)
+    return {
+      VALID_PROBABILITY: found[1],
+      VALID_ACCURACY: found[0],
+      "params_m": params / 1e6,
+      "saved_params_m": (largest.astype(jnp.float32) - params) / 1e6,
+      "macs_m": network.num_macs(archs).astype(jnp.float32) / 1e6,
+      **{name: latency(archs) for name, latency in self.latencies.items()},
+    }
+
+  def report(self, archs: Archs) -> dict[str, jax.Array]:
+    """Columns for the reader only, each `f32[...]`."""
+    found = self._judge(archs, self.test_images)
+    return {TEST_ACCURACY: found[0], TEST_PROBABILITY: found[1]}
+
+  def architectures(self) -> None:
+    """There are no rows."""
+    return None
+
+  def _judge(self, archs: Archs, images: Images) -> tuple[jax.Array, jax.Array]:
+    """Accuracy and mean probability in percent, `f32[...]` each."""
+    network = self.card.make()
+    dtype = jnp.dtype(self.dtype)
+
+    def cast(tree: Any) -> Any:
+      return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
+
+    weights, calibration = cast(self.weights), cast(self.calibration)
+    images = images._replace(x=cast(images.x))
+
+    def one(arch: Archs) -> tuple[jax.Array, jax.Array]:
+      own = elastic.calibrated(network, weights, arch, calibration)
+      found = elastic.evaluate(network, own, arch, images)
+      return found.accuracy, 100.0 * found.probability
+
+    flat = archs.reshape(-1, archs.shape[-1])
+    values = jax.lax.map(one, flat, batch_size=self.batch_size)
+    return jax.tree.map(lambda v: v.reshape(archs.shape[:-1]), values)
+
+
+def of_weights(card: Card, weights: Weights) -> SuperNet:
+  """A benchmark without images, as converted weights are.
+
+  Args:
+    card: the network.
+    weights: of it; images are normalized as those of ImageNet.
+  """
+  sizes = {"valid": 0, "test": 0, "calibration": 0}
+  empty = jax.eval_shape(lambda: _template(card.make(), card, sizes, "none"))
+  none = dataclasses.replace(empty, weights=(), mean=None, deviation=None)
+  arrays = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), none)
+  return dataclasses.replace(
+    arrays,
+    weights=weights,
+    mean=jnp.asarray(_IMAGENET_MEAN, jnp.float32),
+    deviation=jnp.asarray(_IMAGENET_DEVIATION, jnp.float32),
+  )
+
+
+def predict(supernet: SuperNet, arch: Archs, images: jax.Array) -> jax.Array:
+  """Logits of raw images by one sub-network, `[B, H, W, C] -> f32[B, K]`.
+
+  Raises:
+    ValueError: if the images are of another shape than the network's.
+  """
+  network = supernet.card.make()
+  if jnp.ndim(images) != 4 or images.shape[1:] != network.image_shape:
+    raise ValueError(
+      f"images must have the shape [B, *{network.image_shape}], got "
+      f"{jnp.shape(images)}."
+    )
+  own = elastic.calibrated(
+    network, supernet.weights, arch, supernet.calibration
+  )
+  x = jnp.asarray(images, jnp.float32) - supernet.mean[None, None, None]
+  return network.apply(own, arch, x / supernet.deviation[None, None, None])[0]
+
+
+def save(
+  path: str | os.PathLike[str], supernet: SuperNet, notes: Mapping[str, Any]
+) -> None:
+  """Writes a super-network; the file exists only when it is complete.
+
+  Args:
+    path: of the file; in the data directory it is called `supernet_<name>.npz`.
+    supernet: what is written, but its name, `batch_size` and `dtype`.
+    notes: how it was trained, as JSON.
+  """
+  header = {
+    "kind": KIND,
+    "card": supernet.card._asdict(),
+    "num_images": _sizes(supernet),
+    "notes": dict(notes),
+  }
+  files.save_tree(path, _leaves(supernet), header)
+
+
+def load(
+  path: str | os.PathLike[str],
+  *,
+  name: str,
+  batch_size: int | None = None,
+  dtype: str = "float32",
+) -> SuperNet:
+  """Reads what `save` wrote.
+
+  Args:
+    path: the file.
+    name: of the benchmark.
+    batch_size, dtype: see `SuperNet`.
+
+  Raises:
+    ValueError: if the file is missing, damaged, of another network than it
+      says, or `dtype` is none.
+  """
+  if dtype not in DTYPES:
+    raise ValueError(
+      f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}."
+    )
+  header = files.read_header(path, KIND)
+  with files.reading(path, KIND):
+    card = Card(**header["card"])
+    network = card.make()
+    sizes = header["num_images"]
+    template = jax.eval_shape(lambda: _template(network, card, sizes, name))
+  leaves, _ = files.load_tree(path, _leaves(template), kind=KIND)
+  return dataclasses.replace(
+    template, **leaves, batch_size=batch_size, dtype=dtype
+  )
+
+
+def load_supernet(
+  name: str, *, directory: str | os.PathLike[str] | None = None
+) -> SuperNet:
+  """Loads a super-network of the data directory by its name there."""
+  root = data_directory(directory)
+  path = _paths(root).get(name, root / f"{PREFIX}{name}.npz")
+  found = load(path, name=f"supernet/{name}")
+  if found.card.network != _MEASURED:
+    return found
+  fitted = mobilenet_latency.fit(found.card.image_size, directory=root)
+  return dataclasses.replace(found, latencies=fitted.latencies)
+
+
+def names(directory: str | None = None) -> list[str]:
+  """Names of the benchmarks in the data directory."""
+  found = _paths(data_directory(directory))
+  return [f"supernet/{name}" for name in sorted(found)]
+
+
+def _paths(root: pathlib.Path) -> dict[str, pathlib.Path]:
+  """Files by their names, which have `-` for `_`."""
+  return {
+    path.stem.removeprefix(PREFIX).replace("_", "-"): path
+    for path in sorted(root.glob(f"{PREFIX}*.npz"))
+  }
+
+
+def _leaves(supernet: SuperNet) -> dict[str, Any]:
+  return {
+    "weights": supernet.weights,
+    "valid_images": supernet.valid_images,
+    "test_images": supernet.test_images,
+    "calibration": supernet.calibration,
+    "mean": supernet.mean,
+    "deviation": supernet.deviation,
+  }
+
+
+def _sizes(supernet: SuperNet) -> dict[str, int]:
+  return {
+    "valid": len(supernet.valid_images.y),
+    "test": len(supernet.test_images.y),
+    "calibration": len(supernet.calibration),
+  }
+
+
+def _template(
+  network: Elastic, card: Card, sizes: Mapping[str, int], name: str
+) -> SuperNet:
+  """A super-network of these sizes, for `jax.eval_shape`."""
+
+  def images(num: int) -> Images:
+    return Images(
+      jnp.zeros((num, *network.image_shape)), jnp.zeros(num, jnp.int32)
+    )
+
+  return SuperNet(
+    weights=network.init(jax.random.key(0)),
+    valid_images=images(sizes["valid"]),
+    test_images=images(sizes["test"]),
+    calibration=images(sizes["calibration"]).x,
+    mean=jnp.zeros(card.channels),
+    deviation=jnp.zeros(card.channels),
+    latencies={},
+    name=name,
+    card=card,
+  )
+
+
+def _load(name: str, data_dir: str | None) -> SuperNet | None:
+  data_set = name.partition("/")[2]
+  return load_supernet(data_set, directory=data_dir) if data_set else None
+
+
+TABLE = Table(names, _load)
+"""The benchmarks `supernet/<name>`."""
