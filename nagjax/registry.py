@@ -37,36 +37,31 @@ _Entry = TypeVar("_Entry")
 # A text is `module:attribute`, imported when it is used.
 _SPACES: dict[str, str | Callable[[], SearchSpace]] = {
   "autoformer/base": "nagjax.spaces.autoformer:base_size",
-  "autoformer/small": "nagjax.spaces.autoformer:small",
-  "autoformer/small32": "nagjax.spaces.autoformer:small32",
-  "autoformer/tiny": "nagjax.spaces.autoformer:tiny",
-  "darts": "nagjax.spaces.darts:darts",
-  "fcnet": "nagjax.spaces.fcnet:fcnet",
+  **{
+    f"autoformer/{size}": f"nagjax.spaces.autoformer:{size}"
+    for size in ("small", "small32", "tiny")
+  },
   **{f"hwgpt_{s}": f"nagjax.spaces.hwgpt:hwgpt_{s}" for s in ("s", "m", "l")},
-  "mobilenetv3": "nagjax.spaces.mobilenetv3:mobilenetv3",
-  "nasbench101": "nagjax.spaces.nasbench101:nasbench101",
-  "nasbench201": "nagjax.spaces.nasbench201:nasbench201",
-  "nasbench_nlp": "nagjax.spaces.nasbench_nlp:nasbench_nlp",
-  "nats_size": "nagjax.spaces.nats_size:nats_size",
-  "transnas_macro": "nagjax.spaces.transnas_macro:transnas_macro",
-  "transnas_micro": "nagjax.spaces.transnas_micro:transnas_micro",
+  **{
+    name: f"nagjax.spaces.{name}:{name}"
+    for name in (
+      *("darts", "fcnet", "mobilenetv3", "nasbench101", "nasbench201"),
+      *("nasbench_nlp", "nats_size", "transnas_macro", "transnas_micro"),
+    )
+  },
 }
 _TABLES: dict[str, str | catalog.Table] = {
   "digits": "nagjax.benchmarks.catalog:DIGITS",
   "supernet": "nagjax.candidates.supernet_benchmark:TABLE",
   "synthetic": "nagjax.benchmarks.catalog:SYNTHETIC",
-  "digits-epochs": "nagjax.benchmarks.catalog:DIGITS_EPOCHS",
-  "nasbench101": "nagjax.benchmarks.catalog:NASBENCH101",
-  "nasbench201": "nagjax.benchmarks.catalog:NASBENCH201",
-  "nasbench201-hp12": "nagjax.benchmarks.catalog:NASBENCH201_HP12",
-  "trained": "nagjax.benchmarks.catalog:TRAINED",
-  "nasbench301": "nagjax.benchmarks.catalog:NASBENCH301",
-  "nasbench-nlp": "nagjax.benchmarks.catalog:NASBENCH_NLP",
-  "fcnet": "nagjax.benchmarks.catalog:FCNET",
-  "hwgpt": "nagjax.benchmarks.catalog:HWGPT",
-  "nats-size": "nagjax.benchmarks.catalog:NATS_SIZE",
-  "transnas-micro": "nagjax.benchmarks.catalog:TRANSNAS_MICRO",
-  "transnas-macro": "nagjax.benchmarks.catalog:TRANSNAS_MACRO",
+  **{
+    name: f"nagjax.benchmarks.catalog:{name.upper().replace('-', '_')}"
+    for name in (
+      *("digits-epochs", "nasbench101", "nasbench201", "nasbench201-hp12"),
+      *("trained", "nasbench301", "nasbench-nlp", "fcnet", "hwgpt"),
+      *("nats-size", "transnas-micro", "transnas-macro"),
+    )
+  },
   "zerocost": "nagjax.candidates.objective:TABLE",
 }
 _ALGORITHMS: dict[tuple[str, str], str | Spec] = {

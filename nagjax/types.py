@@ -61,13 +61,26 @@ class Proposal(NamedTuple):
     archs: `int32[B, L]` architectures.
     valid: `bool[B]` whether each row is an architecture at all. A decode that
       is none is an invalid row, not an exception.
-    fidelity: `int32[B]` at which of the `Fidelities`; None of an algorithm that
-      knows the full one alone.
   """
 
   archs: jax.Array
   valid: jax.Array
-  fidelity: jax.Array | None = None
+
+
+class CostedProposal(NamedTuple):
+  """A `Proposal` of an algorithm that names fidelities.
+
+  Attributes:
+    archs, valid: of `Proposal`.
+    fidelity: `int32[B]` at which of the `Fidelities` each is wanted.
+  """
+
+  archs: jax.Array
+  valid: jax.Array
+  fidelity: jax.Array
+
+
+AnyProposal = Proposal | CostedProposal
 
 
 class Evaluation(NamedTuple):
@@ -149,8 +162,8 @@ class Algorithm(NamedTuple):
   """
 
   init: Callable[[Key, Params], State]
-  ask: Callable[[Key, State, Params], tuple[Proposal, State]]
-  tell: Callable[[State, Proposal, Evaluation, Params], tuple[State, Info]]
+  ask: Callable[[Key, State, Params], tuple[AnyProposal, State]]
+  tell: Callable[[State, Any, Evaluation, Params], tuple[State, Info]]
   num_initial: int
   batch_size: int
   check: Callable[[State], None] | None = None

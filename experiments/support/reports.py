@@ -32,7 +32,8 @@ class Figure(NamedTuple):
   """What a run says of a published number.
 
   Attributes:
-    mean, low, high: in the paper's unit.
+    mean, low, high: in the paper's unit; the last two are NaN where the spread
+      is not known.
     share: of seeds at the optimum, None if that is unknown.
     median: of the queries to the optimum.
     queries: distinct rows read by then, on average.
@@ -59,7 +60,9 @@ def figure_of(row: Row, run: Run, result: reproducing.Result) -> Figure | None:
     spread = result.get(run.figure, nothing)
   if spread is None:
     return None
-  mean, _, low, high = (row.factor * value for value in spread)
+  mean, _, low, high = (
+    np.nan if value is None else row.factor * value for value in spread
+  )
   if run.binary != "search":
     return Figure(mean, low, high)
   queries = result.get("queries")

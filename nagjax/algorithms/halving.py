@@ -33,6 +33,8 @@ from nagjax import checks
 from nagjax.algorithms.spec import Spec
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
+from nagjax.types import AnyProposal
+from nagjax.types import CostedProposal
 from nagjax.types import Evaluation
 from nagjax.types import Fidelities
 from nagjax.types import Key
@@ -244,7 +246,7 @@ def _algorithm(
       objective=unknown,
     )
 
-  def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
+  def ask(key: Key, state: State, params: Params) -> tuple[AnyProposal, State]:
     del params
     at = state.step % length
     begins = jnp.asarray(schedule.slot)[at] == 0
@@ -269,11 +271,12 @@ def _algorithm(
     # What failed or was denied is not promoted.
     valid = jnp.where(is_new, is_there, value[best] > -jnp.inf)
     fidelity = jnp.asarray(schedule.fidelity)[at]
-    return Proposal(
-      arch[None], valid[None], fidelity[None] if costed else None
-    ), state._replace(
+    state = state._replace(
       drawn=state.drawn + is_new.astype(jnp.int32), step=state.step + 1
     )
+    if not costed:
+      return Proposal(arch[None], valid[None]), state
+    return CostedProposal(arch[None], valid[None], fidelity[None]), state
 
   def tell(
     state: State, proposal: Proposal, evaluation: Evaluation, params: Params

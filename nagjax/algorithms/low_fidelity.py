@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import CostedEvaluation
+from nagjax.types import CostedProposal
 from nagjax.types import Evaluation
 from nagjax.types import Fidelities
 from nagjax.types import Key
@@ -167,7 +168,9 @@ def low_fidelity(
       promotes=jnp.asarray(False),
     )
 
-  def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:
+  def ask(
+    key: Key, state: State, params: Params
+  ) -> tuple[CostedProposal, State]:
     searched, inner = algorithm.ask(key, state.inner, params)
     second = (state.spent > last) | (state.round >= num_rounds)
     best, places = jax.lax.top_k(state.objective, batch_size)
@@ -178,7 +181,7 @@ def low_fidelity(
       jnp.where(second, -jnp.inf, best)
     )
     fidelity = jnp.broadcast_to(at, batch_size).astype(jnp.int32)
-    return Proposal(archs, valid, fidelity), state._replace(
+    return CostedProposal(archs, valid, fidelity), state._replace(
       inner=inner,
       objective=objective,
       round=state.round + 1,

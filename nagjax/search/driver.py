@@ -25,6 +25,8 @@ from nagjax.search.ledgers import Ledger
 from nagjax.search.traces import Result
 from nagjax.search.traces import Trace
 from nagjax.types import Algorithm
+from nagjax.types import AnyProposal
+from nagjax.types import CostedProposal
 from nagjax.types import Evaluation
 from nagjax.types import Key
 from nagjax.types import Params
@@ -184,20 +186,21 @@ def first_proposal(
   algorithm: Algorithm,
   problem: Problem,
   warm_start: WarmStart | None,
-) -> Proposal:
+) -> AnyProposal:
   """What is evaluated before the first round: a warm start, or the design."""
   if warm_start is not None:
     archs = jnp.asarray(warm_start.archs, jnp.int32)
   else:
     archs = problem.space.sample(key, algorithm.num_initial)
-  fidelity = None
-  if algorithm.fidelity is not None:
-    fidelity = jnp.full(archs.shape[0], algorithm.fidelity, jnp.int32)
-  return Proposal(archs, problem.space.is_valid(archs), fidelity)
+  valid = problem.space.is_valid(archs)
+  if algorithm.fidelity is None:
+    return Proposal(archs, valid)
+  fidelity = jnp.full(archs.shape[0], algorithm.fidelity, jnp.int32)
+  return CostedProposal(archs, valid, fidelity)
 
 
 def settle(
-  proposal: Proposal,
+  proposal: AnyProposal,
   status: jax.Array,
   charged: jax.Array,
   answer: Answer,
@@ -241,7 +244,7 @@ def tell_design(
   algorithm: Algorithm,
   problem: Problem,
   state: Any,
-  proposal: Proposal,
+  proposal: AnyProposal,
   evaluation: Evaluation,
   params: Params,
 ) -> tuple[Any, Any]:
@@ -256,7 +259,7 @@ def tell_design(
 
 
 def check_proposal(
-  proposal: Proposal, algorithm: Algorithm, problem: Problem
+  proposal: AnyProposal, algorithm: Algorithm, problem: Problem
 ) -> None:
   """Checks that what is proposed belongs to the space of the problem.
 
@@ -365,14 +368,14 @@ def _check_warm_start(warm_start: Any, problem: Problem) -> None:
 
 
 def _evaluate(
-  proposal: Proposal, ledger: Ledger, problem: Problem, budget: int
+  proposal: AnyProposal, ledger: Ledger, problem: Problem, budget: int
 ) -> tuple[Any, Any, Ledger]:
   """Charges and evaluates proposals."""
   identities = problem.benchmark.identities(proposal.archs)
   valid = proposal.valid & problem.space.is_valid(proposal.archs)
   if isinstance(ledger, fidelity_ledger.FidelityLedger):
+    assert isinstance(proposal, CostedProposal)
     fidelity, fidelities = proposal.fidelity, ledgers.fidelities_of(problem)
-    assert fidelity is not None
     status, cost, ledger = fidelity_ledger.charge(
       *(ledger, identities, fidelity, valid),
       *(fidelity_ledger.limit_of(budget, fidelities), fidelities),

@@ -18,8 +18,8 @@ from nagjax.search import ledger as ledger_lib
 from nagjax.search import traces
 from nagjax.search.driver import WarmStart
 from nagjax.search.traces import Trace
+from nagjax.types import AnyProposal
 from nagjax.types import Evaluation
-from nagjax.types import Proposal
 from nagjax.types import Status
 
 _ROWS = 32
@@ -92,7 +92,7 @@ class HostLedger:
     values = zip(*columns, strict=True)
     self._values.update(zip(_names(identities), values, strict=True))
 
-  def evaluate(self, proposal: Proposal) -> tuple[Evaluation, Trace]:
+  def evaluate(self, proposal: AnyProposal) -> tuple[Evaluation, Trace]:
     """Charges and evaluates proposals, as the compiled loop does.
 
     Returns:

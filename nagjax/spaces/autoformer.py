@@ -171,12 +171,13 @@ def sample(choices: Choices, key: Key, num: int) -> Archs:
   bounds = np.asarray([choices.cardinalities], np.int32)
   bounds[:, 1:] = choices.none
   archs = jax.random.randint(
-    types_key, (num, bounds.shape[1]), 0, jnp.asarray(bounds)
+    types_key, (num, bounds.shape[1]), 0, jnp.asarray(bounds), jnp.int32
   )
   counts = np.cumsum([float(choices.none) ** d for d in choices.depths])
   reach = jnp.asarray(counts[None, :-1] / counts[-1], jnp.float32)
   uniform = jax.random.uniform(depth_key, (num, 1))
-  depth = choices.depths[0] + jnp.sum(uniform >= reach, axis=-1)
+  steps = jnp.sum(uniform >= reach, axis=-1, dtype=jnp.int32)
+  depth = choices.depths[0] + steps
   return with_depth(choices, archs, depth)
 
 

@@ -17,8 +17,8 @@ from nagjax.search import driver
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Algorithm
 from nagjax.types import CostedEvaluation
+from nagjax.types import CostedProposal
 from nagjax.types import Fidelities
-from nagjax.types import Proposal
 from nagjax.types import Status
 from tests.search import toys
 
@@ -54,7 +54,7 @@ def wanderer(num_initial=3):
     del params
     archs = SPACE.sample(key, 2)
     fidelity = jnp.sum(archs, axis=-1).astype(jnp.int32) % 3
-    return Proposal(archs, jnp.ones(2, bool), fidelity), state
+    return CostedProposal(archs, jnp.ones(2, bool), fidelity), state
 
   def tell(state, proposal, evaluation, params):
     del state, proposal, params
