@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 import jax
@@ -91,14 +92,26 @@ def together() -> Iterator[None]:
   watch.start()
   try:
     yield
-    # Who is ahead may end as soon as nobody waits for it any more.
     multihost_utils.sync_global_devices("nagjax: done")
+    done.set()
+    _leave()
   except jax.errors.JaxRuntimeError:
     # What waits for a dead process fails before that one counts as dead.
     watch.join(2 * HEARTBEAT_SECONDS)
     raise
   finally:
     done.set()
+
+
+def _leave() -> None:
+  """Leaves the first process last: the others take their leave of it."""
+  everyone = set(range(jax.process_count()))
+  end = time.monotonic() + HEARTBEAT_SECONDS
+  while is_first() and time.monotonic() < end:
+    if _missing(everyone) >= everyone - {0}:
+      break
+    time.sleep(0.05)
+  jax.distributed.shutdown()
 
 
 def _watch(done: threading.Event) -> None:

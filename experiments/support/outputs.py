@@ -59,7 +59,11 @@ def claimed_workdir(
   """
   workdir = pathlib.Path(path)
   with user_errors("--workdir: "):
-    _check_workdir(workdir, results, overwrite)
+    try:
+      _check_workdir(workdir, results, overwrite)
+    except UsageError:
+      _remove_lock(workdir)
+      raise
     workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=workdir):
       pass
@@ -67,6 +71,13 @@ def claimed_workdir(
     # Another run may have ended in between.
     _check_workdir(workdir, results, overwrite)
     yield workdir
+
+
+def _remove_lock(path: pathlib.Path) -> None:
+  """Removes the lock of a run that was killed when its results were there."""
+  if (path / ".lock").exists():
+    with contextlib.suppress(OSError, files.FileError), files.claimed(path):
+      pass
 
 
 @contextlib.contextmanager

@@ -349,6 +349,17 @@ class OutputsTest(runs.BinaryCase):
         pass
     self.assertEmpty(list(self.directory.iterdir()))
 
+  def test_a_run_that_was_killed_behind_its_results(self):
+    """Oracle: refused, and what it held the directory with is gone."""
+    for name in ("done", ".lock"):
+      (self.directory / name).touch()
+    with (
+      self.assertRaisesRegex(errors.UsageError, "holds done"),
+      outputs.claimed_workdir(self.directory, ["done"]),
+    ):
+      pass
+    self.assertEqual([p.name for p in self.directory.iterdir()], ["done"])
+
   def test_results_of_a_run_that_ended_meanwhile(self):
     """Oracle: refused, though they were not there at first."""
 
