@@ -2,7 +2,8 @@
 
 A result is what one command printed, in numbers: `Results` maps commands to
 dictionaries that JSON can hold. Every `[mean, std, low, high]` has the 95 %
-interval of the mean over seeds.
+interval of the mean over seeds; null is unknown, of results that were copied
+from older notes.
 """
 
 from collections.abc import Sequence
