@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 import nagjax
@@ -185,6 +186,7 @@ class LeastTest(parameterized.TestCase):
 
 
 class SearchTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_ahead_of_nsga2(self):
     """Oracle: the hypervolume of NSGA-II's finds, paired by 24 seeds."""
     problem = nagjax.Problem(

@@ -87,6 +87,7 @@ class BuildTest(absltest.TestCase):
         arrays["valid_accuracy"][mine], arrays["valid_accuracy"][twin]
       )
 
+  @pytest.mark.slow
   def test_earlier_epochs_are_those_of_the_same_training(self):
     """Oracle: all that is there without them; chance at first; the loader."""
     flags = flags_of(self.folder, "epochs")
