@@ -217,12 +217,12 @@ class Tabular:
       fidelity: `int32[...]` places in `fidelities`.
     """
     found = self.query(archs)
-    for place in range(
-      len(self.fidelities.names if self.fidelities else ()) - 1
-    ):
-      columns = {name: rows[place] for name, rows in self.lower.items()}
-      for name, value in self._gather(columns, archs).items():
-        found[name] = jnp.where(fidelity == place, value, found[name])
+    row, known = self._find(archs)
+    for name, columns in self.lower.items():
+      num = columns.shape[0]
+      is_lower = fidelity < num if known is None else known & (fidelity < num)
+      value = columns[jnp.minimum(fidelity, num - 1), row]
+      found[name] = jnp.where(is_lower, value, found[name])
     return found
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:

@@ -83,13 +83,14 @@ def charge(
   def one(ledger, proposed):
     row, at, is_valid = proposed
     known = ledger.known[row]
-    bits = jnp.uint32(1) << at.astype(jnp.uint32)
+    bit = jnp.uint32(1) << at.astype(jnp.uint32)
+    bits = bit
     cost = costs[at]
     if fidelities.continues:
       # Those that are known are the cheapest ones, up to the dearest.
       cost -= paid_before[jax.lax.population_count(known).astype(jnp.int32)]
-      bits |= bits - 1
-    repeats = (known & (jnp.uint32(1) << at.astype(jnp.uint32))) != 0
+      bits |= bit - 1
+    repeats = (known & bit) != 0
     buys = is_valid & ~repeats & is_open & (ledger.spent + cost <= limit)
     cost = jnp.where(buys, cost, 0)
     status = jnp.where(repeats, Status.REPEAT, Status.DENIED)
