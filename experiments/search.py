@@ -99,9 +99,9 @@ def _run(values: flags.Values) -> None:
   devices = machine.start_jax(values.compilation_cache_dir)
   with distributed.together():
     if not distributed.is_first():
-      run_plan(
-        planning.make_plan(values), devices, pathlib.Path(values.workdir)
-      )
+      shared = planning.make_plan(values)
+      places = _places(shared, pathlib.Path(values.workdir))
+      run_plan(shared, devices, places)
       return
     plan = None
     if values.merge:
@@ -112,15 +112,17 @@ def _run(values: flags.Values) -> None:
     with outputs.claimed_workdir(
       values.workdir, [records.SUMMARY], overwrite=values.overwrite
     ) as workdir:
+      places = [] if plan is None else _places(plan, workdir)
       if plan is not None:
-        runs = run_plan(plan, devices, workdir)
+        runs = run_plan(plan, devices, places)
       _write(workdir, problem, runs)
-      if plan is not None:
-        _remove_unfinished(plan, workdir)
+      _remove_unfinished(places)
 
 
 def run_plan(
-  plan: planning.Plan, devices: Sequence[jax.Device], workdir: pathlib.Path
+  plan: planning.Plan,
+  devices: Sequence[jax.Device],
+  places: Sequence[pathlib.Path],
 ) -> list[records.Run]:
   """Runs every algorithm of a plan.
 
@@ -129,7 +131,7 @@ def run_plan(
   Args:
     plan: what to run.
     devices: the devices, for the record.
-    workdir: where what is done is saved and found again.
+    places: of every algorithm, where what is done is saved and found again.
 
   Returns:
     The run of each algorithm.
@@ -140,10 +142,9 @@ def run_plan(
   advice = f"lower --batch_size_seeds below {plan.batch_size_seeds}"
   shows = progress.progress if distributed.is_first() else progress.silence
   with memory_errors(advice), shows() as report:
-    for entry in plan.entries:
+    for entry, place in zip(plan.entries, places, strict=True):
       record = _record(plan, entry, devices)
       on_progress = progress.of_sweep(report, record.name)
-      place = workdir / UNFINISHED / _place(plan, entry)
       if is_on_host(entry.search):
         if jax.process_count() > 1:
           raise UsageError(
@@ -230,13 +231,17 @@ def _place(plan: planning.Plan, entry: planning.Entry) -> str:
   return "-".join(filter(None, (entry.algorithm, entry.variant, digest)))
 
 
-def _remove_unfinished(plan: planning.Plan, workdir: pathlib.Path) -> None:
+def _places(plan: planning.Plan, workdir: pathlib.Path) -> list[pathlib.Path]:
+  """Where the searches of every algorithm are kept until they are written."""
+  return [workdir / UNFINISHED / _place(plan, e) for e in plan.entries]
+
+
+def _remove_unfinished(places: Sequence[pathlib.Path]) -> None:
   """What was written cannot be lost any more; the rest is of other searches."""
-  for entry in plan.entries:
-    place = workdir / UNFINISHED / _place(plan, entry)
+  for place in places:
     shutil.rmtree(place, ignore_errors=True)
-  with contextlib.suppress(OSError):
-    (workdir / UNFINISHED).rmdir()
+    with contextlib.suppress(OSError):
+      place.parent.rmdir()
 
 
 def _merge(values: flags.Values) -> tuple[Problem, list[records.Run]]:
