@@ -296,8 +296,8 @@ def _check(record: Record) -> None:
   if not 0 < record.num_seeds <= flags.LARGEST or record.budget < 1:
     raise ValueError(f"{record.num_seeds} seeds, budget {record.budget}")
   _ = record.constraint, len(record.objectives), dict(record.versions)
-  if record.fidelities is not None:
-    _ = max(record.fidelities["costs"]) > 0
+  if record.fidelities is not None and min(record.fidelities["costs"]) < 1:
+    raise ValueError(f"fidelities {record.fidelities}")
   point = record.given_reference
   if point is not None and len(point) != len(record.objectives):
     raise ValueError(f"given_reference {point}")
