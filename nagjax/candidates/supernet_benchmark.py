@@ -192,7 +192,7 @@ class SuperNet:
     network = self.card.make()
     ends = np.stack([network.smallest, network.largest])
     with jax.ensure_compile_time_eval():
-      costs = self.replace(latencies={}).costs(jnp.asarray(ends))
+      costs = dataclasses.replace(self, latencies={}).costs(jnp.asarray(ends))
     least = {name: float(np.min(column)) for name, column in costs.items()}
     for name, limit in limits.items():
       if name in least and limit < least[name]:
@@ -218,7 +218,7 @@ class SuperNet:
     """Accuracy and mean probability in percent on every part, `f32[...]`."""
     dtype = jnp.dtype(self.dtype)
     weights = jax.tree.map(lambda leaf: leaf.astype(dtype), self.weights)
-    table, judge = self.replace(weights=weights), _judged
+    table, judge = dataclasses.replace(self, weights=weights), _judged
     if self.batch_size is None:
       judge = jax.custom_batching.sequential_vmap(judge)
     flat = archs.reshape(-1, archs.shape[-1])
