@@ -33,6 +33,8 @@ from nagjax.types import Archs
 KIND = "nagjax super-network"
 PREFIX = "supernet_"
 """Of the files in the data directory."""
+TABLE_PREFIX = "supernet/"
+"""Of the benchmarks."""
 VALID_ACCURACY = "valid_accuracy"
 VALID_PROBABILITY = "valid_probability"
 TEST_ACCURACY = "test_accuracy"
@@ -42,7 +44,6 @@ PIXELS = ("uint8", "float32")
 """Types of images."""
 _VALID = (VALID_ACCURACY, VALID_PROBABILITY)
 _TEST = (TEST_ACCURACY, TEST_PROBABILITY)
-_PERCENT = (*_VALID, *_TEST)
 _MEASURED = "mobilenetv3/imagenet"
 """The network whose latencies were measured on devices."""
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -135,7 +136,7 @@ class SuperNet:
   def units(self) -> tuple[tuple[str, str], ...]:
     """Percent, millions and milliseconds."""
     return (
-      *((name, "%") for name in _PERCENT),
+      *((name, "%") for name in (*_VALID, *_TEST)),
       *((name, "million") for name in _MILLIONS),
       *((name, "ms") for name in sorted(self.latencies)),
     )
@@ -304,7 +305,7 @@ def save(
     "kind": KIND,
     "card": supernet.card._asdict(),
     "num_images": _sizes(supernet),
-    "pixels": str(supernet.valid_images.x.dtype),
+    "pixels": {name: str(x.dtype) for name, x in _pixels(supernet).items()},
     "notes": dict(notes),
   }
   files.save_tree(path, _leaves(supernet), header)
@@ -336,7 +337,10 @@ def load(
   with files.reading(path, KIND):
     card = Card(**header["card"])
     network = card.make()
-    sizes, pixels = header["num_images"], PIXELS[PIXELS.index(header["pixels"])]
+    sizes = header["num_images"]
+    pixels = header["pixels"]
+    if not {*pixels.values()} <= {*PIXELS}:
+      raise ValueError(f"pixels must be {' or '.join(PIXELS)}.")
     template = jax.eval_shape(
       lambda: _template(network, card, sizes, name, pixels)
     )
@@ -350,19 +354,28 @@ def load_supernet(
   name: str, *, directory: str | os.PathLike[str] | None = None
 ) -> SuperNet:
   """Loads a super-network of the data directory by its name there."""
-  root = data_directory(directory)
-  path = _paths(root).get(name, root / f"{PREFIX}{name}.npz")
-  found = load(path, name=f"supernet/{name}")
+  found = load(
+    path_of(TABLE_PREFIX + name, directory), name=TABLE_PREFIX + name
+  )
   if found.card.network != _MEASURED:
     return found
+  root = data_directory(directory)
   fitted = mobilenet_latency.fit(found.card.image_size, directory=root)
   return dataclasses.replace(found, latencies=fitted.latencies)
+
+
+def path_of(
+  benchmark: str, directory: str | os.PathLike[str] | None = None
+) -> pathlib.Path:
+  """Where the file of a benchmark `supernet/<name>` is, or would be."""
+  name, root = benchmark.removeprefix(TABLE_PREFIX), data_directory(directory)
+  return _paths(root).get(name, root / f"{PREFIX}{name}.npz")
 
 
 def names(directory: str | None = None) -> list[str]:
   """Names of the benchmarks in the data directory."""
   found = _paths(data_directory(directory))
-  return [f"supernet/{name}" for name in sorted(found)]
+  return [TABLE_PREFIX + name for name in sorted(found)]
 
 
 def _paths(root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -390,12 +403,16 @@ def _leaves(supernet: SuperNet) -> dict[str, Any]:
   }
 
 
-def _sizes(supernet: SuperNet) -> dict[str, int]:
+def _pixels(supernet: SuperNet) -> dict[str, jax.Array]:
   return {
-    "valid": len(supernet.valid_images.y),
-    "test": len(supernet.test_images.y),
-    "calibration": len(supernet.calibration),
+    "valid": supernet.valid_images.x,
+    "test": supernet.test_images.x,
+    "calibration": supernet.calibration,
   }
+
+
+def _sizes(supernet: SuperNet) -> dict[str, int]:
+  return {name: len(x) for name, x in _pixels(supernet).items()}
 
 
 def _template(
@@ -403,19 +420,21 @@ def _template(
   card: Card,
   sizes: Mapping[str, int],
   name: str,
-  pixels: str = "float32",
+  pixels: Mapping[str, str] | None = None,
 ) -> SuperNet:
   """A super-network of these sizes, for `jax.eval_shape`."""
 
-  def images(num: int) -> Images:
-    x = jnp.zeros((num, *network.image_shape), pixels)
+  def images(part: str) -> Images:
+    dtype = "float32" if pixels is None else pixels[part]
+    num = sizes[part]
+    x = jnp.zeros((num, *network.image_shape), dtype)
     return Images(x, jnp.zeros(num, jnp.int32))
 
   return SuperNet(
     weights=network.init(jax.random.key(0)),
-    valid_images=images(sizes["valid"]),
-    test_images=images(sizes["test"]),
-    calibration=images(sizes["calibration"]).x,
+    valid_images=images("valid"),
+    test_images=images("test"),
+    calibration=images("calibration").x,
     mean=jnp.zeros(card.channels),
     deviation=jnp.zeros(card.channels),
     latencies={},
