@@ -153,20 +153,23 @@ class SuperNet:
   def query(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns that a search may read, each `f32[...]`."""
     (found,) = self._judge(archs, self.valid_images)
-    return {**_columns(_VALID, found), **self.costs(archs)}
+    queried = dict(zip(_VALID, found, strict=True))
+    queried.update(self.costs(archs))
+    return queried
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns for the reader only, each `f32[...]`."""
     (found,) = self._judge(archs, self.test_images)
-    return _columns(_TEST, found)
+    return dict(zip(_TEST, found, strict=True))
 
   def query_and_report(
     self, archs: Archs
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """Both, with statistics that are calibrated once."""
     valid, test = self._judge(archs, self.valid_images, self.test_images)
-    queried = {**_columns(_VALID, valid), **self.costs(archs)}
-    return queried, _columns(_TEST, test)
+    queried = dict(zip(_VALID, valid, strict=True))
+    queried.update(self.costs(archs))
+    return queried, dict(zip(_TEST, test, strict=True))
 
   def costs(self, archs: Archs) -> dict[str, jax.Array]:
     """What no image is needed for: sizes and latencies, each `f32[...]`."""
@@ -384,12 +387,6 @@ def _paths(root: pathlib.Path) -> dict[str, pathlib.Path]:
     path.stem.removeprefix(PREFIX).replace("_", "-"): path
     for path in sorted(root.glob(f"{PREFIX}*.npz"))
   }
-
-
-def _columns(
-  names: tuple[str, ...], found: tuple[jax.Array, ...]
-) -> dict[str, jax.Array]:
-  return dict(zip(names, found, strict=True))
 
 
 def _leaves(supernet: SuperNet) -> dict[str, Any]:
