@@ -99,9 +99,9 @@ def make_task(
   settings = {
     "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
     "images_sha256": digest,
-    "weights_sha256": hashlib.sha256(
-      pathlib.Path(path).read_bytes()
-    ).hexdigest(),
+    "weights_sha256": image_files.digest(
+      *map(np.asarray, jax.tree.leaves(table.weights))
+    ),
     "num_train": num_train,
     "num_valid": num_valid,
   }
