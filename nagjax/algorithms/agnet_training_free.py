@@ -86,7 +86,7 @@ class Config:
   train_learning_rate: float = 1e-3
   num_constraints: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.num_constraints:
       raise ValueError(
         "The training-free search ranks objectives only, got "

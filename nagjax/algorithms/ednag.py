@@ -53,7 +53,7 @@ class Config(loop.Config):
   surrogate: gaussian_process.Config = gaussian_process.Config()
   proposer: denoising.Config = denoising.Config()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     checks.positive(self, "limited_noise")
 

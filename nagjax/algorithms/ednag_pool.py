@@ -197,7 +197,9 @@ def _denoise(
   algorithm = ednag_reference.ednag_reference(space, config)
   init_key, loop_key = jax.random.split(key)
 
-  def generation(carry, round_number):
+  def generation(
+    carry: tuple[ednag_reference.State, _Pool], round_number: jax.Array
+  ) -> tuple[tuple[ednag_reference.State, _Pool], None]:
     state, pool = carry
     ask_key = jax.random.fold_in(loop_key, round_number)
     proposal, state = algorithm.ask(ask_key, state, ())

@@ -91,7 +91,7 @@ class Config:
   block_size: int | None = None
   gumbel: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, population_size=2, num_steps=2)
     shares = (self.elite_share, self.diverse_share)
     if min(shares) < 0 or sum(shares) > 1:

@@ -58,7 +58,7 @@ class Config:
   num_rows: int = 2**20
   fidelities: Fidelities | None = None
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, reduction=2)
 
 

@@ -45,7 +45,7 @@ class Config:
   mutation_scale: float = 1.0
   num_tradeoffs: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, num_tradeoffs=0)
     checks.not_negative(self, "crossover_rate", "mutation_scale")
     if self.crossover_rate > 1:

@@ -26,7 +26,7 @@ class Config:
 
   batch_size: int = 10
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 

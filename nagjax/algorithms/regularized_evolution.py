@@ -32,7 +32,7 @@ class Config:
   population_size: int = 30
   sample_size: int = 10
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 

@@ -101,7 +101,7 @@ class Config:
   num_tradeoffs: int = 0
   num_mutants: int = 60
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(
       self,
       num_initial=0,

@@ -61,7 +61,7 @@ class HostBenchmark:
 
   on_host = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for field in ("columns", "reported"):
       names = getattr(self, field)
       if isinstance(names, str) or not all(isinstance(n, str) for n in names):

@@ -50,7 +50,7 @@ class Config:
   max_features: int = 400
   fit: fitting.Config = fitting.Config(num_steps=40, batch_size=32)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 

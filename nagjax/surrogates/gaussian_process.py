@@ -85,7 +85,7 @@ class Config:
   num_favorites: int = 128
   trend: trend_lib.Config = trend_lib.Config()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.positive(self, "inverse_lengthscale", "noise", "count_decay")
     checks.sizes(self, num_favorites=0)
     for name in ("canonical_share", "count_share", "trust"):
