@@ -62,7 +62,7 @@ def agnet(
   proposer: Proposer | None = None,
   acquisition: Acquisition = upper_confidence_bound,
   directory: str | os.PathLike[str] | None = None,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds AG-Net, or it with other parts; see `surrogate_search`.
 
   Args:

@@ -131,7 +131,7 @@ def agnet_training_free(
   config: Config | None = None,
   *,
   directory: str | os.PathLike[str] | None = None,
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds the search; its params are weights of a pretrained generator.
 
   Those of the space's file, which may lie in the user's `directory`.

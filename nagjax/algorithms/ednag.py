@@ -65,7 +65,7 @@ def ednag(
   surrogate: Surrogate | None = None,
   proposer: Proposer | None = None,
   acquisition: Acquisition = upper_confidence_bound,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds EDNAG, or it with other parts; see `surrogate_search`."""
   config = config or Config()
   own = config.surrogate

@@ -156,7 +156,7 @@ class Info(NamedTuple):
 
 def ednag_reference(
   space: SearchSpace, config: Config | None = None
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds the published EDNAG; run it for `num_rounds` rounds.
 
   Differs from the program: constant individuals and equal weights give defined

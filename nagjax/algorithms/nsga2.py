@@ -80,7 +80,9 @@ class Info(NamedTuple):
   best_objective: jax.Array
 
 
-def nsga2(space: SearchSpace, config: Config | None = None) -> Algorithm:
+def nsga2(
+  space: SearchSpace, config: Config | None = None
+) -> Algorithm[State, Params]:
   """Builds NSGA-II; with one objective it is an elitist genetic algorithm.
 
   Failures never enter the population, nor does an architecture twice. What

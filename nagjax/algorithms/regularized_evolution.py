@@ -64,7 +64,7 @@ class Info(NamedTuple):
 
 def regularized_evolution(
   space: SearchSpace, config: Config | None = None
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds regularized evolution.
 
   Each round draws `sample_size` of the population with replacement; the best is

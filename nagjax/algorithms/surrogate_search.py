@@ -180,7 +180,7 @@ def surrogate_search(
   proposer: Proposer,
   acquisition: Acquisition = acquisition_lib.upper_confidence_bound,
   config: Config | None = None,
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Assembles a search from its parts.
 
   Args:

@@ -75,7 +75,7 @@ class Params(NamedTuple):
 
 def denoising(
   space: SearchSpace, config: Config | None = None
-) -> base.Proposer:
+) -> base.Proposer[jax.Array, Params]:
   """Builds the proposer; it remembers the means of what it proposed last."""
   config = config or Config()
   shape = (config.population_size, space.num_variables)

@@ -115,7 +115,7 @@ def diffusion(
   sampler: Sampler | None = None,
   guide: GuideNetwork | None = None,
   directory: str | os.PathLike[str] | None = None,
-) -> base.Proposer:
+) -> base.Proposer[State, Params]:
   """Builds the proposer.
 
   Args:

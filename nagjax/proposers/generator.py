@@ -121,7 +121,7 @@ def generator(
   *,
   params: Params | None = None,
   directory: str | os.PathLike[str] | None = None,
-) -> base.Proposer:
+) -> base.Proposer[retraining.TrainState, Params]:
   """Builds the proposer; its state are the generators in training.
 
   Args:

@@ -65,7 +65,9 @@ TINY = Config(num_groups=2, search_epochs=3, num_samples=6)
 """Options for tests of the contract."""
 
 
-def gradient(space: SearchSpace, config: Config | None = None) -> base.Proposer:
+def gradient(
+  space: SearchSpace, config: Config | None = None
+) -> base.Proposer[tuple[()], tuple[()]]:
   """Builds the proposer; it remembers nothing."""
   config = config or Config()
 

@@ -38,7 +38,9 @@ TINY = Config(num_candidates=20, num_parents=3)
 """Options for tests of the contract."""
 
 
-def mutation(space: SearchSpace, config: Config | None = None) -> base.Proposer:
+def mutation(
+  space: SearchSpace, config: Config | None = None
+) -> base.Proposer[tuple[()], tuple[()]]:
   """Builds the proposer; without any value yet, candidates are random."""
   config = config or Config()
   num = config.num_candidates

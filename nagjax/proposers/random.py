@@ -30,7 +30,9 @@ TINY = Config(num_candidates=20)
 """Options for tests of the contract."""
 
 
-def random(space: SearchSpace, config: Config | None = None) -> base.Proposer:
+def random(
+  space: SearchSpace, config: Config | None = None
+) -> base.Proposer[tuple[()], tuple[()]]:
   """Builds the proposer; it remembers nothing and asks nobody."""
   config = config or Config()
 

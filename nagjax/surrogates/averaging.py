@@ -10,7 +10,7 @@ Statistical Science 1999, equations 1 to 3.
 
 from collections.abc import Callable
 import math
-from typing import Any
+from typing import Generic
 from typing import NamedTuple
 
 import jax
@@ -20,10 +20,12 @@ from nagjax.archive import Archive
 from nagjax.surrogates import base
 from nagjax.types import Archs
 from nagjax.types import Key
+from nagjax.types import ParamsT
 from nagjax.types import Prediction
+from nagjax.types import StateT
 
 
-class State(NamedTuple):
+class State(NamedTuple, Generic[StateT]):
   """What both remember.
 
   Attributes:
@@ -31,17 +33,17 @@ class State(NamedTuple):
     belief: `f32[]` probability of the second.
   """
 
-  first: Any
-  second: Any
+  first: StateT
+  second: StateT
   belief: jax.Array
 
 
 def average(
-  first: base.Surrogate,
-  second: base.Surrogate,
-  log_evidence: Callable[[Any, Archive], jax.Array],
+  first: base.Surrogate[StateT, ParamsT],
+  second: base.Surrogate[StateT, ParamsT],
+  log_evidence: Callable[[StateT, Archive], jax.Array],
   disbelief: float,
-) -> base.Surrogate:
+) -> base.Surrogate[State[StateT], tuple[ParamsT, ParamsT]]:
   """Builds the mixture of two surrogates without chance.
 
   Args:
@@ -54,34 +56,36 @@ def average(
   """
   log_odds = math.log1p(-disbelief) - math.log(disbelief)
 
-  def init(key: Key, params: tuple[Any, Any]) -> State:
+  def init(key: Key, params: tuple[ParamsT, ParamsT]) -> State[StateT]:
     return State(
       first.init(key, params[0]),
       second.init(key, params[1]),
       jnp.float32(1 - disbelief),
     )
 
-  def condition(state: State, archive: Archive, num_new: int) -> State:
+  def condition(
+    state: State[StateT], archive: Archive, num_new: int
+  ) -> State[StateT]:
     assert first.condition is not None and second.condition is not None
     return state._replace(
       first=first.condition(state.first, archive, num_new),
       second=second.condition(state.second, archive, num_new),
     )
 
-  def fit(key: Key, state: State, archive: Archive) -> State:
+  def fit(key: Key, state: State[StateT], archive: Archive) -> State[StateT]:
     one = first.fit(key, state.first, archive)
     other = second.fit(key, state.second, archive)
     gained = log_evidence(other, archive) - log_evidence(one, archive)
     return State(one, other, jax.nn.sigmoid(log_odds + gained))
 
-  def predict(state: State, archs: Archs) -> Prediction:
+  def predict(state: State[StateT], archs: Archs) -> Prediction:
     return _mixture(
       first.predict(state.first, archs),
       second.predict(state.second, archs),
       state.belief,
     )
 
-  def relaxed(state: State, options: jax.Array) -> Prediction:
+  def relaxed(state: State[StateT], options: jax.Array) -> Prediction:
     assert first.relaxed is not None and second.relaxed is not None
     return _mixture(
       first.relaxed(state.first, options),

@@ -192,7 +192,7 @@ def boosted_trees(
   space: SearchSpace,
   config: SurrogateConfig | None = None,
   num_constraints: int = 0,
-) -> base.Surrogate:
+) -> base.Surrogate[list[list[Boosted]], Params]:
   """Builds a surrogate of trees, which lives on the host.
 
   Trees read the graphs of architectures as flat vectors, and are fitted anew to

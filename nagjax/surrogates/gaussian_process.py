@@ -157,7 +157,7 @@ def _process(
   num_constraints: int,
   archive_size: int,
   transfers: tuple[Transfer, ...] = (),
-) -> base.Surrogate:
+) -> base.Surrogate[State, Params]:
   """One process; see `gaussian_process` for the arguments."""
   noise = config.noise
   if transfers:
