@@ -34,6 +34,7 @@ from nagjax.algorithms import ednag_reference
 from nagjax.algorithms import surrogate_search
 from nagjax.problem import Problem
 from nagjax.proposers import gradient
+from nagjax.search.driver import SearchState
 from nagjax.surrogates import ensemble
 
 from .support import flags
@@ -218,7 +219,7 @@ def _measure_population(size: int, made: search.Search) -> dict[str, float]:
   algorithm = ednag_reference.ednag_reference(made.problem.space, config)
   made = made._replace(algorithm=algorithm, params=algorithm.params)
 
-  def generation(state, problem):
+  def generation(state: SearchState, problem: Problem) -> SearchState:
     return search.advance(
       state, made._replace(problem=problem), num_rounds=1
     ).state
@@ -257,7 +258,7 @@ def _measure_part(
   surrogate = ensemble.graph_networks(space, config.surrogate)
   proposer = gradient.gradient(space, config.proposer)
 
-  def generate(key, state):
+  def generate(key: jax.Array, state: surrogate_search.State) -> Any:
     belief = surrogate_search.make_belief(
       surrogate, state.surrogate, config.penalty
     )
@@ -274,7 +275,7 @@ def _measure_part(
   }
   keys = jax.random.split(jax.random.key(0), num_searches)
 
-  def middle(key):
+  def middle(key: jax.Array) -> surrogate_search.State:
     begun = search.WarmStart(space.sample(key, budget // 2))
     return search.start(key, made, warm_start=begun).state.algorithm
 

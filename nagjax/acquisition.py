@@ -134,7 +134,9 @@ def choose_batch(
     `int32[B]` candidates and `bool[B]` whether a slot found one.
   """
 
-  def one(free: jax.Array, value: jax.Array):
+  def one(
+    free: jax.Array, value: jax.Array
+  ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     # A value may underflow to -inf, which must not mean taken.
     value = jnp.maximum(value, jnp.finfo(value.dtype).min)
     best = jnp.argmax(jnp.where(free, value, -jnp.inf))

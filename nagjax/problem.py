@@ -183,7 +183,7 @@ class Problem:
   constraints: tuple[Constraint, ...] = ()
   scalarize: Scalarize = feasible_first
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ("objectives", "constraints"):
       value = getattr(self, name)
       if isinstance(value, str) or not isinstance(value, tuple | list):

@@ -8,6 +8,7 @@ its fellows take a `Search`, which holds all three.
 
 from collections.abc import Mapping
 from typing import Any
+from typing import Generic
 from typing import NamedTuple
 
 import jax
@@ -28,13 +29,15 @@ from nagjax.types import Algorithm
 from nagjax.types import AnyProposal
 from nagjax.types import CostedProposal
 from nagjax.types import Evaluation
+from nagjax.types import Info
 from nagjax.types import Key
-from nagjax.types import Params
+from nagjax.types import ParamsT
 from nagjax.types import Proposal
+from nagjax.types import StateT
 from nagjax.types import Status
 
 
-class SearchState(NamedTuple):
+class SearchState(NamedTuple, Generic[StateT]):
   """Everything that a search needs to go on.
 
   Attributes:
@@ -44,7 +47,7 @@ class SearchState(NamedTuple):
     round: `int32[]`, number of rounds done.
   """
 
-  algorithm: Any
+  algorithm: StateT
   ledger: Ledger
   key: Key
   round: jax.Array
@@ -66,14 +69,14 @@ class WarmStart(NamedTuple):
 
 def run(
   key: Key,
-  algorithm: Algorithm,
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  params: Params,
+  params: ParamsT,
   *,
   budget: int,
   num_rounds: int,
   warm_start: WarmStart | None = None,
-) -> Result:
+) -> Result[SearchState[StateT]]:
   """Runs one search; compile it with `jit`, and many with `vmap` or `sweep`.
 
   Args:
@@ -112,13 +115,13 @@ def run(
 
 def start(
   key: Key,
-  algorithm: Algorithm,
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  params: Params,
+  params: ParamsT,
   *,
   budget: int,
   warm_start: WarmStart | None = None,
-) -> Result:
+) -> Result[SearchState[StateT]]:
   """Initializes a search and evaluates its warm start or its initial design.
 
   See `run` for the arguments. The trace has as many rounds of `batch_size` as
@@ -150,20 +153,20 @@ def start(
 
 
 def advance(
-  state: SearchState,
-  algorithm: Algorithm,
+  state: SearchState[StateT],
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  params: Params,
+  params: ParamsT,
   *,
   budget: int,
   num_rounds: int,
-) -> Result:
+) -> Result[SearchState[StateT]]:
   """Continues a search by `num_rounds` rounds; see `run` for the arguments."""
   check_traceable(algorithm, problem)
 
   def one_round(
-    state: SearchState, _: None
-  ) -> tuple[SearchState, tuple[Trace, Any]]:
+    state: SearchState[StateT], _: None
+  ) -> tuple[SearchState[StateT], tuple[Trace, Info]]:
     ended = ledgers.has_ended(state.ledger, problem, budget)
     ask_key = jax.random.fold_in(state.key, state.round)
     proposal, inner = algorithm.ask(ask_key, state.algorithm, params)
@@ -241,13 +244,13 @@ def settle(
 
 
 def tell_design(
-  algorithm: Algorithm,
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  state: Any,
+  state: StateT,
   proposal: AnyProposal,
   evaluation: Evaluation,
-  params: Params,
-) -> tuple[Any, Any]:
+  params: ParamsT,
+) -> tuple[StateT, Info]:
   """`tell`, where an algorithm of another space is found out first."""
   try:
     return algorithm.tell(state, proposal, evaluation, params)

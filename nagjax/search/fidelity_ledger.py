@@ -80,7 +80,9 @@ def charge(
   is_open = ~has_ended(ledger, limit)
   paid_before = jnp.concatenate([jnp.zeros(1, jnp.int32), costs])
 
-  def one(ledger, proposed):
+  def one(
+    ledger: FidelityLedger, proposed: tuple[jax.Array, ...]
+  ) -> tuple[FidelityLedger, tuple[jax.Array, jax.Array]]:
     row, at, is_valid = proposed
     known = ledger.known[row]
     bit = jnp.uint32(1) << at.astype(jnp.uint32)

@@ -104,7 +104,9 @@ def _search(paid: jax.Array, keys: jax.Array) -> jax.Array:
   low = jnp.zeros(keys.shape[:-1], jnp.int32)
   high = jnp.full(keys.shape[:-1], paid.shape[0], jnp.int32)
 
-  def halve(_, bounds):
+  def halve(
+    _: jax.Array, bounds: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, jax.Array]:
     low, high = bounds
     middle = (low + high) // 2
     at = paid[jnp.minimum(middle, paid.shape[0] - 1)]

@@ -6,6 +6,7 @@ The functions below work on the traces of one search, `[R, B]`, and of many,
 
 from collections.abc import Sequence
 from typing import Any
+from typing import Generic
 from typing import NamedTuple
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.types import Info
+from nagjax.types import StateT
 from nagjax.types import Status
 
 ArrayHere = Any
@@ -95,7 +98,7 @@ COSTED_FILLERS = {**FILLERS, "fidelity": 0, "cost": 0}
 """The same of a `CostedTrace`."""
 
 
-class Result(NamedTuple):
+class Result(NamedTuple, Generic[StateT]):
   """What a search returns, and with leading axes what many return.
 
   Attributes:
@@ -111,8 +114,8 @@ class Result(NamedTuple):
   """
 
   trace: Trace
-  info: Any
-  state: Any
+  info: Info
+  state: StateT
   compile_seconds: float = 0.0
   run_seconds: float = 0.0
   program_bytes: int = 0

@@ -345,7 +345,9 @@ def _used(counts: jax.Array, parts: _Parts) -> jax.Array:
   is_state = parts.states[..., None] + len(INPUTS) == vertex
   used = jnp.any(is_state & exists[..., None], axis=-2)
 
-  def visit(used, item):  # From the last node on: its readers are done.
+  def visit(
+    used: jax.Array, item: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, None]:  # From the last node on: its readers are done.
     node, reads = item
     return used | (used[..., len(INPUTS) + node, None] & reads), None
 

@@ -40,27 +40,22 @@ class State(NamedTuple):
 
 
 def average(
-  first: base.Surrogate,
-  second: base.Surrogate,
+  first: base.Surrogate[Any, Any],
+  second: base.Surrogate[Any, Any],
   log_evidence: Callable[[Any, Archive], jax.Array],
   log_odds: Sequence[float],
-) -> base.Surrogate:
+) -> base.Surrogate[State, tuple[Any, Any]]:
   """Builds the mixture of two surrogates without chance.
 
   Args:
     first: one; may be a mixture itself.
     second: the other, whose favorites are those of both.
-    log_evidence: `(fitted state, archive) -> f32[1 + C]` of one that is no
-      mixture, up to constants that both share.
+    log_evidence: `(fitted state of either, archive) -> f32[1 + C]`, up to
+      constants that both share; `State.log_evidence` of a mixture.
     log_odds: prior ones of the second, for the objective and each of the `C`
       violations; minus infinity leaves one to the first.
   """
   odds = jnp.asarray(log_odds, jnp.float32)
-
-  def evidence(state: Any, archive: Archive) -> jax.Array:
-    if isinstance(state, State):
-      return state.log_evidence
-    return log_evidence(state, archive)
 
   def init(key: Key, params: tuple[Any, Any]) -> State:
     return State(
@@ -80,10 +75,10 @@ def average(
   def fit(key: Key, state: State, archive: Archive) -> State:
     one = first.fit(key, state.first, archive)
     other = second.fit(key, state.second, archive)
-    of_first, of_second = evidence(one, archive), evidence(other, archive)
-    gained = odds + (of_second - of_first)
+    evidence = log_evidence(one, archive)
+    gained = odds + (log_evidence(other, archive) - evidence)
     # Of `p a + (1 - p) b` with `p = sigmoid(odds)`.
-    mixed = of_first + jax.nn.softplus(gained) - jax.nn.softplus(odds)
+    mixed = evidence + jax.nn.softplus(gained) - jax.nn.softplus(odds)
     return State(one, other, jax.nn.sigmoid(gained), mixed)
 
   def predict(state: State, archs: Archs) -> Prediction:

@@ -30,6 +30,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import math
+from typing import Any
 from typing import Literal
 from typing import NamedTuple
 
@@ -95,7 +96,7 @@ class Config:
   num_favorites: int = 128
   trend: trend_lib.Config = trend_lib.Config()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.positive(self, "inverse_lengthscale", "noise", "count_decay")
     checks.sizes(self, num_favorites=0)
     for name in ("canonical_share", "count_share", "trust"):
@@ -153,7 +154,7 @@ def gaussian_process(
   build = functools.partial(
     _process, space, config, num_constraints, archive_size
   )
-  found = build("both")
+  found: base.Surrogate[Any, Any] = build("both")
   if num_constraints and _identifies(space):
     found = averaging.average(
       found,
@@ -179,7 +180,7 @@ def _process(
   archive_size: int,
   shown: _Shown,
   transfers: tuple[Transfer, ...] = (),
-) -> base.Surrogate:
+) -> base.Surrogate[State, Params]:
   """One process; see `gaussian_process` and `_views` for the arguments."""
   views = _views(space, shown)
   noise = config.noise
@@ -271,8 +272,12 @@ def _process(
   )
 
 
-def _log_evidence(state: State, archive: Archive) -> jax.Array:
+def _log_evidence(
+  state: State | averaging.State, archive: Archive
+) -> jax.Array:
   """Log marginal likelihoods `f32[1 + C]`, up to constants."""
+  if isinstance(state, averaging.State):
+    return state.log_evidence
   found = process_lib.log_likelihood(state.process, archive.targets)
   if state.trend is None:
     return found
