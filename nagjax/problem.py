@@ -175,7 +175,8 @@ class Problem:
 
   Raises:
     ValueError: at construction, if an objective or a constraint names no
-      queried column, or has another form, or two objectives are of one column.
+      queried column, or has another form, two objectives are of one column, or
+      the benchmark knows that nothing meets the constraints.
   """
 
   benchmark: Benchmark
@@ -211,6 +212,9 @@ class Problem:
           f"{name!r} is no column of {self.benchmark.name}, which can be asked "
           f"for {', '.join(sorted(known))}."
         )
+    check_limits = getattr(self.benchmark, "check_limits", None)
+    if constraints and check_limits is not None:
+      check_limits({limit.column: limit.limit for limit in constraints})
 
   def tree_flatten(self) -> tuple[tuple[Benchmark], Any]:
     """The benchmark, and what is static."""
@@ -332,6 +336,14 @@ class Problem:
     if self.benchmark.test is None:
       return jnp.full(archs.shape[:-1], jnp.nan, jnp.float32)
     return self.benchmark.report(archs)[self.benchmark.test]
+
+  def evaluate_and_test(self, archs: Archs) -> tuple[Answer, jax.Array]:
+    """`evaluate` and `test`, of a benchmark that does both at once cheaper."""
+    both = getattr(self.benchmark, "query_and_report", None)
+    if both is None or self.benchmark.test is None:
+      return self.evaluate(archs), self.test(archs)
+    queried, reported = both(archs)
+    return self.answer(queried), reported[self.benchmark.test]
 
   def optimum(self) -> Optimum | None:
     """Finds the best feasible row (host).

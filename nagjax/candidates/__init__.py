@@ -1,5 +1,6 @@
 """Networks that search spaces describe: training and training-free scores."""
 
+from nagjax.candidates import alone
 from nagjax.candidates import cells
 from nagjax.candidates import darts_cells
 from nagjax.candidates import darts_scores
@@ -15,6 +16,7 @@ from nagjax.candidates import vit
 from nagjax.candidates import zerocost
 
 __all__ = [
+  "alone",
   "cells",
   "darts_cells",
   "darts_scores",

@@ -200,6 +200,7 @@ def epoch(
   network: Elastic,
   recipe: Recipe,
   phase: int,
+  alone: Archs | None = None,
 ) -> tuple[State, jax.Array]:
   """One pass over the images.
 
@@ -211,13 +212,15 @@ def epoch(
     network: the super-network.
     recipe: how it is trained.
     phase: position in `recipe.phases`.
+    alone: `int32[L]`, the only network that is trained, by the labels.
 
   Returns:
     The training, and the mean loss of the first network of every step: of the
     largest one where it takes part.
   """
   now = recipe.phases[phase]
-  state = _enter(state, network, recipe, phase, number == 0)
+  if alone is None:
+    state = _enter(state, network, recipe, phase, number == 0)
   num_images = images.y.shape[0]
   size = min(recipe.batch_size, num_images)
   num_steps = num_images // size
@@ -236,10 +239,19 @@ def epoch(
     look_key, archs_key, drop_key = jax.random.split(step_key, 3)
     x = train.augment(look_key, images.x[chosen], augmentation)
     y = _smooth(images.y[chosen], network.num_classes, recipe.label_smoothing)
-    archs = _archs(archs_key, network, recipe, now)
-    target = _answers(network, state.teacher, x)
+    archs, target = alone, None
+    if archs is None:
+      archs = _archs(archs_key, network, recipe, now)
+      target = _answers(network, state.teacher, x)
     gradient, weights, loss = _gradient(
-      drop_key, weights, archs, x, y, target, network, recipe
+      drop_key,
+      weights,
+      jnp.atleast_2d(archs),
+      x,
+      y,
+      target,
+      network,
+      recipe,
     )
     update, moments = tx.update(gradient, moments, weights.params)
     rate = _rate(now, recipe, number * num_steps + place, num_steps)
