@@ -20,6 +20,7 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -168,7 +169,9 @@ def recipe_of(
   return supernet.Recipe(**{**settings, "phases": phases})
 
 
-def train_rest(task: Task, rows: Sequence[Mapping[str, Any]]):
+def train_rest(
+  task: Task, rows: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
   """Yields the rows that are missing.
 
   Args:
@@ -178,12 +181,14 @@ def train_rest(task: Task, rows: Sequence[Mapping[str, Any]]):
   network, space = task.table.card.make(), task.table.space
 
   @jax.jit
-  def judge(table: benchmark.SuperNet, arch: jax.Array):
+  def judge(table: benchmark.SuperNet, arch: jax.Array) -> dict[str, jax.Array]:
     queried, reported = table.query_and_report(arch[None])
     return jax.tree.map(lambda column: column[0], {**queried, **reported})
 
   @jax.jit
-  def fit(key: jax.Array, arch: jax.Array, images: train.Images):
+  def fit(
+    key: jax.Array, arch: jax.Array, images: train.Images
+  ) -> elastic.Weights:
     return alone.train_alone(key, arch, images, network, task.recipe)
 
   for number in range(len(rows), len(task.archs)):
