@@ -296,9 +296,7 @@ def supernet_of(
   order = images_lib.order_of(
     jax.random.key(image_files.SPLIT_SEED), len(images.y)
   )
-  x, y = images.x[order], images.y[order]
-  if 0 <= x.min() and x.max() <= 255 and np.array_equal(x, np.floor(x)):
-    x = x.astype(np.uint8)
+  x, y = images_lib.as_bytes(images.x[order]), images.y[order]
   most = values.num_queried or len(y)
 
   def part(start: int, size: int) -> train.Images:

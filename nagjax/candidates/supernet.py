@@ -152,7 +152,7 @@ PRESETS = {
   ("mobilenetv3", "paper"): Recipe(
     _shrinking(32), "shrinking", batch_size=2048
   ),
-  ("mobilenetv3", "cpu"): Recipe((Phase(8, 0.1, 1, 1),)),
+  ("mobilenetv3", "cpu"): Recipe((Phase(12, 0.1, 1, 1),), batch_size=32),
   ("autoformer", "paper"): Recipe(
     (Phase(500, 1e-3, 1, 20),),
     "single_path",
@@ -163,7 +163,10 @@ PRESETS = {
     drop_path=0.1,
   ),
   ("autoformer", "cpu"): Recipe(
-    (Phase(12, 2e-3, 1, 1),), optimizer="adamw", weight_decay=0.05
+    (Phase(20, 2e-3, 1, 1),),
+    batch_size=32,
+    optimizer="adamw",
+    weight_decay=0.05,
   ),
 }
 """By family and name. `paper` is as published where we have it: without the

@@ -33,6 +33,8 @@ from nagjax.types import Archs
 KIND = "nagjax super-network"
 PREFIX = "supernet_"
 """Of the files in the data directory."""
+TABLE_PREFIX = "supernet/"
+"""Of the benchmarks."""
 VALID_ACCURACY = "valid_accuracy"
 VALID_PROBABILITY = "valid_probability"
 TEST_ACCURACY = "test_accuracy"
@@ -42,7 +44,6 @@ PIXELS = ("uint8", "float32")
 """Types of images."""
 _VALID = (VALID_ACCURACY, VALID_PROBABILITY)
 _TEST = (TEST_ACCURACY, TEST_PROBABILITY)
-_PERCENT = (*_VALID, *_TEST)
 _MEASURED = "mobilenetv3/imagenet"
 """The network whose latencies were measured on devices."""
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -135,7 +136,7 @@ class SuperNet:
   def units(self) -> tuple[tuple[str, str], ...]:
     """Percent, millions and milliseconds."""
     return (
-      *((name, "%") for name in _PERCENT),
+      *((name, "%") for name in (*_VALID, *_TEST)),
       *((name, "million") for name in _MILLIONS),
       *((name, "ms") for name in sorted(self.latencies)),
     )
@@ -152,20 +153,23 @@ class SuperNet:
   def query(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns that a search may read, each `f32[...]`."""
     (found,) = self._judge(archs, self.valid_images)
-    return {**_columns(_VALID, found), **self.costs(archs)}
+    queried = dict(zip(_VALID, found, strict=True))
+    queried.update(self.costs(archs))
+    return queried
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns for the reader only, each `f32[...]`."""
     (found,) = self._judge(archs, self.test_images)
-    return _columns(_TEST, found)
+    return dict(zip(_TEST, found, strict=True))
 
   def query_and_report(
     self, archs: Archs
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """Both, with statistics that are calibrated once."""
     valid, test = self._judge(archs, self.valid_images, self.test_images)
-    queried = {**_columns(_VALID, valid), **self.costs(archs)}
-    return queried, _columns(_TEST, test)
+    queried = dict(zip(_VALID, valid, strict=True))
+    queried.update(self.costs(archs))
+    return queried, dict(zip(_TEST, test, strict=True))
 
   def costs(self, archs: Archs) -> dict[str, jax.Array]:
     """What no image is needed for: sizes and latencies, each `f32[...]`."""
@@ -306,7 +310,7 @@ def save(
     "kind": KIND,
     "card": supernet.card._asdict(),
     "num_images": _sizes(supernet),
-    "pixels": str(supernet.valid_images.x.dtype),
+    "pixels": {name: str(x.dtype) for name, x in _pixels(supernet).items()},
     "notes": dict(notes),
   }
   files.save_tree(path, _leaves(supernet), header)
@@ -338,7 +342,10 @@ def load(
   with files.reading(path, KIND):
     card = Card(**header["card"])
     network = card.make()
-    sizes, pixels = header["num_images"], PIXELS[PIXELS.index(header["pixels"])]
+    sizes = header["num_images"]
+    pixels = header["pixels"]
+    if not {*pixels.values()} <= {*PIXELS}:
+      raise ValueError(f"pixels must be {' or '.join(PIXELS)}.")
     template = jax.eval_shape(
       lambda: _template(network, card, sizes, name, pixels)
     )
@@ -352,19 +359,28 @@ def load_supernet(
   name: str, *, directory: str | os.PathLike[str] | None = None
 ) -> SuperNet:
   """Loads a super-network of the data directory by its name there."""
-  root = data_directory(directory)
-  path = _paths(root).get(name, root / f"{PREFIX}{name}.npz")
-  found = load(path, name=f"supernet/{name}")
+  found = load(
+    path_of(TABLE_PREFIX + name, directory), name=TABLE_PREFIX + name
+  )
   if found.card.network != _MEASURED:
     return found
+  root = data_directory(directory)
   fitted = mobilenet_latency.fit(found.card.image_size, directory=root)
   return dataclasses.replace(found, latencies=fitted.latencies)
+
+
+def path_of(
+  benchmark: str, directory: str | os.PathLike[str] | None = None
+) -> pathlib.Path:
+  """Where the file of a benchmark `supernet/<name>` is, or would be."""
+  name, root = benchmark.removeprefix(TABLE_PREFIX), data_directory(directory)
+  return _paths(root).get(name, root / f"{PREFIX}{name}.npz")
 
 
 def names(directory: str | None = None) -> list[str]:
   """Names of the benchmarks in the data directory."""
   found = _paths(data_directory(directory))
-  return [f"supernet/{name}" for name in sorted(found)]
+  return [TABLE_PREFIX + name for name in sorted(found)]
 
 
 def _paths(root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -373,12 +389,6 @@ def _paths(root: pathlib.Path) -> dict[str, pathlib.Path]:
     path.stem.removeprefix(PREFIX).replace("_", "-"): path
     for path in sorted(root.glob(f"{PREFIX}*.npz"))
   }
-
-
-def _columns(
-  names: tuple[str, ...], found: tuple[jax.Array, ...]
-) -> dict[str, jax.Array]:
-  return dict(zip(names, found, strict=True))
 
 
 def _leaves(supernet: SuperNet) -> dict[str, Any]:
@@ -392,12 +402,16 @@ def _leaves(supernet: SuperNet) -> dict[str, Any]:
   }
 
 
-def _sizes(supernet: SuperNet) -> dict[str, int]:
+def _pixels(supernet: SuperNet) -> dict[str, jax.Array]:
   return {
-    "valid": len(supernet.valid_images.y),
-    "test": len(supernet.test_images.y),
-    "calibration": len(supernet.calibration),
+    "valid": supernet.valid_images.x,
+    "test": supernet.test_images.x,
+    "calibration": supernet.calibration,
   }
+
+
+def _sizes(supernet: SuperNet) -> dict[str, int]:
+  return {name: len(x) for name, x in _pixels(supernet).items()}
 
 
 def _template(
@@ -405,19 +419,21 @@ def _template(
   card: Card,
   sizes: Mapping[str, int],
   name: str,
-  pixels: str = "float32",
+  pixels: Mapping[str, str] | None = None,
 ) -> SuperNet:
   """A super-network of these sizes, for `jax.eval_shape`."""
 
-  def images(num: int) -> Images:
-    x = jnp.zeros((num, *network.image_shape), pixels)
+  def images(part: str) -> Images:
+    dtype = "float32" if pixels is None else pixels[part]
+    num = sizes[part]
+    x = jnp.zeros((num, *network.image_shape), dtype)
     return Images(x, jnp.zeros(num, jnp.int32))
 
   return SuperNet(
     weights=network.init(jax.random.key(0)),
-    valid_images=images(sizes["valid"]),
-    test_images=images(sizes["test"]),
-    calibration=images(sizes["calibration"]).x,
+    valid_images=images("valid"),
+    test_images=images("test"),
+    calibration=images("calibration").x,
     mean=jnp.zeros(card.channels),
     deviation=jnp.zeros(card.channels),
     latencies={},
