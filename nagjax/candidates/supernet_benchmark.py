@@ -237,9 +237,9 @@ class SuperNet:
     mean, deviation = self.mean[None, None, None], self.deviation
 
     def apply(
-      weights: Weights, arch: Archs, images: jax.Array, **options: Any
+      weights: Weights, arch: Archs, x: jax.Array, **options: Any
     ) -> Any:
-      x = images.astype(jnp.float32) - mean
+      x = x.astype(jnp.float32) - mean
       x = (x / deviation[None, None, None]).astype(self.dtype)
       return network.apply(weights, arch, x, **options)
 
