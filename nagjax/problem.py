@@ -194,18 +194,15 @@ class Problem:
     scalarize: makes one objective of several; `feasible_first` by default.
 
   Raises:
-    ValueError: at construction, if an objective or a constraint names no
-      queried column, or has another form, two objectives are of one column, or
-      the benchmark knows that nothing meets the constraints.
+    ValueError: if an objective or a constraint names no queried column or has
+      another form, two objectives are of one column, or nothing can be feasible.
 
   Example:
     >>> import nagjax
-    >>> accuracy, params = [70.0, 75.0, 80.0, 85.0], [0.1, 0.2, 0.3, 0.4]
-    >>> space = nagjax.SearchSpace("mine", (2, 2))
-    >>> columns = {"acc": accuracy, "params_m": params}
+    >>> columns = {"acc": [70.0, 80.0, 90.0], "ms": [2.0, 3.0, 5.0]}
+    >>> space = nagjax.SearchSpace("mine", (3,))
     >>> table = nagjax.Tabular(queried=columns, space=space)
-    >>> problem = Problem(table, ("acc",), constraints=("params_m<=0.35",))
-    >>> problem.optimum().objective
+    >>> Problem(table, ("acc",), ("ms<=4",)).optimum().objective
     80.0
   """
 
@@ -368,7 +365,7 @@ class Problem:
     return self.benchmark.report(archs)[self.benchmark.test]
 
   def evaluate_and_test(self, archs: Archs) -> tuple[Answer, jax.Array]:
-    """`evaluate` and `test`, of a benchmark that does both at once cheaper."""
+    """`evaluate` and `test` of `int32[..., L]`, at once if that is cheaper."""
     both = getattr(self.benchmark, "query_and_report", None)
     if both is None or self.benchmark.test is None:
       return self.evaluate(archs), self.test(archs)

@@ -100,7 +100,9 @@ def make_task(
   settings = {
     "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
     "images_sha256": digest,
-    "weights_sha256": files.sha256(path),
+    "weights_sha256": image_files.digest(
+      *map(np.asarray, jax.tree.leaves(table.weights))
+    ),
     "num_train": num_train,
     "num_valid": num_valid,
   }

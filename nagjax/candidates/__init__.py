@@ -13,6 +13,7 @@ from nagjax.candidates import supernet
 from nagjax.candidates import supernet_benchmark
 from nagjax.candidates import train
 from nagjax.candidates import vit
+from nagjax.candidates import vit_scores
 from nagjax.candidates import zerocost
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
   "supernet_benchmark",
   "train",
   "vit",
+  "vit_scores",
   "zerocost",
 ]

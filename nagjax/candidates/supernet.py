@@ -152,7 +152,7 @@ PRESETS = {
   ("mobilenetv3", "paper"): Recipe(
     _shrinking(32), "shrinking", batch_size=2048
   ),
-  ("mobilenetv3", "cpu"): Recipe((Phase(12, 0.1, 1, 1),), batch_size=32),
+  ("mobilenetv3", "cpu"): Recipe((Phase(24, 0.1, 1, 1),)),
   ("autoformer", "paper"): Recipe(
     (Phase(500, 1e-3, 1, 20),),
     "single_path",
