@@ -195,7 +195,7 @@ class Problem:
 
   Raises:
     ValueError: if an objective or a constraint names no queried column or has
-      another form, two objectives are of one column, or nothing can be feasible.
+      another form, two objectives are of one column, or nothing is feasible.
 
   Example:
     >>> import nagjax
