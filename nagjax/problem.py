@@ -27,7 +27,16 @@ above it lies the largest finite float."""
 
 
 class Constraint(NamedTuple):
-  """A limit on one queried column: `column <= limit`; NaN is infeasible."""
+  """A limit on one queried column: `column <= limit`; NaN is infeasible.
+
+  Attributes:
+    column: of `Benchmark.query`.
+    limit: the largest value that is feasible, in the unit of the column.
+
+  Example:
+    >>> Constraint.parse("params_m<=0.5")
+    Constraint(column='params_m', limit=0.5)
+  """
 
   column: str
   limit: float
@@ -124,8 +133,19 @@ def feasible_first(objectives: jax.Array, violations: jax.Array) -> jax.Array:
   its scale, comes below it, and excesses that differ by more than a millionth
   of themselves keep their order.
 
+  Args:
+    objectives: `f32[..., M]`, each maximized; the first is read.
+    violations: `f32[..., C]`; `<= 0` is feasible.
+
   References:
     Deb, "An efficient constraint handling method for genetic algorithms", 2000.
+
+  Example:
+    >>> objectives = np.asarray([[1.0], [9.0], [8.0]])
+    >>> violations = np.asarray([[-1.0], [0.5], [2.0]])
+    >>> value = jax.jit(feasible_first)(objectives, violations)
+    >>> np.argsort(value).tolist()  # The last one is the best.
+    [2, 1, 0]
   """
   violations = jnp.where(jnp.isnan(violations), jnp.inf, violations)
   feasible = jnp.all(violations <= 0, axis=-1)
@@ -177,6 +197,16 @@ class Problem:
     ValueError: at construction, if an objective or a constraint names no
       queried column, or has another form, two objectives are of one column, or
       the benchmark knows that nothing meets the constraints.
+
+  Example:
+    >>> import nagjax
+    >>> accuracy, params = [70.0, 75.0, 80.0, 85.0], [0.1, 0.2, 0.3, 0.4]
+    >>> space = nagjax.SearchSpace("mine", (2, 2))
+    >>> columns = {"acc": accuracy, "params_m": params}
+    >>> table = nagjax.Tabular(queried=columns, space=space)
+    >>> problem = Problem(table, ("acc",), constraints=("params_m<=0.35",))
+    >>> problem.optimum().objective
+    80.0
   """
 
   benchmark: Benchmark

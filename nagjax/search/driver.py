@@ -127,6 +127,9 @@ def start(
   See `run` for the arguments. The trace has as many rounds of `batch_size` as
   the warm start or the design fills (none if there is neither); the info is
   None.
+
+  Raises:
+    ValueError: as `run`, or if the warm start has columns.
   """
   check_traceable(algorithm, problem)
   check_budget(algorithm, problem, budget=budget, warm_start=warm_start)
@@ -306,6 +309,16 @@ def check_budget(
   Raises:
     ValueError: if the budget is below the initial design or above the rows, or
       the warm start holds no architectures of the space.
+
+  Example:
+    >>> import nagjax
+    >>> problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    >>> search = nagjax.make_search("random", problem, budget=20)
+    >>> check_traceable(search.algorithm, problem)
+    >>> check_budget(search.algorithm, problem, budget=20000)
+    Traceback (most recent call last):
+      ...
+    ValueError: budget must be at most the 15625 rows of digits, got 20000.
   """
   needed, what = max(algorithm.num_initial, 1), "the initial design"
   if warm_start is not None:
@@ -332,6 +345,12 @@ def check_count(name: str, value: Any, *, least: int | None = None) -> None:
 
   Raises:
     ValueError: if it is not.
+
+  Example:
+    >>> check_count("budget", 2.5)
+    Traceback (most recent call last):
+      ...
+    ValueError: budget must be a whole number, got 2.5.
   """
   if isinstance(value, bool) or not isinstance(value, int | np.integer):
     raise ValueError(f"{name} must be a whole number, got {value!r}.")

@@ -81,8 +81,12 @@ def run(
       compiled.
 
   Example:
-    search = nagjax.make_search("ednag", problem, budget=200)
-    result = jax.jit(lambda key: nagjax.run(key, search))(jax.random.key(0))
+    >>> import nagjax
+    >>> problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    >>> search = nagjax.make_search("random", problem, budget=20)
+    >>> result = jax.jit(lambda key: run(key, search))(jax.random.key(0))
+    >>> result.trace.charged.tolist()[:3]  # Distinct queries, by round.
+    [10, 20, 20]
   """
   check_search(search)
   check_key(key)
@@ -154,6 +158,12 @@ def check_search(search: Any) -> None:
 
   Raises:
     ValueError: if it is not.
+
+  Example:
+    >>> check_search("ednag")
+    Traceback (most recent call last):
+      ...
+    ValueError: search must be a Search, as make_search returns it, got str.
   """
   if not isinstance(search, Search):
     raise ValueError(
@@ -173,6 +183,9 @@ def check_key(key: Any) -> None:
 
   Raises:
     ValueError: if it is not.
+
+  Example:
+    >>> check_key(jax.random.key(0))  # Says nothing: all is well.
   """
   _require_keys(key, 0, "key must be one typed key, such as jax.random.key(0)")
 
@@ -182,6 +195,9 @@ def check_keys(keys: Any) -> None:
 
   Raises:
     ValueError: if they are not.
+
+  Example:
+    >>> check_keys(jax.random.key(0)[None])
   """
   wanted = (
     "keys must be an array [S] of at least one key, such as "
