@@ -182,7 +182,9 @@ def describe(
     mean *= -1 if name.endswith("cross_entropy") else 1
     if works.shape[1] > 1:
 
-      def reliability(rows, name=name, mean=mean):
+      def reliability(
+        rows: np.ndarray, name: str = name, mean: np.ndarray = mean
+      ) -> float:
         better = mean[rows] >= np.nanmedian(mean[rows])
         chosen = rows[better & works[rows].all(axis=1)]
         return statistics.reliability(arrays[name][chosen])

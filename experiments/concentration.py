@@ -12,6 +12,7 @@ of the seeds whose mean rises.
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr.
 """
 
+from collections.abc import Callable
 import functools
 import sys
 from typing import NamedTuple
@@ -117,7 +118,7 @@ def _asked(made: search.Search, problem: Problem) -> search.Search:
   return made._replace(problem=problem)
 
 
-def _over_seeds(fn):
+def _over_seeds(fn: Callable) -> Callable:
   return jax.jit(jax.vmap(fn, (0, None)))
 
 

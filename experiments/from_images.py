@@ -44,6 +44,9 @@ from nagjax.benchmarks import data_directory
 from nagjax.candidates import images as images_lib
 from nagjax.spaces import SearchSpace
 from nagjax.surrogates import meta
+from nagjax.types import AnyProposal
+from nagjax.types import Key
+from nagjax.types import Params
 
 from .support import cell_plots
 from .support import comparing
@@ -108,7 +111,7 @@ def generate(
   found = spec.build(space, config, surrogate=reading.surrogate(), **more)
 
   @jax.jit
-  def propose(key, params):
+  def propose(key: Key, params: Params) -> AnyProposal:
     init_key, ask_key = jax.random.split(key)
     state = found.init(init_key, params)
     return found.ask(ask_key, state, params)[0]

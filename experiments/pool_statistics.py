@@ -207,7 +207,9 @@ def make_pools(
   )
   belief = surrogate_search.make_belief(surrogate, fitted, config.penalty)
 
-  def propose(name: str, proposer: Proposer):
+  def propose(
+    name: str, proposer: Proposer
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
     init_key, propose_key = jax.random.split(keys[name])
     state = proposer.init(init_key, proposer.params)
     archs, valid, state = proposer.propose(

@@ -25,6 +25,7 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 import dataclasses
 import functools
@@ -213,7 +214,11 @@ def learn(
 
 
 def sources_of(
-  values, extractor, prior, images, known
+  values: flags.Values,
+  extractor: extractors.Extractor,
+  prior: transfer_base.Transfer,
+  images: Iterable[str],
+  known: Sequence[meta_data.TaskData],
 ) -> tuple[meta.Source, ...]:
   """Everything that a predictor, its extractor or its prior has learned from.
 
@@ -264,7 +269,12 @@ def report(
     print(f"  {name}: {text}", flush=True)
 
 
-def report_table(values, predictor, extractor, mean) -> None:
+def report_table(
+  values: flags.Values,
+  predictor: meta.MetaPredictor,
+  extractor: extractors.Extractor,
+  mean: np.ndarray,
+) -> None:
   """Prints what the best by the predictor is worth in a table.
 
   Raises:

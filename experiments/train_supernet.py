@@ -252,13 +252,21 @@ def fit(
   first_key, epochs_key = jax.random.split(key)
 
   @functools.partial(jax.jit, static_argnames="phase")
-  def advance(number, place, state, images, phase):
+  def advance(
+    number: jax.Array,
+    place: jax.Array,
+    state: supernet.State,
+    images: train.Images,
+    phase: int,
+  ) -> tuple[supernet.State, jax.Array]:
     epoch_key = jax.random.fold_in(epochs_key, number)
     return supernet.epoch(
       epoch_key, place, state, images, network, recipe, phase
     )
 
-  def advance_fn(number: jax.Array, state: Any):
+  def advance_fn(
+    number: jax.Array, state: Any
+  ) -> tuple[Any, dict[str, jax.Array]]:
     phase, place = recipe.place(int(number))
     state, loss = advance(number, jnp.int32(place), state, images, phase)
     return state, {"loss": loss}

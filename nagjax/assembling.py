@@ -1,5 +1,7 @@
 """Parts that replace those of an algorithm, and transfers that enter them."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -22,7 +24,12 @@ WITH_TRANSFER = {"num_initial": 0, "min_observed": 0, "patience": 0}
 of the transferred means, and a new beginning would only repeat the first."""
 
 
-def check_parts(spec: Spec, parts: Mapping[str, Any], name: str, known) -> None:
+def check_parts(
+  spec: Spec,
+  parts: Mapping[str, Any],
+  name: str,
+  known: Callable[[], Iterable[str]],
+) -> None:
   """Checks that an algorithm has the parts that are to be replaced.
 
   Raises:

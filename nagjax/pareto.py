@@ -56,7 +56,9 @@ def front_numbers(dominance: jax.Array, used: ArrayLike = True) -> jax.Array:
   size = dominance.shape[0]
   used = jnp.broadcast_to(used, (size,))
 
-  def peel(state):
+  def peel(
+    state: tuple[jax.Array, jax.Array, jax.Array],
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
     number, numbers, left = state
     front = left & ~jnp.any(dominance & left[:, None], axis=0)
     numbers = jnp.where(front, number, numbers)

@@ -27,7 +27,16 @@ above it lies the largest finite float."""
 
 
 class Constraint(NamedTuple):
-  """A limit on one queried column: `column <= limit`; NaN is infeasible."""
+  """A limit on one queried column: `column <= limit`; NaN is infeasible.
+
+  Attributes:
+    column: of `Benchmark.query`.
+    limit: the largest value that is feasible, in the unit of the column.
+
+  Example:
+    >>> Constraint.parse("params_m<=0.5")
+    Constraint(column='params_m', limit=0.5)
+  """
 
   column: str
   limit: float
@@ -124,8 +133,19 @@ def feasible_first(objectives: jax.Array, violations: jax.Array) -> jax.Array:
   its scale, comes below it, and excesses that differ by more than a millionth
   of themselves keep their order.
 
+  Args:
+    objectives: `f32[..., M]`, each maximized; the first is read.
+    violations: `f32[..., C]`; `<= 0` is feasible.
+
   References:
     Deb, "An efficient constraint handling method for genetic algorithms", 2000.
+
+  Example:
+    >>> objectives = np.asarray([[1.0], [9.0], [8.0]])
+    >>> violations = np.asarray([[-1.0], [0.5], [2.0]])
+    >>> value = jax.jit(feasible_first)(objectives, violations)
+    >>> np.argsort(value).tolist()  # The last one is the best.
+    [2, 1, 0]
   """
   violations = jnp.where(jnp.isnan(violations), jnp.inf, violations)
   feasible = jnp.all(violations <= 0, axis=-1)
@@ -174,9 +194,16 @@ class Problem:
     scalarize: makes one objective of several; `feasible_first` by default.
 
   Raises:
-    ValueError: at construction, if an objective or a constraint names no
-      queried column, or has another form, two objectives are of one column, or
-      the benchmark knows that nothing meets the constraints.
+    ValueError: if an objective or a constraint names no queried column or has
+      another form, two objectives are of one column, or nothing is feasible.
+
+  Example:
+    >>> import nagjax
+    >>> columns = {"acc": [70.0, 80.0, 90.0], "ms": [2.0, 3.0, 5.0]}
+    >>> space = nagjax.SearchSpace("mine", (3,))
+    >>> table = nagjax.Tabular(queried=columns, space=space)
+    >>> Problem(table, ("acc",), ("ms<=4",)).optimum().objective
+    80.0
   """
 
   benchmark: Benchmark
@@ -184,7 +211,7 @@ class Problem:
   constraints: tuple[Constraint, ...] = ()
   scalarize: Scalarize = feasible_first
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in ("objectives", "constraints"):
       value = getattr(self, name)
       if isinstance(value, str) or not isinstance(value, tuple | list):
@@ -338,7 +365,7 @@ class Problem:
     return self.benchmark.report(archs)[self.benchmark.test]
 
   def evaluate_and_test(self, archs: Archs) -> tuple[Answer, jax.Array]:
-    """`evaluate` and `test`, of a benchmark that does both at once cheaper."""
+    """`evaluate` and `test` of `int32[..., L]`, at once if that is cheaper."""
     both = getattr(self.benchmark, "query_and_report", None)
     if both is None or self.benchmark.test is None:
       return self.evaluate(archs), self.test(archs)

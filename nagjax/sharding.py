@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Any
 from typing import TypeVar
 
 import jax
@@ -67,7 +68,7 @@ def over_processes(tree: _Tree, size: int | None = None) -> _Tree:
   if jax.process_count() == 1:
     return tree
 
-  def join(leaf):
+  def join(leaf: jax.Array) -> Any:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       data = join(jax.random.key_data(leaf))
       return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))

@@ -7,9 +7,11 @@ of an architecture, `N` nodes, `K` operations, `T` steps and `S` seeds.
 from collections.abc import Callable
 import enum
 from typing import Any
+from typing import Generic
 from typing import NamedTuple
 from typing import NoReturn
 from typing import Self
+from typing import TypeVar
 
 import jax
 
@@ -19,9 +21,20 @@ Key = jax.Array
 Archs = jax.Array
 """Architectures as integer vectors, `int32[..., L]`."""
 
-State = Any
 Params = Any
+"""Hyper-parameters and weights, a pytree of arrays; `()` if there are none."""
+
 Info = Any
+"""What a reader plots of a round, a pytree of arrays."""
+
+StateT = TypeVar("StateT")
+"""What an algorithm or a part of one remembers, a pytree of arrays."""
+
+ParamsT = TypeVar("ParamsT")
+"""The `Params` of an algorithm or of a part of one."""
+
+NO_PARAMS: Any = ()
+"""Of what has no hyper-parameters and no weights."""
 
 
 class Status(enum.IntEnum):
@@ -140,8 +153,11 @@ class Prediction(NamedTuple):
   head_stds: jax.Array | None = None
 
 
-class Algorithm(NamedTuple):
+class Algorithm(NamedTuple, Generic[StateT, ParamsT]):
   """A search algorithm: a value made of pure functions and two static sizes.
+
+  An `Algorithm[State, Params]` says to a type checker which state its functions
+  hand on to each other, and which params they take.
 
   Attributes:
     init: `(key, params) -> State`.
@@ -161,14 +177,14 @@ class Algorithm(NamedTuple):
       algorithm that knows the full one alone.
   """
 
-  init: Callable[[Key, Params], State]
-  ask: Callable[[Key, State, Params], tuple[AnyProposal, State]]
-  tell: Callable[[State, Any, Evaluation, Params], tuple[State, Info]]
+  init: Callable[[Key, ParamsT], StateT]
+  ask: Callable[[Key, StateT, ParamsT], tuple[AnyProposal, StateT]]
+  tell: Callable[[StateT, Any, Evaluation, ParamsT], tuple[StateT, Info]]
   num_initial: int
   batch_size: int
-  check: Callable[[State], None] | None = None
+  check: Callable[[StateT], None] | None = None
   on_host: bool = False
-  params: Params = ()
+  params: ParamsT = NO_PARAMS
   fidelity: int | None = None
 
   def __reduce__(self) -> NoReturn:

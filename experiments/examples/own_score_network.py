@@ -36,7 +36,14 @@ class Rows(nn.Module):
   """
 
   @nn.compact
-  def __call__(self, x, condition, mask, *, dropout_key=None):
+  def __call__(
+    self,
+    x: jax.Array,
+    condition: jax.Array,
+    mask: jax.Array,
+    *,
+    dropout_key: jax.Array | None = None,
+  ) -> jax.Array:
     level = jnp.broadcast_to(jnp.log(condition), x.shape[:-2])
     rows = x.reshape(*level.shape, -1)
     hidden = jnp.concatenate([rows, level[..., None]], axis=-1)
@@ -48,7 +55,7 @@ ROWS: Any = Rows()
 
 
 # %% Training, and a search that draws its candidates from what was trained.
-def train(steps: int = 250, **more) -> Search:
+def train(steps: int = 250, **more: Any) -> Search:
   """Trains the network without accuracies, for a search that uses it.
 
   `more` is for `make_search`, such as `budget`.

@@ -4,6 +4,7 @@ A chunk is a file of the workdir that appears when it is complete, so that a run
 that was killed continues with the next one and ends in the same table.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import csv
 import datetime
@@ -222,13 +223,17 @@ def _indices(job: Job, number: int) -> np.ndarray:
   return job.classes[start : start + job.chunk_size]
 
 
-def _compile(job: Job, archs: jax.Array, devices: Sequence[jax.Device]):
+def _compile(
+  job: Job, archs: jax.Array, devices: Sequence[jax.Device]
+) -> Callable[[jax.Array], train.Outcome]:
   """Compiles the training of a chunk: in turn on CPUs, at once elsewhere."""
   on_cpu = devices[0].platform == "cpu"
   batch_size = None if on_cpu else -(-archs.shape[0] // len(devices))
   keys = jax.vmap(jax.random.key)(jnp.arange(job.num_seeds))
 
-  def run(archs, split, keys):
+  def run(
+    archs: jax.Array, split: train.Split, keys: jax.Array
+  ) -> train.Outcome:
     return train.assess_many(
       keys,
       archs,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import itertools
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,10 @@ def draw_fronts(
 
 
 def _draw_pair(
-  panel, comparison: fronts.Comparison, problem: Problem, pair: Sequence[int]
+  panel: Any,
+  comparison: fronts.Comparison,
+  problem: Problem,
+  pair: Sequence[int],
 ) -> None:
   """One objective over another: the exact front and those of the first seed."""
   sign = fronts.signs(problem)
@@ -93,7 +97,7 @@ def _draw_pair(
     axis(plots.with_unit(problem, name))
 
 
-def _draw_progress(panel, comparison: fronts.Comparison) -> None:
+def _draw_progress(panel: Any, comparison: fronts.Comparison) -> None:
   """The mean hypervolume after every query."""
   looks = plots.looks(len(comparison.measured))
   known = comparison.exact is not None

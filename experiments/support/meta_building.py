@@ -178,8 +178,10 @@ def _program(
   on_cpu = devices[0].platform == "cpu"
   batch_size = None if on_cpu else -(-GROUP // num)
 
-  def run(archs, learn, choose, key):
-    def one(arch):
+  def run(
+    archs: jax.Array, learn: train.Images, choose: train.Images, key: jax.Array
+  ) -> tuple[train.Metrics, jax.Array]:
+    def one(arch: jax.Array) -> tuple[train.Metrics, jax.Array]:
       model = train.fit(key, arch, learn, config, job.recipe)
       metrics = train.evaluate(model, arch, choose)
       failed = ~jnp.isfinite(metrics.cross_entropy)

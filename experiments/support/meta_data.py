@@ -22,6 +22,7 @@ from nagjax.candidates import triplets
 from nagjax.candidates import zerocost
 from nagjax.candidates.train import Images
 from nagjax.files import Declared
+from nagjax.spaces import SearchSpace
 from nagjax.surrogates import meta
 from nagjax.surrogates import meta_training
 
@@ -222,7 +223,9 @@ def predictor_ranker(predictor: meta.MetaPredictor) -> Ranker:
   encode, value = meta.encode_fn(predictor), meta.value_fn(predictor)
 
   @jax.jit
-  def said(images, present, archs):
+  def said(
+    images: jax.Array, present: jax.Array, archs: jax.Array
+  ) -> jax.Array:
     codes = jax.vmap(encode, (None, 0, None), out_axes=1)(
       predictor.params, images, present
     )
@@ -248,7 +251,7 @@ def _tens(num: int) -> int:
   return -(-num // 10) * 10
 
 
-def mean_ranker(mean: np.ndarray, space) -> Ranker:
+def mean_ranker(mean: np.ndarray, space: SearchSpace) -> Ranker:
   """What a table of all cells says, whatever the images."""
   return lambda task: mean[np.asarray(space.index(jnp.asarray(task.archs)))]
 
@@ -261,7 +264,7 @@ def rivals() -> dict[str, Ranker]:
     return cells.Config(shape, 10, num_channels=8, num_cells=1)
 
   @jax.jit
-  def synflow(archs):
+  def synflow(archs: jax.Array) -> jax.Array:
     around = cells.Config((8, 8, 3), 10, num_channels=8, num_cells=1)
     blank = Images(jnp.zeros((2, 8, 8, 3)), jnp.zeros(2, jnp.int32))
     return jax.lax.map(

@@ -346,14 +346,14 @@ def _mean_curve(
   return (mean, low, high) if optimum is not None else (-mean, -high, -low)
 
 
-def set_caption(canvas, caption: str) -> None:
+def set_caption(canvas: Any, caption: str) -> None:
   """Puts a caption above the panels, in lines that the figure has room for."""
   width = int(_CHARACTERS_PER_INCH * canvas.get_figwidth())
   lines = caption.replace("<=", " ≤ ").splitlines()
   canvas.suptitle("\n".join(textwrap.fill(line, width) for line in lines))
 
 
-def _scale_regret(panel) -> None:
+def _scale_regret(panel: Any) -> None:
   """Scales to logarithms with room for all means above zero."""
   from matplotlib import ticker
 
@@ -368,7 +368,7 @@ def _scale_regret(panel) -> None:
   panel.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _crop(panel, objective: np.ndarray) -> str:
+def _crop(panel: Any, objective: np.ndarray) -> str:
   """Leaves the lowest tenth out of sight, and returns the words that say so."""
   finite = objective[np.isfinite(objective)]
   if finite.size < 10:
@@ -389,7 +389,7 @@ def _cost_limits(clouds: Sequence[Cloud], column: str) -> tuple[float, float]:
   return low - margin, high + margin
 
 
-def _draw_cloud(panel, cloud: Cloud) -> None:
+def _draw_cloud(panel: Any, cloud: Cloud) -> None:
   for chosen, color, alpha, label in (
     (~cloud.feasible, _GRAY, 0.4, "infeasible"),
     (cloud.feasible, _COLORS[0], 0.6, "feasible"),

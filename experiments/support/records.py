@@ -131,7 +131,7 @@ def full_name(algorithm: str, variant: str) -> str:
 def describe_config(config: Any) -> dict[str, Any]:
   """A Config as JSON: functions by name, numbers that JSON lacks as text."""
 
-  def plain(value):
+  def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
       return [plain(item) for item in value]
     if dataclasses.is_dataclass(value):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 import numpy as np
 
 from nagjax import files
@@ -100,7 +101,7 @@ def history(
   """
   num_seeds = len(trace.status)
 
-  def flat(array):
+  def flat(array: ArrayLike) -> np.ndarray:
     return np.asarray(array).reshape(num_seeds, -1)
 
   counts = trace.feasible & is_full(trace, fidelities)

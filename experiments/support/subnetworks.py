@@ -21,6 +21,7 @@ from nagjax.candidates import images as images_lib
 from nagjax.candidates import supernet
 from nagjax.candidates import supernet_benchmark as benchmark
 from nagjax.candidates import train
+from nagjax.types import Key
 
 from . import images as image_files
 from . import training
@@ -161,13 +162,13 @@ def judge(table: benchmark.SuperNet, arch: jax.Array) -> dict[str, float]:
 
 
 @jax.jit
-def _judge(table: benchmark.SuperNet, arch: jax.Array):
+def _judge(table: benchmark.SuperNet, arch: jax.Array) -> dict[str, jax.Array]:
   queried, reported = table.query_and_report(arch[None])
   return jax.tree.map(lambda column: column[0], {**queried, **reported})
 
 
 def fit(
-  key: jax.Array, arch: jax.Array, task: Task, *, inherits: bool = False
+  key: Key, arch: jax.Array, task: Task, *, inherits: bool = False
 ) -> benchmark.SuperNet:
   """Trains one sub-network.
 
@@ -187,7 +188,14 @@ def fit(
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5))
-def _fit(key, arch, images, weights, card, recipe):
+def _fit(
+  key: Key,
+  arch: jax.Array,
+  images: train.Images,
+  weights: elastic.Weights | None,
+  card: benchmark.Card,
+  recipe: supernet.Recipe,
+) -> elastic.Weights:
   return alone.train_alone(key, arch, images, card.make(), recipe, weights)
 
 

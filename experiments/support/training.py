@@ -368,7 +368,13 @@ def fit(
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
-def _fit(key, arch, split, config, recipe):
+def _fit(
+  key: jax.Array,
+  arch: jax.Array,
+  split: train.Split,
+  config: cells.Config,
+  recipe: train.Recipe,
+) -> tuple[cells.Model, train.Outcome]:
   model = train.fit(key, arch, split.train, config, recipe)
   return model, train.judge(model, arch, split, config.num_classes)
 

@@ -44,7 +44,7 @@ class Config(loop.Config):
   surrogate: ensemble.Config = ensemble.Config()
   proposer: generator.Config = generator.Config()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     joint = getattr(self.proposer, "joint", False)
     if joint and not self.num_constraints:
@@ -62,7 +62,7 @@ def agnet(
   proposer: Proposer | None = None,
   acquisition: Acquisition = upper_confidence_bound,
   directory: str | os.PathLike[str] | None = None,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds AG-Net, or it with other parts; see `surrogate_search`.
 
   Args:

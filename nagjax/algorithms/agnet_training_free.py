@@ -86,7 +86,7 @@ class Config:
   train_learning_rate: float = 1e-3
   num_constraints: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.num_constraints:
       raise ValueError(
         "The training-free search ranks objectives only, got "
@@ -131,7 +131,7 @@ def agnet_training_free(
   config: Config | None = None,
   *,
   directory: str | os.PathLike[str] | None = None,
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds the search; its params are weights of a pretrained generator.
 
   Those of the space's file, which may lie in the user's `directory`.

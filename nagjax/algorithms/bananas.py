@@ -54,7 +54,7 @@ def bananas(
   surrogate: Surrogate | None = None,
   proposer: Proposer | None = None,
   acquisition: Acquisition = independent_thompson,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds BANANAS, or it with other parts; see `surrogate_search`.
 
   Raises:

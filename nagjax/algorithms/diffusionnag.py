@@ -105,7 +105,7 @@ def diffusionnag(
   model_params: Params | None = None,
   sampler: diffusion.Sampler | None = None,
   directory: str | os.PathLike[str] | None = None,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds DiffusionNAG, or it with other parts; see `surrogate_search`.
 
   After a sampler has met what is not finite, every proposal is invalid and a
@@ -151,7 +151,7 @@ def pool(
   *,
   acquisition: Acquisition = mean,
   **arguments: Any,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """`diffusionnag` with the options and the acquisition of one large pool."""
   return diffusionnag(
     space, config or POOL_CONFIG, acquisition=acquisition, **arguments
@@ -164,7 +164,7 @@ def zero_shot(
   *,
   surrogate: Surrogate,
   **arguments: Any,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """`pool` under a surrogate that knows already, without a training set."""
   config = config or ZERO_SHOT_CONFIG
   return pool(space, config, surrogate=surrogate, **arguments)

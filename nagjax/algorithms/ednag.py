@@ -53,7 +53,7 @@ class Config(loop.Config):
   surrogate: gaussian_process.Config = gaussian_process.Config()
   proposer: denoising.Config = denoising.Config()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     super().__post_init__()
     checks.positive(self, "limited_noise")
 
@@ -65,7 +65,7 @@ def ednag(
   surrogate: Surrogate | None = None,
   proposer: Proposer | None = None,
   acquisition: Acquisition = upper_confidence_bound,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds EDNAG, or it with other parts; see `surrogate_search`."""
   config = config or Config()
   own = config.surrogate

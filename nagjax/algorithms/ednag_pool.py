@@ -89,7 +89,7 @@ def ednag_pool(
   config: Config | None = None,
   *,
   batch_size: int = 1,
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds the search; its params are handed to `fitness_fn`."""
   config = config or Config()
 
@@ -108,7 +108,7 @@ def zero_shot(
   config: ZeroShotConfig | None = None,
   *,
   surrogate: Surrogate,
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds the search under a surrogate that knows already.
 
   Differs from the program: of all architectures that the denoising saw the best
@@ -197,7 +197,9 @@ def _denoise(
   algorithm = ednag_reference.ednag_reference(space, config)
   init_key, loop_key = jax.random.split(key)
 
-  def generation(carry, round_number):
+  def generation(
+    carry: tuple[ednag_reference.State, _Pool], round_number: jax.Array
+  ) -> tuple[tuple[ednag_reference.State, _Pool], None]:
     state, pool = carry
     ask_key = jax.random.fold_in(loop_key, round_number)
     proposal, state = algorithm.ask(ask_key, state, ())
@@ -250,7 +252,7 @@ def _ranked(pool: _Pool) -> State:
 
 def _from_the_top(
   init: Callable[[Key, Params], State], batch_size: int
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """An algorithm that queries a ranked pool."""
 
   def ask(key: Key, state: State, params: Params) -> tuple[Proposal, State]:

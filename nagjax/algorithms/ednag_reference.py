@@ -91,7 +91,7 @@ class Config:
   block_size: int | None = None
   gumbel: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, population_size=2, num_steps=2)
     shares = (self.elite_share, self.diverse_share)
     if min(shares) < 0 or sum(shares) > 1:
@@ -156,7 +156,7 @@ class Info(NamedTuple):
 
 def ednag_reference(
   space: SearchSpace, config: Config | None = None
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds the published EDNAG; run it for `num_rounds` rounds.
 
   Differs from the program: constant individuals and equal weights give defined

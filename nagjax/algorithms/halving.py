@@ -58,7 +58,7 @@ class Config:
   num_rows: int = 2**20
   fidelities: Fidelities | None = None
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, reduction=2)
 
 
@@ -177,13 +177,15 @@ def hyperband_schedule(config: Config) -> Schedule:
 
 def successive_halving(
   space: SearchSpace, config: Config | None = None
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds successive halving; what a bracket leaves pays for another one."""
   config = config or Config()
   return _algorithm(space, config, halving_schedule(config))
 
 
-def hyperband(space: SearchSpace, config: Config | None = None) -> Algorithm:
+def hyperband(
+  space: SearchSpace, config: Config | None = None
+) -> Algorithm[State, Params]:
   """Builds Hyperband, which repeats its brackets until the budget is spent."""
   config = config or Config()
   return _algorithm(space, config, hyperband_schedule(config))
@@ -225,7 +227,7 @@ def _schedule(
 
 def _algorithm(
   space: SearchSpace, config: Config, schedule: Schedule
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Goes through a schedule again and again, an evaluation a round."""
   size = int(schedule.slot.max()) + 1
   length = len(schedule.slot)

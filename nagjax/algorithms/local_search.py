@@ -57,7 +57,9 @@ class Info(NamedTuple):
   center_objective: jax.Array
 
 
-def local_search(space: SearchSpace, config: Config | None = None) -> Algorithm:
+def local_search(
+  space: SearchSpace, config: Config | None = None
+) -> Algorithm[State, Params]:
   """Builds local search.
 
   A restart is one uniformly random architecture that becomes the center

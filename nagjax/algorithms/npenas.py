@@ -54,7 +54,7 @@ def npenas(
   surrogate: Surrogate | None = None,
   proposer: Proposer | None = None,
   acquisition: Acquisition = mean,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds NPENAS, or it with other parts; see `surrogate_search`."""
   config = config or Config()
   return loop.surrogate_search(

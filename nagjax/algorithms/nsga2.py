@@ -45,7 +45,7 @@ class Config:
   mutation_scale: float = 1.0
   num_tradeoffs: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, num_tradeoffs=0)
     checks.not_negative(self, "crossover_rate", "mutation_scale")
     if self.crossover_rate > 1:
@@ -80,7 +80,9 @@ class Info(NamedTuple):
   best_objective: jax.Array
 
 
-def nsga2(space: SearchSpace, config: Config | None = None) -> Algorithm:
+def nsga2(
+  space: SearchSpace, config: Config | None = None
+) -> Algorithm[State, Params]:
   """Builds NSGA-II; with one objective it is an elitist genetic algorithm.
 
   Failures never enter the population, nor does an architecture twice. What

@@ -48,7 +48,7 @@ def optiproxy(
   surrogate: Surrogate | None = None,
   proposer: Proposer | None = None,
   acquisition: Acquisition = upper_confidence_bound,
-) -> Algorithm:
+) -> Algorithm[loop.State, loop.Params]:
   """Builds OptiProxy-NAS, or it with other parts; see `surrogate_search`."""
   config = config or Config()
   return loop.surrogate_search(

@@ -66,7 +66,7 @@ class Info(NamedTuple):
 
 def optiproxy_reference(
   space: SearchSpace, config: Config | None = None
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds the published search; it has no params and knows no constraints.
 
   Differs from the program: the first call is proposed in batches, and prior

@@ -69,7 +69,7 @@ class Config:
   noise: float = 0.3
   num_tries: int = 30
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, archive_size=self.num_initial + self.batch_size)
     is_scale = self.std is None or self.std > 0
     if (self.mean is None) != (self.std is None) or not is_scale:

@@ -95,7 +95,9 @@ def fit(
     ),
   )
 
-  def epoch(proxy: TrainState, inputs) -> tuple[TrainState, None]:
+  def epoch(
+    proxy: TrainState, inputs: tuple[Key, jax.Array, jax.Array]
+  ) -> tuple[TrainState, None]:
     key, order, rate = inputs
     count = jnp.sum(used)
     return fit_epoch(
@@ -242,6 +244,10 @@ def search(
   )
 
 
+_Loop = tuple[jax.Array, Archs, jax.Array]
+"""How many draws there were, what they gave, and what of it is known."""
+
+
 def sample_unseen(
   key: Key,
   logits: jax.Array,
@@ -272,7 +278,7 @@ def sample_unseen(
   used = jnp.arange(archive.shape[0]) < num
   known = space.keys(archive)
 
-  def draw(loop):
+  def draw(loop: _Loop) -> _Loop:
     number, archs, seen = loop
     uniform = jax.random.uniform(jax.random.fold_in(key, number), shape)
     drawn = sample_operations(
@@ -285,7 +291,7 @@ def sample_unseen(
       archive_lib.contains(space.keys(archs), known, used),
     )
 
-  def goes_on(loop) -> jax.Array:
+  def goes_on(loop: _Loop) -> jax.Array:
     number, _, seen = loop
     return (number < config.num_tries) & jnp.any(seen)
 

@@ -1,27 +1,42 @@
 """The parts that have a name on the command line."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 from nagjax.algorithms.spec import PartSpec
 from nagjax.networks import gat
 from nagjax.networks import gcn
 from nagjax.networks import lstm
 from nagjax.networks import mlp
+from nagjax.networks.base import GraphNetwork
 from nagjax.proposers import denoising
 from nagjax.proposers import diffusion
 from nagjax.proposers import generator
 from nagjax.proposers import gradient
 from nagjax.proposers import mutation
 from nagjax.proposers import random
+from nagjax.proposers.base import Proposer
+from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import boosted
 from nagjax.surrogates import ensemble
 from nagjax.surrogates import gaussian_process
+from nagjax.surrogates.base import Surrogate
 
 
-def _graph_networks(network_fn, options_fn) -> PartSpec:
+def _graph_networks(
+  network_fn: Callable[..., GraphNetwork],
+  options_fn: Callable[..., Any],
+) -> PartSpec:
   """An ensemble of one of the networks over graphs."""
 
-  def build(space, config, num_constraints, archive_size):
+  def build(
+    space: SearchSpace,
+    config: ensemble.Config,
+    num_constraints: int,
+    archive_size: int,
+  ) -> Surrogate:
     del archive_size
     return ensemble.graph_networks(
       space, config, num_constraints, build=network_fn, options=options_fn
@@ -30,14 +45,23 @@ def _graph_networks(network_fn, options_fn) -> PartSpec:
   return PartSpec(build, ensemble.Config(), ensemble.TINY)
 
 
-def _paths(space, config, num_constraints, archive_size):
+def _paths(
+  space: SearchSpace,
+  config: ensemble.Config,
+  num_constraints: int,
+  archive_size: int,
+) -> Surrogate:
   del archive_size
   return ensemble.path_networks(space, config, num_constraints)
 
 
 def _gaussian_process(
-  space, config, num_constraints, archive_size, transfers=()
-):
+  space: SearchSpace,
+  config: gaussian_process.Config,
+  num_constraints: int,
+  archive_size: int,
+  transfers: Sequence[gaussian_process.Transfer] = (),
+) -> Surrogate:
   return gaussian_process.gaussian_process(
     space,
     config,
@@ -47,22 +71,32 @@ def _gaussian_process(
   )
 
 
-def _boosted(space, config, num_constraints, archive_size):
+def _boosted(
+  space: SearchSpace,
+  config: boosted.SurrogateConfig,
+  num_constraints: int,
+  archive_size: int,
+) -> Surrogate:
   del archive_size
   return boosted.boosted_trees(space, config, num_constraints)
 
 
-def _ranking(space, config, num_constraints, archive_size):
+def _ranking(
+  space: SearchSpace,
+  config: boosted.SurrogateConfig,
+  num_constraints: int,
+  archive_size: int,
+) -> Surrogate:
   config = dataclasses.replace(config, guides=True)
   return _boosted(space, config, num_constraints, archive_size)
 
 
-def _without_files(build):
+def _without_files(build: Callable[..., Proposer]) -> Callable[..., Proposer]:
   """A proposer that needs no weights."""
   return lambda space, config, directory: build(space, config)
 
 
-def _with_files(build):
+def _with_files(build: Callable[..., Proposer]) -> Callable[..., Proposer]:
   return lambda space, config, directory: build(
     space, config, directory=directory
   )

@@ -26,7 +26,7 @@ class Config:
 
   batch_size: int = 10
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 
@@ -49,7 +49,9 @@ class Info(NamedTuple):
   best_objective: jax.Array
 
 
-def random(space: SearchSpace, config: Config | None = None) -> Algorithm:
+def random(
+  space: SearchSpace, config: Config | None = None
+) -> Algorithm[State, Params]:
   """Builds random search.
 
   An enumerable space is drawn without replacement. In any other, draws are

@@ -32,7 +32,7 @@ class Config:
   population_size: int = 30
   sample_size: int = 10
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 
@@ -64,7 +64,7 @@ class Info(NamedTuple):
 
 def regularized_evolution(
   space: SearchSpace, config: Config | None = None
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Builds regularized evolution.
 
   Each round draws `sample_size` of the population with replacement; the best is

@@ -4,9 +4,13 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import types
 from typing import Any
+from typing import Generic
 from typing import NamedTuple
+from typing import TypeVar
 
 from nagjax.types import Algorithm
+
+ConfigT = TypeVar("ConfigT")
 
 NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
@@ -23,7 +27,7 @@ def many_rounds(config: Any, algorithm: Algorithm, budget: int) -> int:
   return -(-20 * budget // algorithm.batch_size)
 
 
-class Spec(NamedTuple):
+class Spec(NamedTuple, Generic[ConfigT]):
   """How an algorithm is built and run.
 
   Attributes:
@@ -43,9 +47,9 @@ class Spec(NamedTuple):
   """
 
   build: Callable[..., Algorithm]
-  config: Any
+  config: ConfigT
   preset: Callable[[str, int], Mapping[str, Any]] = no_preset
-  num_rounds: Callable[[Any, Algorithm, int], int] = many_rounds
+  num_rounds: Callable[[ConfigT, Algorithm, int], int] = many_rounds
   parts: tuple[str, str, str] | None = None
   needs_directory: bool = False
   tiny: Mapping[str, Any] = NOTHING
@@ -53,7 +57,7 @@ class Spec(NamedTuple):
   needs_fidelities: bool = False
 
 
-class PartSpec(NamedTuple):
+class PartSpec(NamedTuple, Generic[ConfigT]):
   """How a surrogate or a proposer is built.
 
   Attributes:
@@ -65,6 +69,6 @@ class PartSpec(NamedTuple):
   """
 
   build: Callable[..., Any]
-  config: Any
-  tiny: Any
+  config: ConfigT
+  tiny: ConfigT
   takes_transfers: bool = False

@@ -101,7 +101,7 @@ class Config:
   num_tradeoffs: int = 0
   num_mutants: int = 60
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(
       self,
       num_initial=0,
@@ -180,7 +180,7 @@ def surrogate_search(
   proposer: Proposer,
   acquisition: Acquisition = acquisition_lib.upper_confidence_bound,
   config: Config | None = None,
-) -> Algorithm:
+) -> Algorithm[State, Params]:
   """Assembles a search from its parts.
 
   Args:

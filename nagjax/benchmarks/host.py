@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 
-EvaluateFn = Callable[[np.ndarray], Any]
+EvaluateFn = Callable[[np.ndarray], Mapping[str, ArrayLike] | ArrayLike]
 """Maps distinct architectures `int32[n, L]` to `{column: [n]}`, or to `[n]` if
 there is one column. NaN stands for what failed."""
 
@@ -61,7 +62,7 @@ class HostBenchmark:
 
   on_host = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for field in ("columns", "reported"):
       names = getattr(self, field)
       if isinstance(names, str) or not all(isinstance(n, str) for n in names):

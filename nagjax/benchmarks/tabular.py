@@ -163,7 +163,7 @@ class Tabular:
     object.__setattr__(self, "archs", on_device[order])
     return order
 
-  def tree_flatten_with_keys(self):
+  def tree_flatten_with_keys(self) -> tuple[list, tuple]:
     """The columns and keys; everything else is static."""
     children = [
       (jax.tree_util.GetAttrKey(n), getattr(self, n)) for n in _ARRAYS
@@ -175,7 +175,7 @@ class Tabular:
     )
 
   @classmethod
-  def tree_unflatten(cls, static, arrays):
+  def tree_unflatten(cls, static: tuple, arrays: tuple) -> "Tabular":
     """The inverse; arrays may be anything that stands for them."""
     table = object.__new__(cls)
     for name, value in (*static, *zip(_ARRAYS, arrays, strict=True)):

@@ -210,14 +210,16 @@ def predict(ensemble: TreeEnsemble, features: jax.Array) -> jax.Array:
   roots = jnp.pad(ensemble.roots, (0, padding)).reshape(-1, width)
   exists = np.arange(num_trees + padding).reshape(-1, width) < num_trees
 
-  def descend(_, node: jax.Array) -> jax.Array:
+  def descend(_: jax.Array, node: jax.Array) -> jax.Array:
     x = jnp.take_along_axis(rows, ensemble.feature[node], axis=1)
     threshold = ensemble.threshold[node]
     holds = x <= threshold if ensemble.less_equal else x < threshold
     holds = jnp.where(jnp.isnan(x), ensemble.default_left[node], holds)
     return jnp.where(holds, ensemble.left[node], ensemble.right[node])
 
-  def add(total: jax.Array, chunk: tuple[jax.Array, jax.Array]):
+  def add(
+    total: jax.Array, chunk: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, None]:
     start, real = chunk
     node = jnp.broadcast_to(start, (rows.shape[0], width))
     node = jax.lax.fori_loop(0, ensemble.depth, descend, node)

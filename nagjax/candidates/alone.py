@@ -47,7 +47,9 @@ def train_alone(
       jax.random.fold_in(epochs_key, phase), now.num_epochs
     )
 
-    def epoch(state, inputs, phase=phase):
+    def epoch(
+      state: supernet.State, inputs: tuple[Key, jax.Array], phase: int = phase
+    ) -> tuple[supernet.State, None]:
       epoch_key, number = inputs
       state, _ = supernet.epoch(
         *(epoch_key, number, state, images, network, recipe, phase), alone=arch

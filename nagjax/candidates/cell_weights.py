@@ -40,7 +40,7 @@ class Config:
   num_channels: int = 16
   num_cells: int = 5
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     shape = self.image_shape
     if len(shape) != 3 or min(shape) < 1:
       raise ValueError(

@@ -133,7 +133,9 @@ def forward(
       reduction_ys.append(ys)
       relus += [Relu(i, true) for i in inputs]
 
-    def one_cell(x, cell):
+    def one_cell(
+      x: jax.Array, cell: tuple[Layer, Moments, jax.Array | None]
+    ) -> tuple[jax.Array, Any]:
       layer, moments, cell_probes = cell
       x, rest = _cell(x, arch, layer, moments, norm, cell_probes)
       scale = _scale(x) if norm is Norm.NONE else jnp.ones(())
@@ -219,7 +221,9 @@ def _edge(
   """
   nothing = None if probe is None else jnp.zeros_like(x)
 
-  def convolution(x: jax.Array, num_taps: int):
+  def convolution(
+    x: jax.Array, num_taps: int
+  ) -> tuple[jax.Array, Moments, jax.Array | None]:
     x = jax.nn.relu(x)
     if num_taps == 1:
       x = layers.convolve_1x1(x, layer.weight[layers.Center])
@@ -245,7 +249,12 @@ def _reduce(
   old: tuple[Moments, Moments],
   norm: Norm,
   probes: tuple[jax.Array, jax.Array, jax.Array] | None,
-):
+) -> tuple[
+  jax.Array,
+  tuple[Moments, Moments],
+  tuple[jax.Array, jax.Array, jax.Array],
+  tuple[jax.Array, jax.Array],
+]:
   """A residual block of stride two.
 
   Returns:

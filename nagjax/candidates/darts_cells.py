@@ -14,6 +14,7 @@ Differs from DARTS: images of an odd size are halved, too. Where an identity
 halves, a row and a column of zeros complete them.
 """
 
+from collections.abc import Callable
 import functools
 from typing import NamedTuple
 
@@ -96,7 +97,11 @@ def forward(
       before, x = _halves(x), result
     else:
 
-      def body(carry, cell, cell_fn=cell_fn):
+      def body(
+        carry: tuple[jax.Array, jax.Array],
+        cell: tuple[Cell, jax.Array],
+        cell_fn: Callable = cell_fn,
+      ) -> tuple[tuple[jax.Array, jax.Array], list[Relu]]:
         result, found = cell_fn(*carry, *cell)
         return (carry[1], result), found
 
@@ -170,7 +175,9 @@ def _cell(
     depthwise=jnp.where(taps, weights.edges.depthwise, 0)
   )
 
-  def add(nodes, edge):
+  def add(
+    nodes: jax.Array, edge: tuple[jax.Array, jax.Array, jax.Array, Edge]
+  ) -> tuple[jax.Array, jax.Array]:
     op, source, target, edge_weights = edge
     of_input = inputs[jnp.minimum(source, 1)]
     of_node = nodes[jnp.maximum(source - 2, 0)]
@@ -225,10 +232,12 @@ def _edge(
   ), y
 
 
-def _first(stride: int, op: jax.Array, x: jax.Array, weights: Edge):
+def _first(
+  stride: int, op: jax.Array, x: jax.Array, weights: Edge
+) -> jax.Array:
   """An operation, or the first half of a `sep_conv`."""
 
-  def skip(x):
+  def skip(x: jax.Array) -> jax.Array:
     if stride == 1:
       return x
     half = x.shape[-1] // 2
@@ -278,7 +287,7 @@ def _depthwise(
   padded = jnp.pad(x, ((0, 0), (reach, reach), (0, 0), (0, 0)))
   offset = np.arange(width)[:, None] - np.arange(0, width, stride)[None]
 
-  def at(tap):
+  def at(tap: int) -> tuple[jax.Array, jax.Array]:
     """Rows of images, and which columns meet, for one row or column of taps."""
     rows = padded[:, reach + tap : reach + tap + height : stride]
     return rows, jnp.asarray(offset == tap, x.dtype)

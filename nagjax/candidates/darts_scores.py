@@ -58,7 +58,7 @@ class Setting:
   batch_size: int = 1000
   centered: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     sizes = self.num_networks, self.num_batches, self.batch_size
     if min(sizes) < 1:
       raise ValueError(
@@ -136,11 +136,11 @@ def image_gradients(
 ) -> jax.Array:
   """The `G` of `ntk_condition`, `f32[B, weights]`; unused weights have 0."""
 
-  def of_images(params):
+  def of_images(params: darts_cells.Params) -> jax.Array:
     logits = darts_cells.apply(params, arch, images, config)
     return jnp.sum(logits, axis=-1)
 
-  def row(cotangent):
+  def row(cotangent: jax.Array) -> jax.Array:
     (gradient,) = pull_back(cotangent)
     return jnp.concatenate([g.reshape(-1) for g in _weights(gradient)])
 
@@ -173,7 +173,7 @@ def linear_regions(
   )
   params = darts_cells.init(key, arch, config)
 
-  def hashes(batch):
+  def hashes(batch: jax.Array) -> jax.Array:
     relus = darts_cells.forward(params, arch, batch, config).relus
     return hash_patterns(relus)
 
@@ -216,7 +216,7 @@ def crops(key: Key, images: jax.Array, num_images: int) -> jax.Array:
   uniform = jax.random.uniform(key, (num_images, 4))
   starts = jnp.floor(uniform * limits[None]).astype(jnp.int32)
 
-  def crop(start):
+  def crop(start: jax.Array) -> jax.Array:
     return jax.lax.dynamic_slice(images, tuple(start), (1, CROP, CROP, 1))[0]
 
   return jax.vmap(crop)(starts)

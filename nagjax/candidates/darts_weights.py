@@ -86,7 +86,7 @@ class Config:
   num_layers: int = 20
   stem: Stem = Stem.CIFAR
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     shape = self.image_shape
     if len(shape) != 3 or min(shape) < 1:
       raise ValueError(
@@ -393,7 +393,14 @@ def _inputs(config: Config, number: int) -> list[tuple[int, bool]]:
   return [(channels[number], halved), (channels[number + 1], False)]
 
 
-def _scales(arch: Archs, config: Config):
+def _scales(
+  arch: Archs, config: Config
+) -> tuple[
+  list[jax.Array],
+  list[tuple[jax.Array, jax.Array, jax.Array]],
+  jax.Array,
+  jax.Array,
+]:
   """`1 / sqrt(fan_in)` of every weight, 0 where it is not used.
 
   Returns:

@@ -206,7 +206,14 @@ def _mobilenet(
   def init(key: Key) -> Weights:
     return Weights(*mobilenet.init(key, config))
 
-  def apply(weights, arch, images, norm=Norm.RUNNING, key=None, drop_path=0.0):
+  def apply(
+    weights: Weights,
+    arch: Archs,
+    images: jax.Array,
+    norm: Norm = Norm.RUNNING,
+    key: Key | None = None,
+    drop_path: float = 0.0,
+  ) -> tuple[jax.Array, Any]:
     del key, drop_path
     model = mobilenet.Model(*weights)
     return mobilenet.apply(model, arch, images, config, norm=norm)
@@ -258,7 +265,14 @@ def _vit(config: vit.Config, size: str, shape: tuple[int, int, int]) -> Elastic:
   def init(key: Key) -> Weights:
     return Weights(vit.init(key, config), ())
 
-  def apply(weights, arch, images, norm=Norm.RUNNING, key=None, drop_path=0.0):
+  def apply(
+    weights: Weights,
+    arch: Archs,
+    images: jax.Array,
+    norm: Norm = Norm.RUNNING,
+    key: Key | None = None,
+    drop_path: float = 0.0,
+  ) -> tuple[jax.Array, Any]:
     del norm
     logits = vit.apply(
       weights.params, arch, images, config, key=key, drop_path=drop_path

@@ -6,6 +6,7 @@ resolution of its own, and some images gray.
 
 import dataclasses
 import functools
+from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -43,7 +44,7 @@ class Config:
   learning_rate: float = 0.1
   weight_decay: float = 5e-4
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.positive(self, "learning_rate")
     checks.not_negative(self, "weight_decay")
     if not self.widths or min(self.widths) < 1:
@@ -164,13 +165,20 @@ def epoch(
   order = jax.random.permutation(order_key, num_images)
   rows = order[: num_images // size * size].reshape(-1, size)
 
-  def loss(trained, moments, x, y):
+  def loss(
+    trained: Any,
+    moments: tuple[layers.Moments, ...],
+    x: jax.Array,
+    y: jax.Array,
+  ) -> tuple[jax.Array, tuple[layers.Moments, ...]]:
     model = _model(trained, moments)
     logits, moments = apply(model, x, Norm.BATCH)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
     return jnp.mean(losses), moments
 
-  def step(carry, inputs):
+  def step(
+    carry: State, inputs: tuple[jax.Array, Key]
+  ) -> tuple[State, jax.Array]:
     model, momentum, number = carry
     chosen, step_key = inputs
     augment_key, look_key = jax.random.split(step_key)
@@ -190,7 +198,9 @@ def epoch(
   return state, jnp.mean(losses)
 
 
-def start(key: Key, num_classes: int, config: Config, tx) -> State:
+def start(
+  key: Key, num_classes: int, config: Config, tx: optax.GradientTransformation
+) -> State:
   """A training that begins; `key` is consumed."""
   model = init(key, num_classes, config)
   return State(model, tx.init(_trained(model)), jnp.int32(0))

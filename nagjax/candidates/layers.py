@@ -5,6 +5,7 @@ taps in row-major order; a 1x1 convolution uses the center tap. On a CPU a
 convolution is a matrix product: XLA's own is ten times slower inside a loop.
 """
 
+from collections.abc import Callable
 import enum
 import functools
 import math
@@ -194,16 +195,20 @@ def _product(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
   return _form(x)(x, weight, stride)
 
 
-def _form(x: jax.Array):
+def _form(x: jax.Array) -> Callable[[jax.Array, jax.Array, int], jax.Array]:
   """Which of the two products is the faster one for images of this size."""
   return _dense if x.shape[1] * x.shape[2] <= _LARGEST_DENSE else _patches
 
 
-def _product_forward(x: jax.Array, weight: jax.Array, stride: int):
+def _product_forward(
+  x: jax.Array, weight: jax.Array, stride: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   return _product(x, weight, stride), (x, weight)
 
 
-def _product_backward(stride: int, arguments, gradient: jax.Array):
+def _product_backward(
+  stride: int, arguments: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
   x, weight = arguments
   if stride == 1 and _form(x) is _patches:
     # By the input it is a convolution again: gathers, where the transpose of

@@ -45,7 +45,7 @@ class Config:
   network: counts.Network = counts.NETWORKS["small32"]
   width: float = 1.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not 0 < self.width <= 4:
       raise ValueError(f"width must be in (0, 4], got {self.width}.")
     if min(self.network[1:]) < 1:

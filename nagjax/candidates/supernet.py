@@ -93,7 +93,7 @@ class Recipe:
   shift: int = 4
   flips: bool = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.rule not in RULES:
       raise ValueError(
         f"rule must be one of {', '.join(RULES)}, got {self.rule!r}."
@@ -233,7 +233,10 @@ def epoch(
   tx = _optimizer(recipe)
   augmentation = train.Recipe(shift=recipe.shift, flips=recipe.flips)
 
-  def step(carry, inputs):
+  def step(
+    carry: tuple[Weights, optax.OptState],
+    inputs: tuple[jax.Array, jax.Array, Key],
+  ) -> tuple[tuple[Weights, optax.OptState], jax.Array]:
     weights, moments = carry
     chosen, place, step_key = inputs
     look_key, archs_key, drop_key = jax.random.split(step_key, 3)
@@ -333,7 +336,13 @@ def _gradient(
   """
   drop_path = recipe.drop_path
 
-  def loss(params, statistics, arch, wanted, drop_key):
+  def loss(
+    params: Params,
+    statistics: Any,
+    arch: Archs,
+    wanted: jax.Array,
+    drop_key: Key,
+  ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
     logits, statistics = network.apply(
       Weights(params, statistics),
       arch,
@@ -345,7 +354,10 @@ def _gradient(
     value = jnp.mean(optax.softmax_cross_entropy(logits, wanted))
     return value, (statistics, jax.lax.stop_gradient(jax.nn.softmax(logits)))
 
-  def one(carry, inputs):
+  def one(
+    carry: tuple[Params, Any, jax.Array],
+    inputs: tuple[Archs, jax.Array, Key],
+  ) -> tuple[tuple[Params, Any, jax.Array], jax.Array]:
     total, statistics, answers = carry
     arch, is_first, drop_key = inputs
     if target is not None:

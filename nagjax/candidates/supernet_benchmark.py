@@ -236,10 +236,10 @@ class SuperNet:
     network = self.card.make()
     mean, deviation = self.mean[None, None, None], self.deviation
 
-    def apply(weights: Weights, arch: Archs, images: jax.Array, **options):
-      x = images.astype(jnp.float32) - mean
+    def apply(weights: Any, arch: Archs, x: jax.Array, **rest: Any) -> Any:
+      x = x.astype(jnp.float32) - mean
       x = (x / deviation[None, None, None]).astype(self.dtype)
-      return network.apply(weights, arch, x, **options)
+      return network.apply(weights, arch, x, **rest)
 
     return network._replace(apply=apply)
 

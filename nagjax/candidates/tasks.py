@@ -49,7 +49,7 @@ class Limits:
   max_valid: int = 1000
   gray_share: float = 0.25
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if not self.resolutions or min(self.resolutions) < 4:
       raise ValueError(
         f"resolutions must be numbers from 4, got {self.resolutions}."

@@ -49,7 +49,7 @@ class Recipe:
   clutter: float = 0.0
   noise: float = 0.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, shift=0)
     checks.not_negative(self, "clutter", "noise", "momentum", "weight_decay")
     checks.positive(self, "learning_rate")
@@ -246,6 +246,10 @@ def fit_epochs(
   return jax.tree.map(lambda leaf: leaf[rows], models)
 
 
+_Carry = tuple[cells.Model, optax.OptState]
+"""A network and its optimizer between two steps."""
+
+
 def _fit(
   key: Key,
   arch: Archs,
@@ -268,14 +272,16 @@ def _fit(
     ),
   )
 
-  def loss(params, statistics, batch):
+  def loss(
+    params: cells.Params, statistics: cells.Statistics, batch: Images
+  ) -> tuple[jax.Array, cells.Statistics]:
     logits, statistics = cells.apply(
       cells.Model(params, statistics), arch, batch.x, norm=Norm.BATCH
     )
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
     return jnp.mean(losses), statistics
 
-  def step(carry, inputs):
+  def step(carry: _Carry, inputs: tuple[jax.Array, Key]) -> tuple[_Carry, None]:
     (params, statistics), state = carry
     rows, step_key = inputs
     batch = Images(augment(step_key, images.x[rows], recipe), images.y[rows])
@@ -286,7 +292,7 @@ def _fit(
     params = optax.apply_updates(params, update)
     return (cells.Model(params, statistics), state), None
 
-  def epoch(carry, epoch_key):
+  def epoch(carry: _Carry, epoch_key: Key) -> tuple[_Carry, Any]:
     order_key, steps_key = jax.random.split(epoch_key)
     order = jax.random.permutation(order_key, num_images)
     rows = jnp.resize(order, (num_steps, batch_size))

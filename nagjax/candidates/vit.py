@@ -41,7 +41,7 @@ class Config:
   choices: autoformer.Choices = autoformer.SPACES["small32"]
   network: counts.Network = counts.NETWORKS["small32"]
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     network, choices = self.network, self.choices
     if network.image_size % network.patch_size:
       raise ValueError(
@@ -218,7 +218,9 @@ def apply(
   rates = drop_path * np.arange(network.depth) / max(network.depth - 1, 1)
   keys = None if key is None else jax.random.split(key, network.depth)
 
-  def layer(x: jax.Array, inputs) -> tuple[jax.Array, None]:
+  def layer(
+    x: jax.Array, inputs: tuple[Layer, jax.Array, jax.Array, Key | None]
+  ) -> tuple[jax.Array, None]:
     weights, kind, rate, layer_key = inputs
     exists = kind != choices.none
     kind = jnp.minimum(kind, choices.none - 1)

@@ -42,7 +42,7 @@ class Setting:
   image_shape: tuple[int, int, int] = (32, 32, 3)
   num_classes: int = 10
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.image_shape[0] != self.image_shape[1]:
       raise ValueError(f"Images must be square, got {self.image_shape}.")
     self.network()

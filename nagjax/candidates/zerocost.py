@@ -20,6 +20,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import functools
 import types as python_types
+from typing import Any
 from typing import NamedTuple
 
 import jax
@@ -196,7 +197,7 @@ def fisher(
     2020, https://arxiv.org/abs/1906.04113.
   """
 
-  def loss_of(probes):
+  def loss_of(probes: cells.Outputs) -> tuple[jax.Array, Any]:
     result = cells.forward(
       model, arch, images.x, norm=Norm.BATCH, probes=probes
     )
@@ -238,7 +239,7 @@ def jacob_cov(
   """
   del config
 
-  def total(x):
+  def total(x: jax.Array) -> jax.Array:
     return jnp.sum(cells.apply(model, arch, x, norm=Norm.BATCH)[0])
 
   rows = jax.grad(total)(images.x).reshape(images.x.shape[0], -1)
@@ -312,12 +313,12 @@ def ntk_condition(
   """
   del config
 
-  def of_images(params):
+  def of_images(params: cells.Params) -> jax.Array:
     network = model._replace(params=params)
     logits, _ = cells.apply(network, arch, images.x, norm=Norm.BATCH)
     return jnp.sum(logits, axis=-1)
 
-  def row(cotangent):
+  def row(cotangent: jax.Array) -> jax.Array:
     (gradient,) = pull_back(cotangent)
     norms = [layer.norm for layer in _normalized(gradient)]
     scales = [norm.scale for norm in (*norms, gradient.last_norm)]
@@ -352,7 +353,7 @@ def _loss_gradients(
 ) -> list[jax.Array]:
   """`dL/dW` of every layer, see `_layers`."""
 
-  def loss(params):
+  def loss(params: cells.Params) -> jax.Array:
     network = model._replace(params=params)
     logits, _ = cells.apply(network, arch, images.x, norm=Norm.BATCH)
     return _cross_entropy(logits, images.y)
@@ -376,7 +377,7 @@ def _synaptic_flow(
   absolute = jax.tree.map(jnp.abs, model.params)
   ones = jnp.ones((1, *config.image_shape))
 
-  def total(params):
+  def total(params: cells.Params) -> tuple[jax.Array, jax.Array]:
     network = model._replace(params=params)
     result = cells.forward(network, arch, ones, norm=Norm.NONE)
     return jnp.sum(result.logits), result.log_scale

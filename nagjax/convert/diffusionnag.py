@@ -162,6 +162,9 @@ def _block(
     weights.affine(f"{attention}.attn.linears.{i}", width, width)
     for i in range(4)
   )
+  up, down = weights.chain(
+    f"{feed}.feed_forward.w_1", f"{feed}.feed_forward.w_2", ends=(width, width)
+  )
   return transformer.Block(
     attention_norm=weights.norm(f"{attention}.norm", width),
     attention_in=Affine(
@@ -169,11 +172,7 @@ def _block(
     ),
     attention_out=output,
     feed_norm=weights.norm(f"{feed}.norm", width),
-    feed=weights.chain(
-      f"{feed}.feed_forward.w_1",
-      f"{feed}.feed_forward.w_2",
-      ends=(width, width),
-    ),
+    feed=(up, down),
     output_norm=weights.norm(output_norm, width),
   )
 

@@ -128,7 +128,9 @@ class Weights:
     weight = self.array(f"{name}.weight", outputs, inputs)
     return Affine(weight.T, self.array(f"{name}.bias", weight.shape[0]))
 
-  def chain(self, *names: str, ends: tuple[int | None, int | None]):
+  def chain(
+    self, *names: str, ends: tuple[int | None, int | None]
+  ) -> tuple[Affine, ...]:
     """Layers that follow one another, from and to the sizes of `ends`."""
     layers: list[Affine] = []
     size = ends[0]

@@ -48,7 +48,7 @@ class Config:
   snr: float = 0.16
   denoise: bool = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, num_steps=2)
     checks.positive(self, "snr")
     checks.choices(self, predictor=PREDICTORS, corrector=CORRECTORS)
@@ -114,7 +114,9 @@ def predictor_corrector(
   times = jnp.linspace(1.0, sde.end_time, config.num_steps)
   xs = _per_step(randomness, (config.num_steps, 2, *start.shape))
 
-  def step(x: jax.Array, inputs) -> tuple[jax.Array, jax.Array]:
+  def step(
+    x: jax.Array, inputs: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, jax.Array]:
     t, noise = inputs
     if _is_key(noise):
       noise = jax.random.normal(noise, (2, *x.shape))
@@ -136,7 +138,9 @@ def predictor_corrector(
       )
     return x, mean
 
-  def tracked(carry, inputs):
+  def tracked(
+    carry: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, jax.Array]
+  ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     x, _ = carry
     x, mean = step(x, inputs)
     return (x, mean), _all_sound(mean, sde)
@@ -216,7 +220,9 @@ def probability_flow(
     score = score_fn(x, jnp.broadcast_to(t, x.shape[:1]))
     return sde.rate(t) * x - 0.5 * sde.diffusion(t) ** 2 * score
 
-  def step(x: jax.Array, inputs) -> tuple[jax.Array, jax.Array]:
+  def step(
+    x: jax.Array, inputs: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, jax.Array]:
     t, then = inputs
     first = slope(x, t)
     second = slope(x + (then - t) * first, then)
@@ -255,7 +261,9 @@ def few_step(
     batch_t = jnp.broadcast_to(t, x.shape[:1])
     return mean_of_score(score_fn(x, batch_t), x, batch_t, sde)
 
-  def step(carry, inputs):
+  def step(
+    carry: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, ...]
+  ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     x, previous = carry
     t, then, gap, weight = inputs
     clean = clean_at(x, t)

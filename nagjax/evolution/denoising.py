@@ -10,6 +10,7 @@ The estimator is attention over the population: the logits are
 individuals.
 """
 
+from collections.abc import Callable
 import functools
 
 import jax
@@ -103,7 +104,11 @@ def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
   return jnp.sum((x[:, None] - y[None]) ** 2, axis=-1)
 
 
-def map_blocks(fn, rows: jax.Array, block_size: int = _BLOCK) -> jax.Array:
+def map_blocks(
+  fn: Callable[[jax.Array], jax.Array],
+  rows: jax.Array,
+  block_size: int = _BLOCK,
+) -> jax.Array:
   """Applies `fn: [b, D] -> [b, ...]` to blocks of rows, one after another.
 
   The last block is filled up with copies of the first row.

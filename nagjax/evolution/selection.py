@@ -118,7 +118,9 @@ def roulette(
   wheel = jnp.cumsum(weights / jnp.sum(weights))
   position = jnp.arange(weights.shape[0], dtype=jnp.int32)
 
-  def spin(carry, draw):
+  def spin(
+    carry: tuple[jax.Array, jax.Array], draw: jax.Array
+  ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     taken, filled = carry
     top = jnp.max(jnp.where(taken, -jnp.inf, wheel))
     draw = draw if redraw else draw * top

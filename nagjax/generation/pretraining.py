@@ -55,7 +55,7 @@ class Config:
   num_trials: int = 1000
   num_reported: int = 10_000
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     _optimizer_config(self)
 
@@ -136,7 +136,9 @@ def pretrain(
     return retraining.start(jax.vmap(network.init)(keys), train_config)
 
   @jax.jit
-  def advance(chunk: jax.Array, state: retraining.TrainState):
+  def advance(
+    chunk: jax.Array, state: retraining.TrainState
+  ) -> tuple[retraining.TrainState, dict[str, jax.Array]]:
     target_key, latent_key, trial_key = _chunk_keys(chunks_key, chunk)
     latents = jax.random.normal(
       latent_key,

@@ -52,7 +52,7 @@ class Config:
   first_moment: float = 0.5
   decay_steps: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, decay_steps=0)
     checks.positive(self, "learning_rate")
     if not 0 <= self.first_moment < 1:
@@ -192,7 +192,9 @@ def train(
   """
   optimizer = _optimizer(config)
 
-  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
+  def step(
+    state: TrainState, inputs: tuple[LabeledGraphs, jax.Array]
+  ) -> tuple[TrainState, None]:
     batch, latents = inputs
 
     def loss(params: Params) -> jax.Array:

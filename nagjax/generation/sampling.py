@@ -39,7 +39,7 @@ class Config:
   batch_size: int = 250
   corrector: bool = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.choices(self, sampler=SAMPLERS)
     checks.sizes(self, num_steps=2)
 

@@ -86,7 +86,7 @@ class Config:
   row_support: bool = True
   tied_init: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.choices(self, output=OUTPUTS, mask=MASKS)
     sde_lib.make(self.sde, self.sde_low, self.sde_high)
     _network_config(self)

@@ -44,7 +44,7 @@ class Config:
   ema_decay: float = 0.9999
   central: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.positive(self, "learning_rate", "clip_norm")
     checks.sizes(self, warmup_steps=0, decay_steps=0)
     if not 0 <= self.ema_decay < 1:
@@ -98,7 +98,9 @@ def train(
   """
   optimizer = _optimizer(config)
 
-  def step(state: TrainState, inputs) -> tuple[TrainState, jax.Array]:
+  def step(
+    state: TrainState, inputs: tuple[Key, Archs]
+  ) -> tuple[TrainState, jax.Array]:
     key, batch = inputs
     time_key, noise_key, dropout_key = jax.random.split(key, 3)
     t = draw_times(time_key, batch.shape[0], central=config.central)

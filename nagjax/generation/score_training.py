@@ -58,7 +58,7 @@ class Config:
   training_share: float = 1.0
   num_reported: int = 1000
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     if not 0 < self.training_share <= 1:
       raise ValueError(
@@ -154,7 +154,9 @@ def train_score_model(
     return score_steps.start(model.init(init_key), config.optimizer)
 
   @jax.jit
-  def program(chunk: jax.Array, state: score_steps.TrainState):
+  def program(
+    chunk: jax.Array, state: score_steps.TrainState
+  ) -> tuple[score_steps.TrainState, jax.Array, sampling.Generated]:
     chunk_key = jax.random.fold_in(chunks_key, chunk)
     target_key, step_key, trial_key = jax.random.split(chunk_key, 3)
     state, losses = score_steps.train(
@@ -170,7 +172,9 @@ def train_score_model(
     )
     return state, jnp.mean(losses), trial
 
-  def advance(chunk: jax.Array, state: score_steps.TrainState):
+  def advance(
+    chunk: jax.Array, state: score_steps.TrainState
+  ) -> tuple[score_steps.TrainState, dict[str, Any]]:
     state, loss, trial = program(chunk, state)
     measures = _measure(space, targets, trial)
     return state, {

@@ -154,7 +154,9 @@ def _walk(
   size = params.states.weight.shape[0]
   leading = (1,) * (nodes.ndim - 2)
 
-  def step(carry, node):
+  def step(
+    carry: tuple[jax.Array, jax.Array], node: jax.Array
+  ) -> tuple[tuple[jax.Array, jax.Array], None]:
     messages, _ = carry
     message = jnp.einsum(
       "...u,...uh->...h", jnp.take(sources, node, axis=-2), messages

@@ -39,7 +39,7 @@ class Config:
   dropout: float = 0.0
   published: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_config(self)
 
 

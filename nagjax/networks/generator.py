@@ -56,7 +56,7 @@ class Config:
   num_rounds: int = 2
   num_inputs: int = 1
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.num_rounds < 1 or self.num_inputs not in (1, 2):
       raise ValueError(
         "num_rounds must be at least 1 and num_inputs 1 or 2, got "
@@ -232,7 +232,10 @@ def _apply(
   graph = _Partial(states, jnp.zeros((num_nodes, num_nodes)))
 
   def add(
-    graph: _Partial, last: jax.Array | int, readouts, fixed: np.ndarray | None
+    graph: _Partial,
+    last: jax.Array | int,
+    readouts: Sequence[jax.Array],
+    fixed: np.ndarray | None,
   ) -> tuple[_Partial, tuple[jax.Array, jax.Array]]:
     """Writes the node after `last`; gives its scores and those of its edges."""
     summary, start = readouts
@@ -256,7 +259,9 @@ def _apply(
     for pair in zip(params.forward, params.backward, strict=True)
   ]
 
-  def later(graph: _Partial, last: jax.Array):
+  def later(
+    graph: _Partial, last: jax.Array
+  ) -> tuple[_Partial, tuple[jax.Array, jax.Array]]:
     graph = graph._replace(states=_pass_messages(rounds, graph))
     exists = (jnp.arange(num_nodes) <= last).astype(jnp.float32)
     readouts = [

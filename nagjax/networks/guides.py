@@ -15,6 +15,7 @@ from nagjax.networks.base import GuideNetwork
 from nagjax.networks.base import Network
 from nagjax.types import Graph
 from nagjax.types import Key
+from nagjax.types import Params
 
 _LONGEST = 1000.0
 """Condition of the strongest noise, as of `999 t`."""
@@ -38,7 +39,7 @@ def gcn_guide(
   )
 
   def apply(
-    params,
+    params: Params,
     x: jax.Array,
     condition: jax.Array,
     adjacency: jax.Array,
@@ -85,7 +86,7 @@ def transformer_guide(
   )
 
   def apply(
-    params,
+    params: Params,
     x: jax.Array,
     condition: jax.Array,
     adjacency: jax.Array,

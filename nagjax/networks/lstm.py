@@ -26,7 +26,7 @@ class Config:
   num_heads: int = 1
   dropout: float = 0.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     check_config(self)
 
 

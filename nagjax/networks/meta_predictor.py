@@ -43,7 +43,7 @@ class Config:
   code_size: int = set_encoder.CODE_SIZE
   hidden_size: int = 512
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     if self.code_size % 4:
       raise ValueError(

@@ -45,7 +45,7 @@ class GcnConfig:
   set_size: int = CODE_SIZE
   dropout: float = 0.1
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, set_size=0)
     if self.hidden_size < 4 or self.hidden_size % 2:
       raise ValueError(
@@ -71,7 +71,7 @@ class TransformerConfig:
   head_width: int = 512
   set_size: int = CODE_SIZE
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, set_size=0)
 
 

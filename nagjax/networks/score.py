@@ -49,7 +49,7 @@ class Config:
   dropout: float = 0.1
   tied_init: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, head_width=0, time_width=0)
     if self.width < 4 or self.width % 2 or self.width % self.num_heads:
       raise ValueError(

@@ -112,7 +112,9 @@ def encode(
     (batch, num_nodes, width),
   )
 
-  def step(x: jax.Array, inputs) -> tuple[jax.Array, jax.Array]:
+  def step(
+    x: jax.Array, inputs: tuple[Block, Key | None]
+  ) -> tuple[jax.Array, jax.Array]:
     block, key = inputs
     in_attention, behind, between, at_end = layers.keep(
       key, dropout_rate, *places

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 import enum
-from typing import Any
+from typing import Generic
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from nagjax.archive import Archive
+from nagjax.types import NO_PARAMS
 from nagjax.types import Archs
 from nagjax.types import Key
+from nagjax.types import Params
+from nagjax.types import ParamsT
 from nagjax.types import Prediction
-
-State = Any
+from nagjax.types import StateT
 
 
 class Needs(enum.IntEnum):
@@ -51,7 +53,7 @@ class Belief(NamedTuple):
     return archive.targets[:, 0] - self.penalty * excess
 
 
-class Proposer(NamedTuple):
+class Proposer(NamedTuple, Generic[StateT, ParamsT]):
   """A source of candidates as a value made of pure functions.
 
   Attributes:
@@ -68,17 +70,17 @@ class Proposer(NamedTuple):
       a proposer that has asked for them anyway; None if the search has to.
   """
 
-  init: Callable[[Key, Any], State]
+  init: Callable[[Key, ParamsT], StateT]
   propose: Callable[
-    [Key, State, Any, Belief, Archive], tuple[Archs, jax.Array, State]
+    [Key, StateT, ParamsT, Belief, Archive], tuple[Archs, jax.Array, StateT]
   ]
-  params: Any = ()
+  params: ParamsT = NO_PARAMS
   needs: Needs = Needs.NOTHING
-  failed_step: Callable[[State], jax.Array] | None = None
-  means: Callable[[State], jax.Array] | None = None
+  failed_step: Callable[[StateT], jax.Array] | None = None
+  means: Callable[[StateT], jax.Array] | None = None
 
 
-def stateless(key: Key, params: Any) -> tuple[()]:
+def stateless(key: Key, params: Params) -> tuple[()]:
   """`init` of a proposer that remembers nothing."""
   del key, params
   return ()

@@ -48,7 +48,7 @@ class Config:
   final_alpha: float = 0.85
   max_distance: float = 6.0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     checks.positive(self, "temperature", "max_distance")
     if not 0 < self.final_alpha < 1:
@@ -75,7 +75,7 @@ class Params(NamedTuple):
 
 def denoising(
   space: SearchSpace, config: Config | None = None
-) -> base.Proposer:
+) -> base.Proposer[jax.Array, Params]:
   """Builds the proposer; it remembers the means of what it proposed last."""
   config = config or Config()
   shape = (config.population_size, space.num_variables)
@@ -85,8 +85,12 @@ def denoising(
     return jnp.zeros(config.num_steps * config.population_size, jnp.float32)
 
   def propose(
-    key: Key, state, params: Params, belief: base.Belief, archive: Archive
-  ):
+    key: Key,
+    state: jax.Array,
+    params: Params,
+    belief: base.Belief,
+    archive: Archive,
+  ) -> tuple[Archs, jax.Array, jax.Array]:
     del state
     # One draw for all steps: many small ones would dominate a light round.
     draws = noise.draws(
@@ -142,7 +146,9 @@ def denoise(
   elite_archs = archive.archs[elites]
   alphas = params.final_alpha * jnp.linspace(0.0, 1.0, config.num_steps + 1)
 
-  def step(carry, inputs):
+  def step(
+    carry: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, ...]
+  ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     population, fitness = carry
     uniform, alpha, alpha_next = inputs
     estimate = denoising_lib.categorical_estimate(

@@ -76,7 +76,7 @@ class Config:
   guidance: float = 2.0
   sample_steps: int = 16
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     if not 0 < self.good_share < 1:
       raise ValueError(f"good_share must be in (0, 1), got {self.good_share}.")
@@ -115,7 +115,7 @@ def diffusion(
   sampler: Sampler | None = None,
   guide: GuideNetwork | None = None,
   directory: str | os.PathLike[str] | None = None,
-) -> base.Proposer:
+) -> base.Proposer[State, Params]:
   """Builds the proposer.
 
   Args:
@@ -159,7 +159,7 @@ def diffusion(
     state: State,
     params: Params,
     examples: tuple[Archs, jax.Array] | None,
-  ):
+  ) -> tuple[Archs, jax.Array, State]:
     fit_key, sample_key = jax.random.split(key)
     score_fn = model.score_fn(params)
     if examples is not None:
@@ -189,8 +189,12 @@ def diffusion(
     return archs, valid & space.is_valid(archs), state._replace(bad_step=bad)
 
   def propose(
-    key: Key, state: State, params: Params, belief: base.Belief, archive
-  ):
+    key: Key,
+    state: State,
+    params: Params,
+    belief: base.Belief,
+    archive: Archive,
+  ) -> tuple[Archs, jax.Array, State]:
     taught_key, sample_key = jax.random.split(key)
     if not config.guidance:
       return sample(sample_key, state, params, None)

@@ -82,7 +82,7 @@ class Config:
   pretrained_mix: float = 1.0
   joint: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     checks.choices(self, latents=LATENTS)
     checks.positive(self, "learning_rate")
@@ -121,7 +121,7 @@ def generator(
   *,
   params: Params | None = None,
   directory: str | os.PathLike[str] | None = None,
-) -> base.Proposer:
+) -> base.Proposer[retraining.TrainState, Params]:
   """Builds the proposer; its state are the generators in training.
 
   Args:
@@ -150,13 +150,17 @@ def generator(
     return batches(key, archive, layout, config)
 
   @jax.jit
-  def train(trained, batch: Batches):
+  def train(
+    trained: retraining.TrainState, batch: Batches
+  ) -> retraining.TrainState:
     return retraining.train(
       network, trained, batch.targets, batch.latents, train_config
     )
 
   @jax.jit
-  def draw_ranked(key: Key, params: Params, z: jax.Array):
+  def draw_ranked(
+    key: Key, params: Params, z: jax.Array
+  ) -> tuple[LabeledGraphs, Archs, jax.Array]:
     """Graphs of one minibatch `[B, D]`, and the architectures they are."""
     scores = retraining.generate(network, params, z)
     repeated = jax.tree.map(
@@ -167,7 +171,12 @@ def generator(
     return graphs, archs, valid & space.is_valid(archs)
 
   @jax.jit
-  def follow(trained, batch: Batches, graphs: LabeledGraphs, values: jax.Array):
+  def follow(
+    trained: retraining.TrainState,
+    batch: Batches,
+    graphs: LabeledGraphs,
+    values: jax.Array,
+  ) -> retraining.TrainState:
     """One minibatch with the gradient of the ranks of `values`, `f32[B, D]`."""
     advantage = retraining.advantages(values.reshape(-1)).reshape(values.shape)
     return retraining.train(
@@ -182,8 +191,15 @@ def generator(
       guidance=config.guidance,
     )
 
-  def train_by_ranks(key: Key, trained, batch: Batches, belief: base.Belief):
-    def step(trained, inputs):
+  def train_by_ranks(
+    key: Key,
+    trained: retraining.TrainState,
+    batch: Batches,
+    belief: base.Belief,
+  ) -> retraining.TrainState:
+    def step(
+      trained: retraining.TrainState, inputs: tuple[Key, Batches]
+    ) -> tuple[retraining.TrainState, None]:
       key, batch = inputs
       graphs, archs, valid = draw_ranked(key, trained.params, batch.latents)
       flat = archs.reshape(-1, space.num_variables)
@@ -200,7 +216,9 @@ def generator(
       trained, _ = step(trained, inputs)
     return trained
 
-  def train_by_gradient(trained, batch: Batches, belief: base.Belief):
+  def train_by_gradient(
+    trained: retraining.TrainState, batch: Batches, belief: base.Belief
+  ) -> retraining.TrainState:
     def value(logits: generator_lib.GraphLogits) -> jax.Array:
       assert belief.relaxed is not None and layout.relax is not None
       return belief.relaxed(layout.relax(logits.nodes, logits.edges)).mean
@@ -216,12 +234,18 @@ def generator(
     )
 
   @jax.jit
-  def draw_candidates(key: Key, params: Params, pretrained: Params):
+  def draw_candidates(
+    key: Key, params: Params, pretrained: Params
+  ) -> tuple[Archs, jax.Array]:
     return generate(key, params, pretrained, layout, config)
 
   def propose(
-    key: Key, state, params: Params, belief: base.Belief, archive: Archive
-  ):
+    key: Key,
+    state: retraining.TrainState,
+    params: Params,
+    belief: base.Belief,
+    archive: Archive,
+  ) -> tuple[Archs, jax.Array, retraining.TrainState]:
     batch_key, rank_key, generate_key = jax.random.split(key, 3)
     batch = draw_batches(batch_key, archive)
     if not config.guidance:

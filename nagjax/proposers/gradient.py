@@ -25,6 +25,7 @@ from nagjax.relaxation import gumbel as gumbel_lib
 from nagjax.relaxation import latin_hypercube
 from nagjax.relaxation import proxy_search
 from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
 from nagjax.types import Key
 
 _ELITE_LOGIT = 2.0
@@ -54,7 +55,7 @@ class Config:
   max_beta: float = 4.0
   samples_groups: bool = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     checks.positive(self, "learning_rate")
     checks.not_negative(self, "max_beta")
@@ -64,11 +65,19 @@ TINY = Config(num_groups=2, search_epochs=3, num_samples=6)
 """Options for tests of the contract."""
 
 
-def gradient(space: SearchSpace, config: Config | None = None) -> base.Proposer:
+def gradient(
+  space: SearchSpace, config: Config | None = None
+) -> base.Proposer[tuple[()], tuple[()]]:
   """Builds the proposer; it remembers nothing."""
   config = config or Config()
 
-  def propose(key: Key, state, params, belief: base.Belief, archive: Archive):
+  def propose(
+    key: Key,
+    state: tuple[()],
+    params: tuple[()],
+    belief: base.Belief,
+    archive: Archive,
+  ) -> tuple[Archs, jax.Array, tuple[()]]:
     del params
     if config.samples_groups:
       archs = climb(key, space, belief, archive, config)

@@ -10,9 +10,12 @@ import dataclasses
 import jax
 
 from nagjax import checks
+from nagjax.archive import Archive
 from nagjax.archive import mutate_top
 from nagjax.proposers import base
 from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
+from nagjax.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Config:
   num_candidates: int = 200
   num_parents: int = 5
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 
@@ -35,12 +38,20 @@ TINY = Config(num_candidates=20, num_parents=3)
 """Options for tests of the contract."""
 
 
-def mutation(space: SearchSpace, config: Config | None = None) -> base.Proposer:
+def mutation(
+  space: SearchSpace, config: Config | None = None
+) -> base.Proposer[tuple[()], tuple[()]]:
   """Builds the proposer; without any value yet, candidates are random."""
   config = config or Config()
   num = config.num_candidates
 
-  def propose(key, state, params, belief, archive):
+  def propose(
+    key: Key,
+    state: tuple[()],
+    params: tuple[()],
+    belief: base.Belief,
+    archive: Archive,
+  ) -> tuple[Archs, jax.Array, tuple[()]]:
     del params, belief
     mutate_key, random_key = jax.random.split(key)
     archs = mutate_top(

@@ -2,9 +2,14 @@
 
 import dataclasses
 
+import jax
+
 from nagjax import checks
+from nagjax.archive import Archive
 from nagjax.proposers import base
 from nagjax.spaces.base import SearchSpace
+from nagjax.types import Archs
+from nagjax.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Config:
 
   num_candidates: int = 512
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 
@@ -25,11 +30,19 @@ TINY = Config(num_candidates=20)
 """Options for tests of the contract."""
 
 
-def random(space: SearchSpace, config: Config | None = None) -> base.Proposer:
+def random(
+  space: SearchSpace, config: Config | None = None
+) -> base.Proposer[tuple[()], tuple[()]]:
   """Builds the proposer; it remembers nothing and asks nobody."""
   config = config or Config()
 
-  def propose(key, state, params, belief, archive):
+  def propose(
+    key: Key,
+    state: tuple[()],
+    params: tuple[()],
+    belief: base.Belief,
+    archive: Archive,
+  ) -> tuple[Archs, jax.Array, tuple[()]]:
     del params, belief, archive
     archs = space.sample(key, config.num_candidates)
     return archs, space.is_valid(archs), state

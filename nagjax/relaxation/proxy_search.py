@@ -85,7 +85,9 @@ def optimize(
   alternates = is_topology.any() and not is_topology.all()
   exists = jnp.isfinite(variables.logits)
 
-  def epoch(variables: Variables, inputs) -> tuple[Variables, None]:
+  def epoch(
+    variables: Variables, inputs: tuple[jax.Array, ...]
+  ) -> tuple[Variables, None]:
     number, noise, temperature = inputs
     logits, opt_state = variables
 

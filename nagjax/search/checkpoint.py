@@ -16,7 +16,16 @@ class CheckpointError(ValueError):
 
 
 def save(path: str | os.PathLike[str], tree: Any) -> None:
-  """Writes a pytree of arrays and typed keys to an `.npz` file, atomically."""
+  """Writes a pytree of arrays and typed keys to an `.npz` file, atomically.
+
+  Example:
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...   path = os.path.join(folder, "state.npz")
+    ...   save(path, {"best": np.asarray([1.0, 2.0])})
+    ...   print(load(path, {"best": np.zeros(2)}), read_leaves(path))
+    {'best': Array([1., 2.], dtype=float32)} [array([1., 2.])]
+  """
   files.save_tree(path, tree, {"kind": KIND})
 
 
@@ -55,7 +64,9 @@ def load(path: str | os.PathLike[str], template: Any) -> Any:
 
 
 def read_leaves(path: str | os.PathLike[str]) -> list[np.ndarray]:
-  """The arrays of a file that `save` wrote, in their order; keys as their data.
+  """The arrays of a file that `save` wrote, in their order.
+
+  Their shapes are those that were saved, and `uint32[..., 2]` of typed keys.
 
   Raises:
     FileNotFoundError: if there is no such file.

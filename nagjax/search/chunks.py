@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import pathlib
 from typing import Any
 
 import jax
@@ -73,7 +74,7 @@ class SavedChunks:
   def _structure(self) -> Any:
     return jax.tree.structure(self._template())
 
-  def _path(self, start: int):
+  def _path(self, start: int) -> pathlib.Path:
     return self._directory / f"lanes_{start:09}.npz"
 
   def _describe(self, lanes: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ its fellows take a `Search`, which holds all three.
 
 from collections.abc import Mapping
 from typing import Any
+from typing import Generic
 from typing import NamedTuple
 
 import jax
@@ -28,13 +29,15 @@ from nagjax.types import Algorithm
 from nagjax.types import AnyProposal
 from nagjax.types import CostedProposal
 from nagjax.types import Evaluation
+from nagjax.types import Info
 from nagjax.types import Key
-from nagjax.types import Params
+from nagjax.types import ParamsT
 from nagjax.types import Proposal
+from nagjax.types import StateT
 from nagjax.types import Status
 
 
-class SearchState(NamedTuple):
+class SearchState(NamedTuple, Generic[StateT]):
   """Everything that a search needs to go on.
 
   Attributes:
@@ -44,7 +47,7 @@ class SearchState(NamedTuple):
     round: `int32[]`, number of rounds done.
   """
 
-  algorithm: Any
+  algorithm: StateT
   ledger: Ledger
   key: Key
   round: jax.Array
@@ -66,14 +69,14 @@ class WarmStart(NamedTuple):
 
 def run(
   key: Key,
-  algorithm: Algorithm,
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  params: Params,
+  params: ParamsT,
   *,
   budget: int,
   num_rounds: int,
   warm_start: WarmStart | None = None,
-) -> Result:
+) -> Result[SearchState[StateT]]:
   """Runs one search; compile it with `jit`, and many with `vmap` or `sweep`.
 
   Args:
@@ -112,18 +115,21 @@ def run(
 
 def start(
   key: Key,
-  algorithm: Algorithm,
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  params: Params,
+  params: ParamsT,
   *,
   budget: int,
   warm_start: WarmStart | None = None,
-) -> Result:
+) -> Result[SearchState[StateT]]:
   """Initializes a search and evaluates its warm start or its initial design.
 
   See `run` for the arguments. The trace has as many rounds of `batch_size` as
   the warm start or the design fills (none if there is neither); the info is
   None.
+
+  Raises:
+    ValueError: as `run`, or if the warm start has columns.
   """
   check_traceable(algorithm, problem)
   check_budget(algorithm, problem, budget=budget, warm_start=warm_start)
@@ -150,20 +156,20 @@ def start(
 
 
 def advance(
-  state: SearchState,
-  algorithm: Algorithm,
+  state: SearchState[StateT],
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  params: Params,
+  params: ParamsT,
   *,
   budget: int,
   num_rounds: int,
-) -> Result:
+) -> Result[SearchState[StateT]]:
   """Continues a search by `num_rounds` rounds; see `run` for the arguments."""
   check_traceable(algorithm, problem)
 
   def one_round(
-    state: SearchState, _: None
-  ) -> tuple[SearchState, tuple[Trace, Any]]:
+    state: SearchState[StateT], _: None
+  ) -> tuple[SearchState[StateT], tuple[Trace, Info]]:
     ended = ledgers.has_ended(state.ledger, problem, budget)
     ask_key = jax.random.fold_in(state.key, state.round)
     proposal, inner = algorithm.ask(ask_key, state.algorithm, params)
@@ -241,13 +247,13 @@ def settle(
 
 
 def tell_design(
-  algorithm: Algorithm,
+  algorithm: Algorithm[StateT, ParamsT],
   problem: Problem,
-  state: Any,
+  state: StateT,
   proposal: AnyProposal,
   evaluation: Evaluation,
-  params: Params,
-) -> tuple[Any, Any]:
+  params: ParamsT,
+) -> tuple[StateT, Info]:
   """`tell`, where an algorithm of another space is found out first."""
   try:
     return algorithm.tell(state, proposal, evaluation, params)
@@ -303,6 +309,16 @@ def check_budget(
   Raises:
     ValueError: if the budget is below the initial design or above the rows, or
       the warm start holds no architectures of the space.
+
+  Example:
+    >>> import nagjax
+    >>> problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    >>> search = nagjax.make_search("random", problem, budget=20)
+    >>> check_traceable(search.algorithm, problem)
+    >>> check_budget(search.algorithm, problem, budget=20000)
+    Traceback (most recent call last):
+      ...
+    ValueError: budget must be at most the 15625 rows of digits, got 20000.
   """
   needed, what = max(algorithm.num_initial, 1), "the initial design"
   if warm_start is not None:
@@ -329,6 +345,12 @@ def check_count(name: str, value: Any, *, least: int | None = None) -> None:
 
   Raises:
     ValueError: if it is not.
+
+  Example:
+    >>> check_count("budget", 2.5)
+    Traceback (most recent call last):
+      ...
+    ValueError: budget must be a whole number, got 2.5.
   """
   if isinstance(value, bool) or not isinstance(value, int | np.integer):
     raise ValueError(f"{name} must be a whole number, got {value!r}.")

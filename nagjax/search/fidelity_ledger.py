@@ -45,12 +45,22 @@ def init(num_rows: int) -> FidelityLedger:
 
 
 def limit_of(budget: int, fidelities: Fidelities) -> int:
-  """A budget of full evaluations in the unit of the costs."""
+  """A budget of full evaluations in the unit of the costs.
+
+  Example:
+    >>> limit_of(10, Fidelities(("12", "200"), (12, 200)))
+    2000
+  """
   return budget * fidelities.costs[-1]
 
 
 def has_ended(ledger: FidelityLedger, limit: int) -> jax.Array:
-  """Whether a search with this limit is over, `bool[]`."""
+  """Whether a search with this limit is over, `bool[]`.
+
+  Example:
+    >>> bool(has_ended(init(num_rows=100), limit=2000))
+    False
+  """
   return (ledger.spent >= limit) | (ledger.closed_at >= limit)
 
 
@@ -75,12 +85,23 @@ def charge(
   Returns:
     `int8[B]` members of `Status`, `int32[B]` what was paid for each, and the
     ledger afterwards.
+
+  Example:
+    >>> fidelities = Fidelities(("12", "200"), (12, 200))
+    >>> pay = jax.jit(charge, static_argnums=(4, 5))
+    >>> rows, at = jnp.asarray([7, 7]), jnp.asarray([0, 1])
+    >>> valid = jnp.asarray([True, True])
+    >>> _, cost, ledger = pay(init(100), rows, at, valid, 2000, fidelities)
+    >>> cost.tolist(), int(ledger.spent)
+    ([12, 188], 200)
   """
   costs = jnp.asarray(fidelities.costs, jnp.int32)
   is_open = ~has_ended(ledger, limit)
   paid_before = jnp.concatenate([jnp.zeros(1, jnp.int32), costs])
 
-  def one(ledger, proposed):
+  def one(
+    ledger: FidelityLedger, proposed: tuple[jax.Array, ...]
+  ) -> tuple[FidelityLedger, tuple[jax.Array, jax.Array]]:
     row, at, is_valid = proposed
     known = ledger.known[row]
     bit = jnp.uint32(1) << at.astype(jnp.uint32)

@@ -37,6 +37,12 @@ def init(num_rows: int | None, budget: int) -> Ledger:
   Args:
     num_rows: rows of the benchmark; None for a ledger of keys.
     budget: the most distinct rows that a search may read.
+
+  Example:
+    >>> init(num_rows=100, budget=20).paid.shape  # Bits of 32 rows each.
+    (4,)
+    >>> init(num_rows=None, budget=20).paid.shape  # Keys.
+    (20, 2)
   """
   if num_rows is None:
     paid = jnp.full((budget, 2), 0xFFFFFFFF, jnp.uint32)
@@ -58,6 +64,13 @@ def charge(
 
   Returns:
     `int8[B]` members of `Status` and the ledger afterwards.
+
+  Example:
+    >>> rows, valid = jnp.asarray([7, 7, 8, 9]), jnp.asarray([True] * 4)
+    >>> pay = jax.jit(charge, static_argnums=3)
+    >>> status, ledger = pay(init(num_rows=100, budget=2), rows, valid, 2)
+    >>> [Status(s).name for s in status.tolist()], int(ledger.charged)
+    (['FRESH', 'REPEAT', 'FRESH', 'DENIED'], 2)
   """
   first = _first_occurrence(identities, valid)
   is_first = first == jnp.arange(valid.shape[0])
@@ -104,7 +117,9 @@ def _search(paid: jax.Array, keys: jax.Array) -> jax.Array:
   low = jnp.zeros(keys.shape[:-1], jnp.int32)
   high = jnp.full(keys.shape[:-1], paid.shape[0], jnp.int32)
 
-  def halve(_, bounds):
+  def halve(
+    _: jax.Array, bounds: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, jax.Array]:
     low, high = bounds
     middle = (low + high) // 2
     at = paid[jnp.minimum(middle, paid.shape[0] - 1)]

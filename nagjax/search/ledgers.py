@@ -28,6 +28,17 @@ def init(algorithm: Algorithm, problem: Problem, budget: int) -> Ledger:
 
   Raises:
     ValueError: if its proposals name fidelities and the problem has none.
+
+  Example:
+    >>> import nagjax
+    >>> problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    >>> search = nagjax.make_search("random", problem, budget=20)
+    >>> check(search.algorithm, problem)
+    >>> ledger = counters(init(search.algorithm, problem, 20))
+    >>> bool(has_ended(ledger, problem, 20))
+    False
+    >>> float(share_spent(ledger, problem, 20))
+    0.0
   """
   if algorithm.fidelity is None:
     return ledger_lib.init(problem.benchmark.num_rows, budget)

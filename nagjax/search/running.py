@@ -1,6 +1,7 @@
 """`Search`, an algorithm with all that it is run on, and how one is run."""
 
 from typing import Any
+from typing import Generic
 from typing import NamedTuple
 from typing import NoReturn
 from typing import Self
@@ -15,10 +16,11 @@ from nagjax.search.driver import WarmStart
 from nagjax.search.traces import Result
 from nagjax.types import Algorithm
 from nagjax.types import Key
-from nagjax.types import Params
+from nagjax.types import ParamsT
+from nagjax.types import StateT
 
 
-class Search(NamedTuple):
+class Search(NamedTuple, Generic[StateT, ParamsT]):
   """An algorithm, a question and how much may be asked.
 
   It holds functions, so a compiled function closes over it and does not take it
@@ -33,8 +35,8 @@ class Search(NamedTuple):
     num_rounds: the most rounds of ask and tell.
   """
 
-  algorithm: Algorithm
-  params: Params
+  algorithm: Algorithm[StateT, ParamsT]
+  params: ParamsT
   config: Any
   problem: Problem
   budget: int
@@ -59,8 +61,11 @@ class Search(NamedTuple):
 
 
 def run(
-  key: Key, search: Search, *, warm_start: WarmStart | None = None
-) -> Result:
+  key: Key,
+  search: Search[StateT, ParamsT],
+  *,
+  warm_start: WarmStart | None = None,
+) -> Result[SearchState[StateT]]:
   """Runs one search.
 
   Args:
@@ -76,8 +81,12 @@ def run(
       compiled.
 
   Example:
-    search = nagjax.make_search("ednag", problem, budget=200)
-    result = jax.jit(lambda key: nagjax.run(key, search))(jax.random.key(0))
+    >>> import nagjax
+    >>> problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    >>> search = nagjax.make_search("random", problem, budget=20)
+    >>> result = jax.jit(lambda key: run(key, search))(jax.random.key(0))
+    >>> result.trace.charged.tolist()[:3]  # Distinct queries, by round.
+    [10, 20, 20]
   """
   check_search(search)
   check_key(key)
@@ -93,8 +102,11 @@ def run(
 
 
 def start(
-  key: Key, search: Search, *, warm_start: WarmStart | None = None
-) -> Result:
+  key: Key,
+  search: Search[StateT, ParamsT],
+  *,
+  warm_start: WarmStart | None = None,
+) -> Result[SearchState[StateT]]:
   """The first half of `run`: up to the first round of ask and tell."""
   check_search(search)
   check_key(key)
@@ -109,8 +121,11 @@ def start(
 
 
 def advance(
-  state: SearchState, search: Search, *, num_rounds: int | None = None
-) -> Result:
+  state: SearchState[StateT],
+  search: Search[StateT, ParamsT],
+  *,
+  num_rounds: int | None = None,
+) -> Result[SearchState[StateT]]:
   """The second half of `run`, from the state of any `Result`.
 
   Args:
@@ -143,6 +158,12 @@ def check_search(search: Any) -> None:
 
   Raises:
     ValueError: if it is not.
+
+  Example:
+    >>> check_search("ednag")
+    Traceback (most recent call last):
+      ...
+    ValueError: search must be a Search, as make_search returns it, got str.
   """
   if not isinstance(search, Search):
     raise ValueError(
@@ -162,6 +183,9 @@ def check_key(key: Any) -> None:
 
   Raises:
     ValueError: if it is not.
+
+  Example:
+    >>> check_key(jax.random.key(0))  # Says nothing: all is well.
   """
   _require_keys(key, 0, "key must be one typed key, such as jax.random.key(0)")
 
@@ -171,6 +195,9 @@ def check_keys(keys: Any) -> None:
 
   Raises:
     ValueError: if they are not.
+
+  Example:
+    >>> check_keys(jax.random.key(0)[None])
   """
   wanted = (
     "keys must be an array [S] of at least one key, such as "

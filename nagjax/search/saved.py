@@ -45,11 +45,13 @@ class SavedSearch:
       yield
 
   def exists(self) -> bool:
+    """Whether there is anything to continue."""
     return self.path.is_file()
 
   def save(
     self, key: Key, inner: Any, rounds: list[Trace], infos: list[Any]
   ) -> None:
+    """Writes key, state, rounds and infos in the place of the earlier ones."""
     asked = np.frombuffer(json.dumps(self._asked).encode(), np.uint8)
     columns = tuple(traces.stack(rounds)) if rounds else ()
     leaves = jax.tree.leaves(traces.stack(infos)) if infos else ()
@@ -93,7 +95,14 @@ class SavedSearch:
 
 
 def describe(problem: Problem, warm_start: WarmStart | None) -> dict[str, Any]:
-  """What saved searches must have in common with those that continue them."""
+  """What saved searches must have in common with those that continue them.
+
+  Example:
+    >>> import nagjax
+    >>> problem = nagjax.Problem(nagjax.make_benchmark("digits"))
+    >>> describe(problem, warm_start=None)["objective"]
+    ['valid_probability']
+  """
   digest = None
   if warm_start is not None:
     hashed = hashlib.sha256(np.asarray(warm_start.archs, np.int32).tobytes())

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.problem import Problem
 from nagjax.search import driver
 from nagjax.search import ledgers
 from nagjax.search import traces
@@ -231,7 +232,7 @@ class _Program(NamedTuple):
     axes = (0, 0 if self.sweeps_params else None)
     algorithm, budget = self.search.algorithm, self.search.budget
 
-    def start(keys, problem, params):
+    def start(keys: jax.Array, problem: Problem, params: Params) -> _Part:
       run = functools.partial(
         driver.start, budget=budget, warm_start=self.warm_start
       )
@@ -239,7 +240,9 @@ class _Program(NamedTuple):
         lambda key, value: _Part(*run(key, algorithm, problem, value)[:3]), axes
       )(keys, params)
 
-    def advance(state, problem, params):
+    def advance(
+      state: driver.SearchState, problem: Problem, params: Params
+    ) -> _Part:
       run = functools.partial(
         driver.advance, budget=budget, num_rounds=self.rounds_per_call
       )
@@ -273,7 +276,7 @@ def _compiler_options() -> dict[str, Any] | None:
   return {name: 2}
 
 
-def _bytes(compiled) -> int:
+def _bytes(compiled: jax.stages.Compiled) -> int:
   try:
     memory = compiled.memory_analysis()
   except NotImplementedError:

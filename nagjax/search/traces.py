@@ -6,6 +6,7 @@ The functions below work on the traces of one search, `[R, B]`, and of many,
 
 from collections.abc import Sequence
 from typing import Any
+from typing import Generic
 from typing import NamedTuple
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax.types import Info
+from nagjax.types import StateT
 from nagjax.types import Status
 
 ArrayHere = Any
@@ -95,7 +98,7 @@ COSTED_FILLERS = {**FILLERS, "fidelity": 0, "cost": 0}
 """The same of a `CostedTrace`."""
 
 
-class Result(NamedTuple):
+class Result(NamedTuple, Generic[StateT]):
   """What a search returns, and with leading axes what many return.
 
   Attributes:
@@ -111,15 +114,21 @@ class Result(NamedTuple):
   """
 
   trace: Trace
-  info: Any
-  state: Any
+  info: Info
+  state: StateT
   compile_seconds: float = 0.0
   run_seconds: float = 0.0
   program_bytes: int = 0
 
 
 def clear(trace: AnyTrace, empty: ArrayHere) -> AnyTrace:
-  """Empties the slots that a mask marks, `bool[..., R, B]` or fewer axes."""
+  """Empties the slots that a mask marks, `bool[..., R, B]` or fewer axes.
+
+  Example:
+    >>> rows = Trace(*np.zeros((9, 1, 3)))
+    >>> clear(rows, np.asarray([[False, True, True]])).objective.tolist()
+    [[0.0, -inf, -inf]]
+  """
   xp = np if isinstance(trace.status, np.ndarray) else jnp
   empty = xp.broadcast_to(empty, trace.status.shape)
 
@@ -134,7 +143,13 @@ def clear(trace: AnyTrace, empty: ArrayHere) -> AnyTrace:
 
 
 def clear_info(info: Any, empty: jax.Array) -> Any:
-  """Empties the info of one round if a flag `bool[]` says so."""
+  """Empties the info of one round if a flag `bool[]` says so.
+
+  Example:
+    >>> info = {"best": jnp.asarray([0.5])}
+    >>> clear_info(info, jnp.asarray(True))["best"].tolist()
+    [-inf]
+  """
   return jax.tree.map(
     lambda leaf: jnp.where(empty, _nothing(leaf.dtype), leaf), info
   )
@@ -144,6 +159,12 @@ def in_rounds(rows: AnyTrace, batch_size: int) -> AnyTrace:
   """Lays out the rows of a design `[n, ...]` as rounds of `batch_size` slots.
 
   The design is the first that is charged, so that its counter is recomputed.
+
+  Example:
+    >>> rows = Trace(*np.ones((9, 3), int))
+    >>> rounds = jax.jit(in_rounds, static_argnums=1)(rows, 2)
+    >>> rounds.status.shape, rounds.charged.tolist()
+    ((2, 2), [2, 3])
   """
   num_rounds = -(-rows.status.shape[0] // batch_size)
   missing = num_rounds * batch_size - rows.status.shape[0]
@@ -163,7 +184,13 @@ def in_rounds(rows: AnyTrace, batch_size: int) -> AnyTrace:
 
 
 def extend(trace: AnyTrace, num_rounds: int) -> AnyTrace:
-  """Lengthens a trace on the host to `num_rounds` by empty rounds."""
+  """Lengthens a trace on the host to `num_rounds` by empty rounds.
+
+  Example:
+    >>> rounds = Trace(*np.zeros((9, 1, 2)))
+    >>> extend(rounds, 2).objective.tolist()
+    [[0.0, 0.0], [-inf, -inf]]
+  """
   axis = trace.status.ndim - 2
   missing = num_rounds - trace.status.shape[axis]
   fields = {
@@ -174,7 +201,12 @@ def extend(trace: AnyTrace, num_rounds: int) -> AnyTrace:
 
 
 def extend_info(info: Any, num_more: int, *, axis: int) -> Any:
-  """Lengthens infos on the host by `num_more` rounds of nothing."""
+  """Lengthens infos on the host by `num_more` rounds of nothing.
+
+  Example:
+    >>> extend_info({"best": np.asarray([0.5])}, 2, axis=0)["best"].tolist()
+    [0.5, -inf, -inf]
+  """
   return jax.tree.map(
     lambda leaf: _lengthen(leaf, axis, num_more, _nothing(leaf.dtype)), info
   )
@@ -185,6 +217,11 @@ def tidy(trace: AnyTrace) -> AnyTrace:
 
   What lies there may depend on how a sweep was cut into chunks; what is left
   does not.
+
+  Example:
+    >>> rounds = extend(Trace(*np.zeros((9, 1, 2))), 5)
+    >>> tidy(rounds).objective.tolist()
+    [[0.0, 0.0]]
   """
   trace = jax.tree.map(np.asarray, trace)
   empty = trace.status == Status.EMPTY
@@ -199,7 +236,13 @@ def tidy(trace: AnyTrace) -> AnyTrace:
 
 
 def stack(trees: Sequence[Any]) -> Any:
-  """Stacks pytrees on the host, `[len(trees), ...]`; keys stay on a device."""
+  """Stacks pytrees on the host, `[len(trees), ...]`; keys stay on a device.
+
+  Example:
+    >>> infos = [{"best": np.asarray(1)}, {"best": np.asarray(2)}]
+    >>> stack(infos)["best"].tolist()
+    [1, 2]
+  """
 
   def stack(*leaves: Any) -> Any:
     return (jnp if is_key(leaves[0]) else np).stack(leaves)
@@ -208,7 +251,12 @@ def stack(trees: Sequence[Any]) -> Any:
 
 
 def is_key(leaf: Any) -> bool:
-  """Whether an array holds typed random keys."""
+  """Whether an array holds typed random keys.
+
+  Example:
+    >>> bool(is_key(jax.random.key(0))), bool(is_key(np.zeros(2)))
+    (True, False)
+  """
   return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

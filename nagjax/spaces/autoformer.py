@@ -94,6 +94,10 @@ def autoformer(size: str) -> base.SearchSpace:
 
   Raises:
     ValueError: if there is no such space.
+
+  Example:
+    >>> autoformer("tiny").num_variables
+    15
   """
   if size not in SPACES:
     raise ValueError(f"size must be one of {', '.join(SPACES)}, got {size!r}.")
@@ -122,34 +126,66 @@ def autoformer(size: str) -> base.SearchSpace:
 
 
 def tiny() -> base.SearchSpace:
-  """Returns the space of networks of about 6 million parameters."""
+  """Returns the space of networks of about 6 million parameters.
+
+  Example:
+    >>> tiny().cardinalities[:2]
+    (3, 4)
+  """
   return autoformer("tiny")
 
 
 def small() -> base.SearchSpace:
-  """Returns the space of networks of about 23 million parameters."""
+  """Returns the space of networks of about 23 million parameters.
+
+  Example:
+    >>> small().cardinalities[:2]
+    (3, 9)
+  """
   return autoformer("small")
 
 
 def base_size() -> base.SearchSpace:
-  """Returns the space of networks of about 54 million parameters."""
+  """Returns the space of networks of about 54 million parameters.
+
+  Example:
+    >>> base_size().cardinalities[:2]
+    (3, 6)
+  """
   return autoformer("base")
 
 
 def small32() -> base.SearchSpace:
-  """Returns the space of networks for images of 32 x 32 pixels."""
+  """Returns the space of networks for images of 32 x 32 pixels.
+
+  Example:
+    >>> small32().name, small32().num_architectures
+    ('autoformer/small32', 199017)
+  """
   return autoformer("small32")
 
 
 def is_valid(choices: Choices, archs: Archs) -> jax.Array:
-  """Whether no layer follows one that is none, `int32[..., 1 + L] -> bool`."""
+  """Whether no layer follows one that is none, `int32[..., 1 + L] -> bool`.
+
+  Example:
+    >>> archs = np.asarray([[0, 0, 0, 0, 9, 9], [0, 9, 0, 0, 0, 0]])
+    >>> is_valid_fn = functools.partial(is_valid, SPACES["small32"])
+    >>> jax.jit(is_valid_fn)(archs).tolist()
+    [True, False]
+  """
   missing = archs[..., 1:] == choices.none
   gaps = jnp.any(missing[..., :-1] & ~missing[..., 1:], axis=-1)
   return base.in_range(choices.cardinalities, archs) & ~gaps
 
 
 def depth_of(choices: Choices, archs: Archs) -> jax.Array:
-  """Number of layers, `int32[..., 1 + L] -> int32[...]`."""
+  """Number of layers, `int32[..., 1 + L] -> int32[...]`.
+
+  Example:
+    >>> int(depth_of(SPACES["small32"], np.asarray([0, 0, 0, 0, 9, 9])))
+    3
+  """
   return jnp.sum(archs[..., 1:] != choices.none, axis=-1).astype(jnp.int32)
 
 
@@ -166,6 +202,11 @@ def sample(choices: Choices, key: Key, num: int) -> Archs:
 
   Returns:
     `int32[num, 1 + L]`.
+
+  Example:
+    >>> draw = functools.partial(sample, SPACES["small32"], num=2)
+    >>> jax.eval_shape(draw, jax.random.key(0)).shape
+    (2, 6)
   """
   types_key, depth_key = jax.random.split(key)
   bounds = np.asarray([choices.cardinalities], np.int32)
@@ -182,7 +223,13 @@ def sample(choices: Choices, key: Key, num: int) -> Archs:
 
 
 def with_depth(choices: Choices, archs: Archs, depth: jax.Array) -> Archs:
-  """Takes the layers beyond a depth `int32[...]` away."""
+  """Takes the layers beyond a depth `int32[...]` away.
+
+  Example:
+    >>> arch = np.asarray([0, 1, 2, 3, 4, 5])
+    >>> with_depth(SPACES["small32"], arch, np.asarray(4)).tolist()
+    [0, 1, 2, 3, 4, 9]
+  """
   layer = np.arange(-1, choices.max_depth).reshape(
     (1,) * (archs.ndim - 1) + (-1,)
   )
@@ -197,6 +244,10 @@ def to_config(choices: Choices, arch: Sequence[int]) -> dict[str, Any]:
 
   Raises:
     ValueError: if the vector is no architecture.
+
+  Example:
+    >>> to_config(SPACES["small32"], [0, 0, 0, 0, 9, 9])["mlp_ratio"]
+    [1.0, 1.0, 1.0]
   """
   vector = np.asarray(arch)
   options = choices.cardinalities
@@ -227,6 +278,11 @@ def from_config(choices: Choices, config: Mapping[str, Any]) -> np.ndarray:
   Raises:
     ValueError: if an entry is absent or has another length, or an option is
       none of the space.
+
+  Example:
+    >>> config = to_config(SPACES["small32"], [0, 0, 0, 0, 9, 9])
+    >>> from_config(SPACES["small32"], config).tolist()
+    [0, 0, 0, 0, 9, 9]
   """
   missing = [name for name in CONFIG if name not in config]
   if missing:
@@ -274,6 +330,11 @@ def from_string(choices: Choices, string: str) -> np.ndarray:
 
   Raises:
     ValueError: if it is no such JSON, or no network of the space.
+
+  Example:
+    >>> string = to_string(SPACES["small32"], [0, 0, 0, 0, 9, 9])
+    >>> from_string(SPACES["small32"], string).tolist()
+    [0, 0, 0, 0, 9, 9]
   """
   try:
     config = json.loads(string)
@@ -294,6 +355,11 @@ def to_features(choices: Choices, archs: Archs) -> jax.Array:
   options of a row and, as the last one, none: as EDNAG has it of MobileNetV3,
   without its rows and columns of input and output. (Its program has no
   transformers.)
+
+  Example:
+    >>> view = functools.partial(to_features, SPACES["small32"])
+    >>> jax.eval_shape(view, np.asarray([0, 0, 0, 0, 9, 9])).shape
+    (6, 10)
   """
   last = choices.num_columns - 1
   layers = jnp.where(archs[..., 1:] == choices.none, last, archs[..., 1:])
@@ -312,6 +378,12 @@ def from_features(
   Returns:
     `int32[..., 1 + L]`, and `bool[...]` whether there are enough layers. Too
     few are filled up with layers of the first type.
+
+  Example:
+    >>> read = jax.jit(functools.partial(from_features, SPACES["small32"]))
+    >>> archs, valid = read(np.eye(6, 10))
+    >>> archs.tolist(), bool(valid)
+    ([0, 1, 2, 3, 4, 5], True)
   """
   embedding = jnp.argmax(features[..., 0, : len(choices.embeddings)], axis=-1)
   options = [features[..., 1:, : choices.none], features[..., 1:, -1:]]
@@ -326,11 +398,16 @@ def from_features(
 
 
 def to_graph(choices: Choices, archs: Archs) -> Graph:
-  """The chain of the layers that exist, `N = L + 2`.
+  """The chain of the layers that exist, of `int32[..., 1 + L]`; `N = L + 2`.
 
   Nodes are the embedding, the layers and the output; labels the embeddings, the
   types and the output. A layer that does not exist has neither a label nor
   edges: the one before leads to the one behind.
+
+  Example:
+    >>> view = functools.partial(to_graph, SPACES["small32"])
+    >>> jax.eval_shape(view, np.asarray([0, 0, 0, 0, 9, 9])).nodes.shape
+    (7, 13)
   """
   size = max(choices.cardinalities)
   one_hot = jax.nn.one_hot(archs, size, dtype=jnp.float32)
@@ -338,7 +415,13 @@ def to_graph(choices: Choices, archs: Archs) -> Graph:
 
 
 def to_soft_graph(choices: Choices, options: jax.Array) -> Graph:
-  """`to_graph` of weights of the options, `f32[..., 1 + L, K]`."""
+  """`to_graph` of weights of the options, `f32[..., 1 + L, K]`.
+
+  Example:
+    >>> view = functools.partial(to_soft_graph, SPACES["small32"])
+    >>> jax.eval_shape(view, np.full((6, 10), 0.1)).adjacency.shape
+    (7, 7)
+  """
   num, none = len(choices.embeddings), choices.none
   batch = [(0, 0)] * (options.ndim - 2)
   first = jnp.pad(options[..., :1, :num], [*batch, (0, 0), (0, none + 1)])

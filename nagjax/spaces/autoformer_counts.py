@@ -102,6 +102,12 @@ def published_flops(config: Mapping[str, Any], network: Network) -> int:
   Differs from `count`: with one token too many, half of the classes' layer and
   of the softmax, and the lengths of the tables (14) where the program's
   products with relative positions are larger.
+
+  Example:
+    >>> layers = dict(mlp_ratio=[4.0] * 14, num_heads=[4] * 14)
+    >>> config = dict(layer_num=14, embed_dim=[256] * 14, **layers)
+    >>> published_flops(config, NETWORKS["tiny"])
+    2567412892
   """
   width, layers = _sizes(config, network)
   patches, reach = network.num_patches, network.max_relative

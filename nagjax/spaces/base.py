@@ -19,6 +19,7 @@ import numpy as np
 
 from nagjax.spaces import checks
 from nagjax.spaces import generic
+from nagjax.spaces.generic import in_range as in_range
 from nagjax.spaces.layouts import GraphLayout as GraphLayout
 from nagjax.spaces.layouts import LabeledGraphs as LabeledGraphs
 from nagjax.types import Archs
@@ -259,7 +260,7 @@ class SearchSpace:
 
   def from_uniform(self, uniform: jax.Array) -> Archs:
     """`sample` of given draws in [0, 1), `f32[..., L] -> int32[..., L]`."""
-    num = _along_last(self.cardinalities, uniform.ndim)
+    num = generic.along_last(self.cardinalities, uniform.ndim)
     chosen = (uniform * num.astype(jnp.float32)).astype(jnp.int32)
     return jnp.minimum(chosen, num - 1)
 
@@ -336,7 +337,7 @@ class SearchSpace:
     result = archs[..., None, :] + delta.reshape(
       (1,) * (archs.ndim - 1) + delta.shape
     )
-    result = result % _along_last(self.cardinalities, result.ndim)
+    result = result % generic.along_last(self.cardinalities, result.ndim)
     return result, self.is_valid(result)
 
   def mutate(self, archs: Archs, uniform: jax.Array) -> Archs:
@@ -360,9 +361,9 @@ class SearchSpace:
     num_steps = (num[variable] - 1).astype(jnp.float32)
     step = 1 + (uniform[..., 1] * num_steps).astype(jnp.int32)
     step = jnp.minimum(step, num[variable] - 1)
-    position = _along_last(np.arange(self.num_variables), archs.ndim)
+    position = generic.along_last(np.arange(self.num_variables), archs.ndim)
     delta = jnp.where(position == variable[..., None], step[..., None], 0)
-    return (archs + delta) % _along_last(self.cardinalities, archs.ndim)
+    return (archs + delta) % generic.along_last(self.cardinalities, archs.ndim)
 
   def _mutate_validly(self, archs: Archs, uniform: jax.Array) -> Archs:
     """`mutate` conditional on validity, by inversion of one draw."""
@@ -406,21 +407,14 @@ def require_layout(space: SearchSpace) -> GraphLayout:
 
   Raises:
     ValueError: if it has none.
+
+  Example:
+    >>> require_layout(SearchSpace("mine", (4, 4, 3))).num_nodes
+    5
   """
   if space.layout is None:
     raise ValueError(f"{space.name} has no layout of graphs to generate.")
   return space.layout
-
-
-def in_range(cardinalities: tuple[int, ...], archs: Archs) -> jax.Array:
-  """Whether every variable has one of its options, `bool[...]`."""
-  num = _along_last(cardinalities, archs.ndim)
-  return jnp.all((archs >= 0) & (archs < num), axis=-1)
-
-
-def _along_last(values: Sequence[int] | np.ndarray, ndim: int) -> jax.Array:
-  """A vector as an `int32[1, ..., 1, L]` array of rank `ndim`."""
-  return jnp.asarray(values, jnp.int32).reshape((1,) * (ndim - 1) + (-1,))
 
 
 def _hashes(archs: Archs) -> jax.Array:

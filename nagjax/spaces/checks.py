@@ -19,6 +19,10 @@ def checked_archs(
 
   Raises:
     ValueError: if they are no integers, of another length, or out of range.
+
+  Example:
+    >>> checked_archs("mine", (4, 4, 3), [[3, 0, 2]])
+    array([[3, 0, 2]], dtype=int32)
   """
   found = np.asarray(archs)
   num = np.asarray(cardinalities)
@@ -71,6 +75,10 @@ def checked_cardinalities(
 
   Raises:
     ValueError: if they, or the name of their space, are something else.
+
+  Example:
+    >>> checked_cardinalities("mine", [4, 4, 3])
+    (4, 4, 3)
   """
   try:
     checked = tuple(operator.index(k) for k in cardinalities)
@@ -93,6 +101,11 @@ def checked(
     function: either of the two; a checked one is checked anew.
     name: of the space.
     cardinalities: of the space.
+
+  Example:
+    >>> name = checked(lambda arch: "-".join(map(str, arch)), "mine", (4, 3))
+    >>> name([3, 2])
+    '3-2'
   """
   if isinstance(function, _Checked):
     function = function.function

@@ -73,7 +73,12 @@ _PATTERN = re.compile(
 
 @functools.cache
 def darts() -> base.SearchSpace:
-  """Returns the space of the 1.1e18 pairs of DARTS cells."""
+  """Returns the space of the 1.1e18 pairs of DARTS cells.
+
+  Example:
+    >>> darts().num_architectures
+    1076746950455072400
+  """
   cardinalities = _CARDINALITIES * len(CELLS)
   topology = (False,) * _NUM_OPS + (True,) * len(_CHOOSING)
   return base.SearchSpace(
@@ -86,7 +91,6 @@ def darts() -> base.SearchSpace:
     feature_shape=(len(cardinalities), _NUM_OPTIONS),
     to_graph=to_graph,
     to_soft_graph=to_soft_graph,
-    canonicalize=canonicalize,
     is_valid=functools.partial(base.in_range, cardinalities),
     num_architectures=math.prod(cardinalities),
     topology=topology * len(CELLS),
@@ -123,6 +127,11 @@ def from_string(string: str) -> np.ndarray:
 
   Raises:
     ValueError: if the text has another form or is no cell of this space.
+
+  Example:
+    >>> arch = [3] * 8 + [0] * 3 + [2] * 8 + [0] * 3
+    >>> from_string(to_string(arch)).tolist() == arch
+    True
   """
   text = "".join(string.split()).replace('"', "'")
   match = _PATTERN.fullmatch(text)
@@ -154,6 +163,11 @@ def to_genotype(arch: Sequence[int]) -> np.ndarray:
 
   Raises:
     ValueError: if the vector is no architecture.
+
+  Example:
+    >>> genotype = to_genotype([3] * 8 + [0] * 3 + [2] * 8 + [0] * 3)
+    >>> genotype[0, :3].tolist(), from_genotype(genotype)[:3].tolist()
+    ([[0, 3], [1, 3], [0, 3]], [3, 3, 3])
   """
   vector = checked_archs("darts", _CARDINALITIES * len(CELLS), arch)
   genotype = np.empty((len(CELLS), _NUM_OPS, 2), np.int32)
@@ -192,6 +206,12 @@ def to_features(archs: Archs) -> jax.Array:
   """One-hot options, one row a variable, padded with zeros, `f32[..., 22, 10]`.
 
   Rows follow the vector; columns are operations or pairs of sources.
+
+  Example:
+    >>> there_and_back = lambda archs: from_features(to_features(archs))
+    >>> archs, valid = jax.jit(there_and_back)(np.arange(22) % 3)
+    >>> archs[:6].tolist(), bool(valid)
+    ([0, 1, 2, 0, 1, 2], True)
   """
   return jax.nn.one_hot(archs, _NUM_OPTIONS, dtype=jnp.float32)
 
@@ -215,13 +235,18 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
 
 
 def to_graph(archs: Archs) -> Graph:
-  """The data flow of both cells with operations on nodes, `N = 22`.
+  """The data flow of both cells, operations on nodes: `f32[..., 22, 9]`.
 
   Nodes of a cell: its two inputs, its eight operations in the order of the
   vector, its output; the reduction cell follows the normal cell, whose output
   feeds both of its inputs. Labels are `GRAPH_LABELS`. An operation that reads
   from node 2..5 has edges from both operations of that node; all eight feed the
   output. As laid out by OptiProxy-NAS.
+
+  Example:
+    >>> graph = jax.eval_shape(to_graph, np.zeros(22, int))
+    >>> graph.nodes.shape, graph.adjacency.shape
+    ((22, 9), (22, 22))
   """
   return to_soft_graph(to_features(archs))
 
@@ -230,6 +255,10 @@ def to_soft_graph(options: jax.Array) -> Graph:
   """`to_graph` of weights of the options, `f32[..., 22, 10]`.
 
   An edge into an operation weighs as much as all pairs with its source.
+
+  Example:
+    >>> jax.eval_shape(to_soft_graph, np.zeros((22, 10))).nodes.shape
+    (22, 9)
   """
   batch = options.shape[:-2]
   fixed_nodes, fixed_edges, pair_edges = _graph_parts()
@@ -249,6 +278,12 @@ def encode(archs: Archs) -> base.LabeledGraphs:
   """AG-Net's graphs of the normal and the reduction cell.
 
   Nodes are those of one cell in `to_graph`; see `darts_layout.write`.
+
+  Example:
+    >>> there_and_back = lambda archs: decode(encode(archs), np.zeros((2, 55)))
+    >>> archs, valid = jax.jit(there_and_back)(np.arange(22) % 3)
+    >>> archs[:6].tolist(), bool(valid)
+    ([0, 1, 2, 0, 1, 2], True)
   """
   cells = archs.reshape(*archs.shape[:-1], len(CELLS), _CELL_SIZE)
   return darts_layout.write(
@@ -270,11 +305,6 @@ def decode(
   chosen = low * (2 * node - low - 1) // 2 + high - low - 1
   cells = jnp.concatenate([operations, chosen], axis=-1)
   return jax.lax.collapse(cells, cells.ndim - 2), jnp.all(valid, axis=-1)
-
-
-def canonicalize(archs: Archs) -> Archs:
-  """Returns the architectures: each vector is its own representative."""
-  return archs
 
 
 def _configspace_names() -> tuple[tuple[str, ...], np.ndarray]:
@@ -301,6 +331,10 @@ def to_configspace(archs: Archs) -> jax.Array:
   source, or NaN where there is none; `inputs_node_<cell>_<n>` is the pair of
   sources. NAS-Bench-301's own vector has columns for its constant training
   settings in between, and writes -1 for NaN.
+
+  Example:
+    >>> jax.eval_shape(to_configspace, np.zeros((5, 22), int)).shape
+    (5, 34)
   """
   cells = archs.reshape(*archs.shape[:-1], len(CELLS), _CELL_SIZE)
   ops, chosen = cells[..., :_NUM_OPS], cells[..., _NUM_OPS:]
@@ -319,6 +353,10 @@ def to_statistics(archs: Archs) -> jax.Array:
   For each cell: how many of its operations are of each kind (7), how many of
   these read from an input (7), the readers of nodes 0..4 (5), and the depth of
   nodes 2..5, the most operations on a way from an input (4).
+
+  Example:
+    >>> jax.eval_shape(to_statistics, np.zeros((5, 22), int)).shape
+    (5, 46)
   """
   cells = archs.reshape(*archs.shape[:-1], len(CELLS), _CELL_SIZE)
   ops = jax.nn.one_hot(cells[..., :_NUM_OPS], len(OPERATIONS))

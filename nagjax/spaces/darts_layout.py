@@ -53,6 +53,14 @@ def write(operations: jax.Array, sources: jax.Array) -> base.LabeledGraphs:
   Args:
     operations: `int32[..., C, 8]` of each cell, two for each node.
     sources: `int32[..., C, 8]` nodes of the cell that they read.
+
+  Example:
+    >>> operations = np.zeros((1, 8), int)
+    >>> sources = np.asarray([[0, 1] * 4])
+    >>> cells = jax.jit(lambda *x: read(write(*x), np.zeros((1, 55))))
+    >>> operations, sources, valid = cells(operations, sources)
+    >>> sources.tolist(), valid.tolist()
+    ([[0, 1, 0, 1, 0, 1, 0, 1]], [True])
   """
   padding = [(0, 0)] * (operations.ndim - 1)
   labels = jnp.pad(operations + _FIRST_OPERATION, [*padding, (2, 1)])

@@ -41,6 +41,10 @@ def adjacency(
 
   Args:
     successors: of every vertex; those of the string order by default.
+
+  Example:
+    >>> adjacency()[0].tolist()
+    [0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]
   """
   matrix = np.zeros((len(successors), len(successors)), np.float32)
   for node, targets in enumerate(successors):
@@ -57,6 +61,11 @@ def soft_graph(options: jax.Array) -> Graph:
 
   Args:
     options: `f32[..., 6, K]`.
+
+  Example:
+    >>> graph = jax.eval_shape(soft_graph, np.full((6, 5), 0.2))
+    >>> graph.nodes.shape, graph.adjacency.shape
+    ((8, 7), (8, 8))
   """
   num_labels = 2 + options.shape[-1]
   one_hot = np.eye(num_labels, dtype=np.float32)
@@ -81,6 +90,10 @@ def layout(
   Args:
     operations: by their numbers.
     labels: the node types: output, input, and the operations in any order.
+
+  Example:
+    >>> layout(("none", "conv"), ("output", "input", "conv", "none")).num_nodes
+    8
   """
   return layouts.GraphLayout(
     labels=labels,
@@ -110,6 +123,11 @@ def representatives(
 
   Returns:
     `int32[A]` positions.
+
+  Example:
+    >>> cells = np.asarray([[0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]])
+    >>> representatives(cells, ("none", "skip_connect"), True).tolist()
+    [0, 0]
   """
   first: dict[str, int] = {}
   return np.asarray(

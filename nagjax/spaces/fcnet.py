@@ -32,7 +32,12 @@ CHOICES: dict[str, tuple[str, ...] | tuple[int, ...] | tuple[float, ...]] = {
 
 @functools.cache
 def fcnet() -> base.SearchSpace:
-  """Returns the space of all 62,208 architectures and hyper-parameters."""
+  """Returns the space of all 62,208 architectures and hyper-parameters.
+
+  Example:
+    >>> fcnet().cardinalities
+    (2, 2, 4, 3, 3, 6, 2, 6, 6)
+  """
   return base.SearchSpace(
     name="fcnet",
     cardinalities=tuple(len(options) for options in CHOICES.values()),
@@ -57,6 +62,10 @@ def from_string(string: str) -> np.ndarray:
 
   Raises:
     ValueError: if a variable is absent, unknown, or has another option.
+
+  Example:
+    >>> from_string(to_string([0, 1, 3, 0, 1, 0, 0, 1, 2])).tolist()
+    [0, 1, 3, 0, 1, 0, 0, 1, 2]
   """
   parts = [part.partition("=") for part in string.strip().split(",")]
   if [name for name, _, _ in parts] != list(CHOICES):

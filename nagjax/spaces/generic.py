@@ -24,15 +24,47 @@ _PATTERN = re.compile(r"\d{1,9}(,\d{1,9})*")
 
 
 def all_vectors(cardinalities: tuple[int, ...]) -> np.ndarray:
-  """Every vector, `int32[prod of K_l, L]`, the first variable fastest."""
+  """Every vector, `int32[prod of K_l, L]`, the first variable fastest.
+
+  Example:
+    >>> all_vectors((2, 3)).tolist()
+    [[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]]
+  """
   rank = np.arange(np.prod(cardinalities))
   strides = np.cumprod((1, *cardinalities[:-1]))
   digits = rank[:, None] // strides % np.asarray(cardinalities)
   return digits.astype(np.int32)
 
 
+def in_range(cardinalities: tuple[int, ...], archs: Archs) -> jax.Array:
+  """Whether every variable has one of its options, `bool[...]`.
+
+  Example:
+    >>> archs = np.asarray([[3, 0, 2], [4, 0, 0]])
+    >>> jax.jit(in_range, static_argnums=0)((4, 4, 3), archs).tolist()
+    [True, False]
+  """
+  num = along_last(cardinalities, archs.ndim)
+  return jnp.all((archs >= 0) & (archs < num), axis=-1)
+
+
+def along_last(values: Sequence[int] | np.ndarray, ndim: int) -> jax.Array:
+  """A vector as an array of rank `ndim`, `int32[1, ..., 1, L]`.
+
+  Example:
+    >>> along_last([4, 4, 3], 2).tolist()
+    [[4, 4, 3]]
+  """
+  return jnp.asarray(values, jnp.int32).reshape((1,) * (ndim - 1) + (-1,))
+
+
 def canonicalize(archs: Archs) -> Archs:
-  """Returns what it is given: every vector is a computation of its own."""
+  """Returns its `int32[..., L]`: every vector is a computation of its own.
+
+  Example:
+    >>> canonicalize(np.asarray([3, 0, 2])).tolist()
+    [3, 0, 2]
+  """
   return archs
 
 
@@ -51,6 +83,10 @@ def from_string(string: str) -> np.ndarray:
 
   Raises:
     ValueError: if the string is no list of numbers.
+
+  Example:
+    >>> from_string("3,0,2").tolist()
+    [3, 0, 2]
   """
   if not _PATTERN.fullmatch(string):
     raise ValueError(
@@ -71,9 +107,15 @@ def from_features(
   Returns:
     `int32[..., L]` and `bool[...]` whether every variable has the option that
     its row chose. Where one has not, its last option is read.
+
+  Example:
+    >>> weights = np.asarray([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]])
+    >>> archs, valid = jax.jit(from_features, static_argnums=0)((2, 3), weights)
+    >>> archs.tolist(), bool(valid)
+    ([0, 2], True)
   """
   chosen = jnp.argmax(features, axis=-1).astype(jnp.int32)
-  last = _along_last(np.asarray(cardinalities) - 1, chosen.ndim)
+  last = along_last(np.asarray(cardinalities) - 1, chosen.ndim)
   return jnp.minimum(chosen, last), jnp.all(chosen <= last, axis=-1)
 
 
@@ -81,6 +123,12 @@ def to_soft_graph(cardinalities: tuple[int, ...], options: jax.Array) -> Graph:
   """The graph of the module for weights of options, `f32[..., L, K]`.
 
   Labels are input, output, and the options of every variable.
+
+  Example:
+    >>> uniform = np.full((2, 3), 1 / 3)
+    >>> graph = jax.eval_shape(lambda x: to_soft_graph((3, 3), x), uniform)
+    >>> graph.nodes.shape, graph.adjacency.shape
+    ((4, 8), (4, 4))
   """
   num = len(cardinalities)
   variable, option = _pairs(cardinalities)
@@ -104,7 +152,11 @@ def layout(
 
   Args:
     cardinalities: `L` numbers of options.
-    is_valid: of the space.
+    is_valid: of the space, `int32[..., L] -> bool[...]`.
+
+  Example:
+    >>> layout((4, 4), lambda archs: archs[..., 0] >= 0).labels[:4]
+    ('output', 'input', 'x0=0', 'x0=1')
   """
   pairs = zip(*_pairs(cardinalities), strict=True)
   return layouts.GraphLayout(
@@ -121,7 +173,7 @@ def layout(
 def _encode(
   cardinalities: tuple[int, ...], archs: Archs
 ) -> layouts.LabeledGraphs:
-  first = _along_last(_first_labels(cardinalities), archs.ndim)
+  first = along_last(_first_labels(cardinalities), archs.ndim)
   padding = [(0, 0)] * (archs.ndim - 1) + [(1, 1)]
   labels = jnp.pad(archs + first, padding).at[..., 0].set(1)
   num = len(cardinalities)
@@ -139,10 +191,10 @@ def _decode(
   """Reads labels; valid if each is an option of its variable."""
   del scores
   labels = written.labels[..., 0, :]
-  digits = labels[..., 1:-1] - _along_last(
+  digits = labels[..., 1:-1] - along_last(
     _first_labels(cardinalities), labels.ndim
   )
-  last = _along_last(np.asarray(cardinalities) - 1, labels.ndim)
+  last = along_last(np.asarray(cardinalities) - 1, labels.ndim)
   archs = jnp.clip(digits, 0, last)
   valid = jnp.all(digits == archs, axis=-1) & is_valid(archs)
   return archs, valid & (labels[..., 0] == 1) & (labels[..., -1] == 0)
@@ -182,7 +234,3 @@ def _adjacency(num_variables: int) -> np.ndarray:
   matrix = np.zeros((num_variables + 2,) * 2, bool)
   matrix[0, 1:-1] = matrix[1:-1, -1] = True
   return matrix
-
-
-def _along_last(values: np.ndarray, ndim: int) -> jax.Array:
-  return jnp.asarray(values, jnp.int32).reshape((1,) * (ndim - 1) + (-1,))

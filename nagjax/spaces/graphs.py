@@ -29,7 +29,13 @@ def edge_ends(num_vertices: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def adjacency_matrix(edges: jax.Array, num_vertices: int) -> jax.Array:
-  """Spreads values of edges over a matrix, `[..., E] -> [..., N, N]`."""
+  """Spreads values of edges over a matrix, `[..., E] -> [..., N, N]`.
+
+  Example:
+    >>> values = np.asarray([1, 0, 2], np.int32)
+    >>> jax.jit(adjacency_matrix, static_argnums=1)(values, 3).tolist()
+    [[0, 1, 0], [0, 0, 2], [0, 0, 0]]
+  """
   source, target = edge_ends(num_vertices)
   shape = (*edges.shape[:-1], num_vertices, num_vertices)
   return jnp.zeros(shape, edges.dtype).at[..., source, target].set(edges)
@@ -43,6 +49,11 @@ def closure(adjacency: jax.Array) -> jax.Array:
 
   Returns:
     `bool[..., N, N]`.
+
+  Example:
+    >>> edges = np.asarray([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
+    >>> jax.jit(closure)(edges).astype(int).tolist()
+    [[1, 1, 1], [0, 1, 1], [0, 0, 1]]
   """
   num = adjacency.shape[-1]
   shape = (1,) * (adjacency.ndim - 2) + (num, num)
@@ -60,6 +71,11 @@ def on_a_path(adjacency: jax.Array) -> jax.Array:
 
   Returns:
     `bool[..., N]`; all false if there is no such path.
+
+  Example:
+    >>> edges = np.asarray([[0, 0, 1], [0, 0, 0], [0, 0, 0]], bool)
+    >>> jax.jit(on_a_path)(edges).tolist()
+    [True, False, True]
   """
   reach = closure(adjacency)
   return reach[..., 0, :] & reach[..., :, -1]
@@ -80,6 +96,12 @@ def soft_chain(
 
   Returns:
     `f32[..., N, N]`.
+
+  Example:
+    >>> nodes, absent = np.ones((3, 1)), np.asarray([0.0, 0.5, 0.0])
+    >>> optional = np.asarray([False, True, False])
+    >>> jax.jit(lambda *x: soft_chain(*x, optional))(nodes, absent).tolist()
+    [[0.0, 1.0, 0.5], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
   """
   num = nodes.shape[-2]
   shape = (1,) * (absent.ndim - 1) + (num,)
@@ -112,6 +134,12 @@ def canonical_code(edges: jax.Array, digits: jax.Array) -> jax.Array:
 
   Returns:
     `int32[...]`, below 2^31.
+
+  Example:
+    >>> code = jax.jit(canonical_code)(np.ones(3, bool), np.asarray([2]))
+    >>> edges, digits = jax.jit(decode, static_argnums=1)(code, 3)
+    >>> int(code), edges.tolist(), digits.tolist()
+    (30, [True, True, True], [2])
   """
   num_edges, num_inner = edges.shape[-1], digits.shape[-1]
   least = functools.partial(_least_code, relabelings(num_inner + 2))
@@ -143,7 +171,12 @@ class Relabelings(NamedTuple):
 
 @functools.cache
 def relabelings(num_vertices: int) -> Relabelings:
-  """The weights of all `P = (N - 2)!` permutations of the inner vertices."""
+  """The weights of all `P = (N - 2)!` permutations of the inner vertices.
+
+  Example:
+    >>> relabelings(4).edges.shape
+    (6, 2)
+  """
   source, target = edge_ends(num_vertices)
   inner = itertools.permutations(range(1, num_vertices - 1))
   position = np.asarray([(0, *p, num_vertices - 1) for p in inner])

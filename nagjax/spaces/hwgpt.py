@@ -73,6 +73,10 @@ def hwgpt(size: str) -> base.SearchSpace:
 
   Raises:
     ValueError: if there is no such size.
+
+  Example:
+    >>> hwgpt("s").num_variables
+    27
   """
   if size not in SIZES:
     raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}.")
@@ -96,22 +100,43 @@ def hwgpt(size: str) -> base.SearchSpace:
 
 
 def hwgpt_s() -> base.SearchSpace:
-  """Returns the space of 10 to 12 layers."""
+  """Returns the space of 10 to 12 layers.
+
+  Example:
+    >>> hwgpt_s().cardinalities[LAYERS]
+    3
+  """
   return hwgpt("s")
 
 
 def hwgpt_m() -> base.SearchSpace:
-  """Returns the space of 22 to 24 layers."""
+  """Returns the space of 22 to 24 layers.
+
+  Example:
+    >>> hwgpt_m().num_variables
+    51
+  """
   return hwgpt("m")
 
 
 def hwgpt_l() -> base.SearchSpace:
-  """Returns the space of 34 to 36 layers."""
+  """Returns the space of 34 to 36 layers.
+
+  Example:
+    >>> hwgpt_l().num_variables
+    75
+  """
   return hwgpt("l")
 
 
 def is_active(choices: Choices, archs: Archs) -> jax.Array:
-  """Which variables count, `int32[..., 3 + 2 L] -> bool[..., 3 + 2 L]`."""
+  """Which variables count, `int32[..., 3 + 2 L] -> bool[..., 3 + 2 L]`.
+
+  Example:
+    >>> active = is_active(SIZES["s"], np.zeros(27, np.int32))
+    >>> int(active.sum())  # 10 layers of 12.
+    23
+  """
   layer = np.arange(choices.max_layers)
   # Those in front belong to layer 0, which every model has.
   layer = np.concatenate([np.zeros(FIRST, int), layer, layer])
@@ -120,7 +145,13 @@ def is_active(choices: Choices, archs: Archs) -> jax.Array:
 
 
 def canonicalize(choices: Choices, archs: Archs) -> Archs:
-  """Zeros in the place of what does not count."""
+  """Zeros in the place of what does not count, `int32[..., 3 + 2 L]`.
+
+  Example:
+    >>> first = jax.jit(functools.partial(canonicalize, SIZES["s"]))
+    >>> first(np.ones(27, np.int32))[FIRST:].tolist()
+    [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]
+  """
   return jnp.where(is_active(choices, archs), archs, 0)
 
 
@@ -140,6 +171,12 @@ def sample(
 
   Returns:
     `int32[num, 3 + 2 L]`.
+
+  Example:
+    >>> space, key = hwgpt_s(), jax.random.key(0)
+    >>> draw = functools.partial(sample, space.cardinalities, SIZES["s"], num=2)
+    >>> jax.eval_shape(draw, key).shape
+    (2, 27)
   """
   uniform = jax.random.uniform(key, (num, len(cardinalities)))
   options = jnp.asarray(cardinalities, jnp.int32)[None]
@@ -174,6 +211,10 @@ def from_string(choices: Choices, string: str) -> np.ndarray:
 
   Raises:
     ValueError: if the string has another form, or options of another space.
+
+  Example:
+    >>> from_string(SIZES["s"], to_string(SIZES["s"], [0] * 27)).shape
+    (27,)
   """
   num = choices.max_layers
   arch = np.zeros(FIRST + 2 * num, np.int32)
@@ -206,7 +247,13 @@ def to_graph(
 ) -> Graph:
   """The graph of any space, without the nodes of what does not count.
 
-  Such a node has neither a label nor edges.
+  Such a node, of `f32[..., N, K]`, has neither a label nor edges.
+
+  Example:
+    >>> sizes = hwgpt_s().cardinalities
+    >>> view = functools.partial(to_graph, sizes, SIZES["s"])
+    >>> jax.eval_shape(view, np.zeros(27, np.int32)).nodes.shape
+    (29, 82)
   """
   active = is_active(choices, archs).astype(jnp.float32)
   options = jax.nn.one_hot(archs, max(cardinalities), dtype=jnp.float32)

@@ -90,6 +90,13 @@ def write(labels: jax.Array, adjacency: jax.Array) -> LabeledGraphs:
   Returns:
     The one graph of each architecture: the other nodes, in their order, and the
     output directly behind them.
+
+  Example:
+    >>> adjacency = np.zeros((3, 3), bool)
+    >>> adjacency[0, 2] = True  # Node 1 does not exist.
+    >>> written = jax.jit(write)(np.asarray([1, 0, 0]), adjacency)
+    >>> written.labels.tolist(), written.edges.tolist()
+    ([[1, 0, 0]], [[True, False, False]])
   """
   missing = (labels == 0).at[..., -1].set(False)
   order = jnp.argsort(missing, axis=-1, stable=True)
@@ -102,7 +109,12 @@ def write(labels: jax.Array, adjacency: jax.Array) -> LabeledGraphs:
 
 
 def end(labels: jax.Array) -> jax.Array:
-  """Place of the first output, `int32[..., n] -> int32[...]`; 0 if none."""
+  """Place of the first output, `int32[..., n] -> int32[...]`; 0 if none.
+
+  Example:
+    >>> jax.jit(end)(np.asarray([1, 3, 0, 0])).tolist()
+    2
+  """
   return jnp.argmax(labels == 0, axis=-1).astype(jnp.int32)
 
 
@@ -118,6 +130,11 @@ def edges_into(
 
   Returns:
     `[..., n]`, by source; zero from the target on.
+
+  Example:
+    >>> values = np.asarray([7, 8, 9])  # Of (0, 1), (0, 2) and (1, 2).
+    >>> jax.jit(edges_into, static_argnums=2)(values, 2, 3).tolist()
+    [8, 9, 0]
   """
   source = jnp.arange(num_nodes).reshape((1,) * target.ndim + (-1,))
   target = target[..., None]

@@ -73,6 +73,12 @@ def mobilenetv3() -> base.SearchSpace:
   """Returns the space of the 7371^5 once-for-all MobileNetV3 networks.
 
   There are more than 2^64 of them, so `keys` are hashes.
+
+  Example:
+    >>> mobilenetv3().cardinalities[:4]
+    (9, 9, 10, 10)
+    >>> bool(is_valid(np.asarray([0, 8, 9, 9] * 5)))
+    True
   """
   return base.SearchSpace(
     name="mobilenetv3",
@@ -84,7 +90,6 @@ def mobilenetv3() -> base.SearchSpace:
     feature_shape=(NUM_LAYERS, len(TYPES)),
     to_graph=to_graph,
     to_soft_graph=to_soft_graph,
-    canonicalize=canonicalize,
     is_valid=is_valid,
     num_architectures=(len(TYPES) ** 2 * len(_TAILS)) ** NUM_STAGES,
     sample_fn=sample,
@@ -109,6 +114,10 @@ def sample(key: Key, num: int) -> Archs:
 
   Returns:
     `int32[num, 20]`.
+
+  Example:
+    >>> jax.eval_shape(lambda key: sample(key, 2), jax.random.key(0)).shape
+    (2, 20)
   """
   bounds = jnp.asarray([[[len(TYPES), len(TYPES), len(_TAILS)]]])
   return from_digits(jax.random.randint(key, (num, NUM_STAGES, 3), 0, bounds))
@@ -136,16 +145,15 @@ def is_valid(archs: Archs) -> jax.Array:
   return base.in_range(_CARDINALITIES, archs) & ~gaps
 
 
-def canonicalize(archs: Archs) -> Archs:
-  """Returns the architectures: each vector is its own representative."""
-  return archs
-
-
 def to_stages(arch: Sequence[int]) -> list[list[tuple[int, int]]]:
   """Kernel and expansion of the layers that exist, by stage (host).
 
   Raises:
     ValueError: if the vector is no architecture.
+
+  Example:
+    >>> from_stages(to_stages([0, 8, 9, 9] * 5))[:4].tolist()
+    [0, 8, 9, 9]
   """
   vector = np.asarray(arch)
   is_vector = vector.dtype.kind in "iu" and vector.shape == (NUM_LAYERS,)
@@ -192,6 +200,8 @@ def to_string(arch: Sequence[int]) -> str:
   Example:
     >>> to_string([0, 8, 9, 9] * 5)[:24]
     '2-3-3_2-7-6_0-0-0_0-0-0_'
+    >>> from_string(to_string([0, 8, 9, 9] * 5))[:4].tolist()
+    [0, 8, 9, 9]
   """
   layers = []
   for stage in to_stages(arch):
@@ -227,6 +237,11 @@ def to_ofa(arch: Sequence[int]) -> dict[str, list[int]]:
     `d`: 5 depths; `ks` and `e`: 20 kernels and expansions. Layers that do not
     exist read 3 and 3 there, as in the training data of DiffusionNAG's
     surrogate; the programs do not read them.
+
+  Example:
+    >>> config = to_ofa([0, 8, 9, 9] * 5)
+    >>> config["d"], from_ofa(config)[:4].tolist()
+    ([2, 2, 2, 2, 2], [0, 8, 9, 9])
   """
   stages = to_stages(arch)
   layers: list[tuple[int, int]] = []
@@ -268,6 +283,8 @@ def to_compact(arch: Sequence[int]) -> str:
   Example:
     >>> to_compact([0, 8, 9, 9] * 5)
     '33,76 · 33,76 · 33,76 · 33,76 · 33,76'
+    >>> from_compact(to_compact([0, 8, 9, 9] * 5))[:4].tolist()
+    [0, 8, 9, 9]
   """
   stages = to_stages(arch)
   return " · ".join(",".join(f"{k}{e}" for k, e in stage) for stage in stages)
@@ -296,6 +313,11 @@ def to_features(archs: Archs) -> jax.Array:
   surrogate was trained with the first type in their place, which is
   `to_features(jnp.where(archs == NONE, 0, archs))`, and the published ranking
   puts random types there.
+
+  Example:
+    >>> there_and_back = lambda archs: from_features(to_features(archs))
+    >>> jax.jit(there_and_back)(np.asarray([0, 8, 9, 9] * 5))[0][:4].tolist()
+    [0, 8, 9, 9]
   """
   return jax.nn.one_hot(archs, len(TYPES), dtype=jnp.float32)
 
@@ -318,7 +340,7 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
 
 
 def quantize(features: jax.Array) -> jax.Array:
-  """DiffusionNAG's decoding: ones where an entry is at least `THRESHOLD`."""
+  """DiffusionNAG's decoding, `f32[..., 20, 9]`: ones from `THRESHOLD` on."""
   return (features >= THRESHOLD).astype(jnp.float32)
 
 
@@ -386,11 +408,17 @@ def chain_adjacency() -> jax.Array:
 
 
 def to_graph(archs: Archs) -> Graph:
-  """The chain of the layers that exist, `N = 22`.
+  """The chain of the layers that exist, nodes `f32[..., 22, 11]`.
 
   Nodes are input, the layers, output, labeled by `GRAPH_LABELS`. A layer that
   does not exist has neither a label nor edges: the one before leads to the one
   behind.
+
+  Example:
+    >>> jax.eval_shape(to_graph, np.zeros(20, int)).nodes.shape
+    (22, 11)
+    >>> jax.eval_shape(to_soft_graph, np.zeros((20, 10))).adjacency.shape
+    (22, 22)
   """
   return to_soft_graph(jax.nn.one_hot(archs, NONE + 1, dtype=jnp.float32))
 

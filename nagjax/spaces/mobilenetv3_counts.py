@@ -156,6 +156,10 @@ def tables(
 
   Raises:
     ValueError: if a size is not positive.
+
+  Example:
+    >>> tables().layers.shape
+    (20, 10, 2)
   """
   resolution = network.image_size if resolution is None else resolution
   if resolution < 1 or width <= 0:
@@ -204,7 +208,14 @@ def make_divisible(channels: float) -> int:
 def convolution(
   inputs: int, outputs: int, kernel: int, size: int
 ) -> np.ndarray:
-  """A normalized convolution; a depthwise one has one input."""
+  """Parameters and multiply-adds of a normalized convolution, `int[2]`.
+
+  A depthwise one has one input.
+
+  Example:
+    >>> convolution(16, 24, kernel=3, size=10).tolist()
+    [3504, 345600]
+  """
   weights = inputs * outputs * kernel**2
   return np.asarray([weights + 2 * outputs, weights * size**2])
 

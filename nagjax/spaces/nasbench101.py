@@ -57,7 +57,12 @@ _NUM_CELL_TRIES = 24
 
 @functools.cache
 def nasbench101() -> base.SearchSpace:
-  """Returns the space of all 423,624 NAS-Bench-101 cells."""
+  """Returns the space of all 423,624 NAS-Bench-101 cells.
+
+  Example:
+    >>> nasbench101().num_architectures
+    423624
+  """
   return base.SearchSpace(
     name="nasbench101",
     cardinalities=_CARDINALITIES,
@@ -86,7 +91,12 @@ def nasbench101() -> base.SearchSpace:
 
 
 def is_valid(archs: Archs) -> jax.Array:
-  """Whether vectors are cells, `int32[..., 26] -> bool[...]`."""
+  """Whether vectors are cells, `int32[..., 26] -> bool[...]`.
+
+  Example:
+    >>> jax.jit(is_valid)(np.zeros(26, np.int32)).tolist()  # Without edges.
+    False
+  """
   edges, present = _pruned(archs)
   connected = present[..., -1] & (jnp.sum(edges, axis=-1) <= MAX_EDGES)
   return connected & base.in_range(_CARDINALITIES, archs)
@@ -97,6 +107,13 @@ def codes(archs: Archs) -> jax.Array:
 
   The `graphs.canonical_code` of the pruned graph, with operations as digits
   and 3 for vertices that are not part of the cell.
+
+  Example:
+    >>> cells = np.zeros((5, 26), np.int32)
+    >>> [jax.eval_shape(f, cells).shape for f in (codes, keys, canonicalize)]
+    [(5,), (5, 2), (5, 26)]
+    >>> jax.eval_shape(from_codes, np.zeros(5, np.int32)).shape
+    (5, 26)
   """
   edges, present = _pruned(archs)
   digits = jnp.where(present[..., 1:-1], archs[..., NUM_EDGES:], _ABSENT)
@@ -117,7 +134,7 @@ def keys(archs: Archs) -> jax.Array:
 
 
 def canonicalize(archs: Archs) -> Archs:
-  """The same vector for all that are one cell.
+  """The same `int32[..., 26]` for all that are one cell.
 
   Vertices that are not part of the cell come last among the inner ones, without
   edges and with operation 0.
@@ -139,6 +156,10 @@ def sample_cells(key: Key, num: int) -> Archs:
 
   Returns:
     `int32[num, 26]`.
+
+  Example:
+    >>> jax.eval_shape(lambda k: sample_cells(k, 2), jax.random.key(0)).shape
+    (2, 26)
   """
   matrix_key, operation_key = jax.random.split(key)
   matrices = jnp.asarray(_whole_matrices())
@@ -164,6 +185,13 @@ def to_graph(archs: Archs) -> Graph:
 
   Returns:
     Nodes `f32[..., 7, 5]`, labeled by `LABELS`; adjacency `f32[..., 7, 7]`.
+
+  Example:
+    >>> conv = from_string("010001000:input,conv3x3-bn-relu,output")
+    >>> jax.jit(to_graph)(conv).adjacency[0].tolist()
+    [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    >>> jax.eval_shape(to_soft_graph, np.zeros((26, 3))).adjacency.shape
+    (7, 7)
   """
   edges, present = _pruned(archs)
   nodes, _ = to_soft_graph(
@@ -189,7 +217,7 @@ def to_soft_graph(options: jax.Array) -> Graph:
 
 
 def encode(archs: Archs) -> base.LabeledGraphs:
-  """AG-Net's graphs: the pruned cell, its output behind its last vertex."""
+  """AG-Net's graphs, labels `[..., 1, 7]`: the pruned cell, then its output."""
   edges, present = _pruned(archs)
   types = jnp.asarray(layouts.positions(OPERATIONS, GENERATED_LABELS))
   labels = jnp.pad(
@@ -204,11 +232,16 @@ def encode(archs: Archs) -> base.LabeledGraphs:
 def decode(
   written: base.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
-  """Reads AG-Net's graphs up to the first output.
+  """Reads AG-Net's graphs up to the first output, as `int32[..., 26]`.
 
   The vectors are not pruned. Valid are those that start with an input, have
   operations up to the output and satisfy `is_valid`; a graph of more than nine
   edges is not one, whatever the scores.
+
+  Example:
+    >>> written = jax.eval_shape(encode, np.zeros((5, 26), np.int32))
+    >>> jax.eval_shape(decode, written, written.edges)[0].shape
+    (5, 26)
   """
   del scores
   labels, edges = written.labels[..., 0, :], written.edges[..., 0, :]
@@ -233,6 +266,12 @@ def to_features(archs: Archs) -> jax.Array:
 
   Rows 0..20 are the edges: absent, present, and a column that is always 0. Rows
   21..25 are the operations of vertices 1..5.
+
+  Example:
+    >>> conv = from_string("010001000:input,conv3x3-bn-relu,output")
+    >>> archs, valid = jax.jit(from_features)(to_features(conv))
+    >>> to_string(archs), bool(valid)
+    ('010001000:input,conv3x3-bn-relu,output', True)
   """
   return jax.nn.one_hot(archs, len(OPERATIONS), dtype=jnp.float32)
 
@@ -286,6 +325,8 @@ def from_matrix(
     ...                    ["input", "conv3x3-bn-relu", "output"])
     >>> to_string(conv)
     '010001000:input,conv3x3-bn-relu,output'
+    >>> to_matrix(conv)[0].tolist()
+    [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
 
   Args:
     adjacency: `[V, V]` zeros and ones, strictly upper triangular.

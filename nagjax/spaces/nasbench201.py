@@ -64,7 +64,12 @@ _PATTERN = re.compile(
 
 @functools.cache
 def nasbench201() -> base.SearchSpace:
-  """Returns the space of all 15,625 NAS-Bench-201 cells."""
+  """Returns the space of all 15,625 NAS-Bench-201 cells.
+
+  Example:
+    >>> nasbench201().num_architectures
+    15625
+  """
   cardinalities = (len(OPERATIONS),) * NUM_EDGES
   return base.SearchSpace(
     name="nasbench201",
@@ -107,6 +112,10 @@ def from_string(string: str) -> np.ndarray:
 
   Raises:
     ValueError: if the string is none, or names an unknown operation.
+
+  Example:
+    >>> from_string(to_string([3, 3, 1, 1, 3, 2])).tolist()
+    [3, 3, 1, 1, 3, 2]
   """
   match = _PATTERN.fullmatch(string.strip())
   if match is None:
@@ -124,7 +133,12 @@ def from_string(string: str) -> np.ndarray:
 
 
 def to_naslib(arch: Sequence[int]) -> tuple[int, ...]:
-  """The operation tuple that NASLib uses for one cell."""
+  """The operation tuple that NASLib uses for one cell.
+
+  Example:
+    >>> to_naslib([3, 3, 1, 1, 3, 2])
+    (2, 2, 0, 0, 2, 3)
+  """
   arch = _checked(arch)
   return tuple(_NASLIB_OPERATIONS.index(int(arch[e])) for e in _NASLIB_EDGES)
 
@@ -134,6 +148,10 @@ def from_naslib(operations: Sequence[int]) -> np.ndarray:
 
   Raises:
     ValueError: if it is not a tuple of six numbers in 0..4.
+
+  Example:
+    >>> from_naslib((2, 2, 0, 0, 2, 3)).tolist()
+    [3, 3, 1, 1, 3, 2]
   """
   operations = _checked(operations, "NASLib")
   arch = np.empty(NUM_EDGES, np.int32)
@@ -153,6 +171,10 @@ def to_features(archs: Archs) -> jax.Array:
 
   Rows: input, the six edges in string order, output. Columns:
     `FEATURE_COLUMNS`.
+
+  Example:
+    >>> jax.eval_shape(to_features, np.asarray([3, 3, 1, 1, 3, 2])).shape
+    (8, 7)
   """
   ends = jnp.broadcast_to(jnp.asarray([0, 1]), (*archs.shape[:-1], 2))
   columns = jnp.concatenate([ends[..., :1], archs + 2, ends[..., 1:]], axis=-1)
@@ -165,6 +187,11 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
   Returns:
     `int32[..., 6]` cells and `bool[...]` whether no edge chose input or output.
     Where one did, its operation reads 0.
+
+  Example:
+    >>> archs, valid = jax.jit(from_features)(np.eye(8, 7))
+    >>> archs.tolist(), bool(valid)
+    ([0, 0, 1, 2, 3, 4], False)
   """
   columns = jnp.argmax(features[..., 1:-1, :], axis=-1).astype(jnp.int32)
   return jnp.maximum(columns - 2, 0), jnp.all(columns >= 2, axis=-1)
@@ -177,6 +204,11 @@ def to_graph(archs: Archs) -> Graph:
   lays its graphs out in this order. DiffusionNAG and OptiProxy-NAS publish the
   adjacency of the edge order 01, 02, 03, 12, 13, 23 or 01, 02, 12, 03, 13, 23
   with labels in another one; `edge_source_adjacency` is DiffusionNAG's.
+
+  Example:
+    >>> graph = jax.eval_shape(to_graph, np.asarray([3, 3, 1, 1, 3, 2]))
+    >>> graph.nodes.shape, graph.adjacency.shape
+    ((8, 7), (8, 8))
   """
   return edge_cells.soft_graph(
     jax.nn.one_hot(archs, len(OPERATIONS), dtype=jnp.float32)
@@ -188,6 +220,10 @@ def edge_source_adjacency() -> jax.Array:
 
   DiffusionNAG masks attention with it although its rows follow the string order
   (so the labels of edges 0->3 and 1->2 sit on each other's node).
+
+  Example:
+    >>> edge_source_adjacency()[0].tolist()
+    [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
   """
   return jnp.asarray(edge_cells.adjacency(_EDGE_SOURCE_SUCCESSORS))
 
@@ -198,6 +234,10 @@ def canonicalize(archs: Archs) -> Archs:
   See `edge_cells.representatives` for the rule. It leaves 6,466 classes (full
   flattening of sums would leave 5,755). Isomorphic cells have different rows,
   and different noise, in the tables.
+
+  Example:
+    >>> jax.jit(canonicalize)(np.asarray([3, 0, 0, 0, 0, 0])).tolist()
+    [0, 0, 0, 0, 0, 0]
   """
   space = nasbench201()
   representative = jnp.asarray(_representatives())

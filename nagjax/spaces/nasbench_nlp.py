@@ -40,6 +40,10 @@ def nasbench_nlp() -> base.SearchSpace:
 
   Two vectors share a key if they differ in what does not count. Recipes whose
   nodes are listed in different orders may have different keys.
+
+  Example:
+    >>> nasbench_nlp().num_variables
+    88
   """
   space = base.SearchSpace(
     name="nasbench_nlp",
@@ -166,7 +170,13 @@ def from_recipe(recipe: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
 
 
 def to_string(arch: Sequence[int]) -> str:
-  """The recipe of one cell as JSON (host); see `to_recipe`."""
+  """The recipe of one cell as JSON (host); see `to_recipe`.
+
+  Example:
+    >>> cell = '{"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}}'
+    >>> to_string(from_string(cell)) == cell
+    True
+  """
   return json.dumps(to_recipe(arch))
 
 

@@ -95,7 +95,12 @@ class _Parts(NamedTuple):
 
 
 def is_valid(archs: Archs) -> jax.Array:
-  """Whether vectors are cells, `int32[..., 88] -> bool[...]`."""
+  """Whether vectors are cells, `int32[..., 88] -> bool[...]`.
+
+  Example:
+    >>> jax.eval_shape(is_valid, np.zeros((5, NUM_VARIABLES), int)).shape
+    (5,)
+  """
   parts = _parts(archs)
   counts = _counts(parts)
   used = _used(counts, parts)
@@ -110,11 +115,15 @@ def is_valid(archs: Archs) -> jax.Array:
 
 
 def canonicalize(archs: Archs) -> Archs:
-  """One vector for all that differ in what does not count.
+  """One `int32[..., 88]` for all that differ in what does not count.
 
   Used nodes move to the front in their order, inputs of all operations but
   `blend` are sorted, what is not read is 0. Recipes whose nodes are listed in
   different orders remain different vectors.
+
+  Example:
+    >>> jax.eval_shape(canonicalize, np.zeros((5, NUM_VARIABLES), int)).shape
+    (5, 88)
   """
   parts = _parts(archs)
   used = _used(_counts(parts), parts)[..., len(INPUTS) :]
@@ -145,7 +154,13 @@ def canonicalize(archs: Archs) -> Archs:
 
 
 def to_features(archs: Archs) -> jax.Array:
-  """One-hot options of all variables, `f32[..., 88, 24]`."""
+  """One-hot options of all variables, `f32[..., 88, 24]`.
+
+  Example:
+    >>> there_and_back = lambda archs: from_features(to_features(archs))
+    >>> jax.eval_shape(there_and_back, np.zeros((5, 88), int))[0].shape
+    (5, 88)
+  """
   return jax.nn.one_hot(archs, NUM_OPTIONS, dtype=jnp.float32)
 
 
@@ -169,6 +184,11 @@ def to_graph(archs: Archs) -> Graph:
 
   Returns:
     Nodes `f32[..., 26, 9]`, labeled by `LABELS`; adjacency `f32[..., 26, 26]`.
+
+  Example:
+    >>> graph = jax.eval_shape(to_graph, np.zeros(NUM_VARIABLES, int))
+    >>> graph.nodes.shape, graph.adjacency.shape
+    ((26, 9), (26, 26))
   """
   parts = _parts(archs)
   used = _used(_counts(parts), parts)
@@ -185,6 +205,12 @@ def to_soft_graph(options: jax.Array) -> Graph:
   Linear in each variable's row: an edge weighs as much as the choice of the
   source by an input, times that of an operation that reads this input (and,
   for previous states, times that of their number).
+
+  Example:
+    >>> options = np.zeros((NUM_VARIABLES, NUM_OPTIONS))
+    >>> graph = jax.eval_shape(to_soft_graph, options)
+    >>> graph.nodes.shape, graph.adjacency.shape
+    ((26, 9), (26, 26))
   """
   batch = options.shape[:-2]
   num_states = options[..., 0, :MAX_STATES]
@@ -222,8 +248,15 @@ def to_soft_graph(options: jax.Array) -> Graph:
 def encode(archs: Archs) -> base.LabeledGraphs:
   """AG-Net's graphs: the four inputs, the used nodes in order, the output.
 
-  All inputs are there, read or not. Nodes that are states lead to the output;
-  which state each is, and the order of the inputs of a `blend`, is not written.
+  Labels are `int32[..., 1, 26]`. All inputs are there, read or not. Nodes that
+  are states lead to the output; which state each is, and the order of the
+  inputs of a `blend`, is not written.
+
+  Example:
+    >>> written = jax.eval_shape(encode, np.zeros(NUM_VARIABLES, int))
+    >>> archs, valid = jax.eval_shape(decode, written, written.edges)
+    >>> archs.shape, valid.shape
+    ((88,), ())
   """
   nodes, adjacency = to_graph(archs)
   labels = jnp.argmax(nodes, axis=-1).astype(jnp.int32)
@@ -234,7 +267,7 @@ def encode(archs: Archs) -> base.LabeledGraphs:
 def decode(
   written: base.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
-  """Reads AG-Net's graphs up to the first output.
+  """Reads AG-Net's graphs up to the first output, as `int32[..., 88]`.
 
   States are numbered, and inputs of operations listed, in the order of nodes:
   so `decode(encode(archs))` is the same cell if its states and the inputs of
@@ -345,7 +378,9 @@ def _used(counts: jax.Array, parts: _Parts) -> jax.Array:
   is_state = parts.states[..., None] + len(INPUTS) == vertex
   used = jnp.any(is_state & exists[..., None], axis=-2)
 
-  def visit(used, item):  # From the last node on: its readers are done.
+  def visit(
+    used: jax.Array, item: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, None]:  # From the last node on: its readers are done.
     node, reads = item
     return used | (used[..., len(INPUTS) + node, None] & reads), None
 

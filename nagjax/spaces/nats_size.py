@@ -26,7 +26,12 @@ _PATTERN = re.compile(r"\d{1,2}(:\d{1,2}){4}")
 
 @functools.cache
 def nats_size() -> base.SearchSpace:
-  """Returns the space of all 32,768 combinations of widths."""
+  """Returns the space of all 32,768 combinations of widths.
+
+  Example:
+    >>> nats_size().num_architectures
+    32768
+  """
   return base.SearchSpace(
     name="nats_size",
     cardinalities=(len(WIDTHS),) * NUM_PARTS,
@@ -50,6 +55,10 @@ def from_string(string: str) -> np.ndarray:
 
   Raises:
     ValueError: if the string has another form or another width.
+
+  Example:
+    >>> from_string("8:16:64:8:8").tolist()
+    [0, 1, 7, 0, 0]
   """
   found = string.strip()
   widths = (

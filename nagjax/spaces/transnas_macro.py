@@ -53,7 +53,12 @@ _PATTERN = re.compile(r"64-([1-4]{4,6})-basic")
 
 @functools.cache
 def transnas_macro() -> base.SearchSpace:
-  """Returns the space of all 3,256 skeletons."""
+  """Returns the space of all 3,256 skeletons.
+
+  Example:
+    >>> transnas_macro().num_architectures
+    3256
+  """
   return base.SearchSpace(
     name="transnas_macro",
     cardinalities=_CARDINALITIES,
@@ -80,7 +85,13 @@ def transnas_macro() -> base.SearchSpace:
 
 
 def is_valid(archs: Archs) -> jax.Array:
-  """Whether vectors are skeletons, `int32[..., 6] -> bool[...]`."""
+  """Whether vectors are skeletons, `int32[..., 6] -> bool[...]`.
+
+  Example:
+    >>> archs = np.asarray([[1, 2, 0, 0, 4, 4], [0, 0, 0, 0, 4, 4]])
+    >>> jax.jit(is_valid)(archs).tolist()
+    [True, False]
+  """
   inside = base.in_range(_CARDINALITIES, archs)
   types = jnp.clip(archs, 0, NONE)
   doublings = jnp.sum(jnp.asarray(_DOUBLES)[types], axis=-1)
@@ -93,14 +104,24 @@ def is_valid(archs: Archs) -> jax.Array:
 
 
 def sample(key: Key, num: int) -> Archs:
-  """Draws uniformly random skeletons, with replacement, `int32[num, 6]`."""
+  """Draws uniformly random skeletons, with replacement, `int32[num, 6]`.
+
+  Example:
+    >>> jax.eval_shape(lambda key: sample(key, 2), jax.random.key(0)).shape
+    (2, 6)
+  """
   rows = jax.random.randint(key, (num,), 0, NUM_ARCHITECTURES)
   return jnp.asarray(all_skeletons())[rows]
 
 
 @functools.cache
 def all_skeletons() -> np.ndarray:
-  """Every skeleton, `int32[3256, 6]`, short ones first (host)."""
+  """Every skeleton, `int32[3256, 6]`, short ones first (host).
+
+  Example:
+    >>> all_skeletons().shape
+    (3256, 6)
+  """
   found = []
   for num in range(MIN_MODULES, NUM_MODULES + 1):
     for types in itertools.product(range(NONE), repeat=num):
@@ -132,6 +153,10 @@ def from_string(string: str) -> np.ndarray:
 
   Raises:
     ValueError: if the string is none, or that of no skeleton of the space.
+
+  Example:
+    >>> from_string("64-2311-basic").tolist()
+    [1, 2, 0, 0, 4, 4]
   """
   arch = _read(string.strip())
   if arch is None:
@@ -143,6 +168,10 @@ def to_features(archs: Archs) -> jax.Array:
   """EDNAG's one-hot matrix, `int32[..., 6] -> f32[..., 6, 5]`.
 
   Rows are modules; columns are none and the digits 1..4.
+
+  Example:
+    >>> to_features(np.asarray([1, 2, 0, 0, 4, 4])).argmax(-1).tolist()
+    [2, 3, 1, 1, 0, 0]
   """
   return jax.nn.one_hot((archs + 1) % (NONE + 1), NONE + 1, dtype=jnp.float32)
 
@@ -156,6 +185,12 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
   Returns:
     `int32[..., 6]` and `bool[...]` whether it is a skeleton. Modules 1..4 that
     do not exist read 0.
+
+  Example:
+    >>> modules = np.eye(5)[[2, 0, 3, 1, 1, 0]]
+    >>> archs, valid = jax.jit(from_features)(modules)
+    >>> archs.tolist(), bool(valid)
+    ([1, 2, 0, 0, 4, 4], True)
   """
   digits = jnp.argmax(features, axis=-1).astype(jnp.int32)
   types = jnp.where(digits == 0, NONE, digits - 1)
@@ -165,17 +200,28 @@ def from_features(features: jax.Array) -> tuple[Archs, jax.Array]:
 
 
 def to_graph(archs: Archs) -> Graph:
-  """The chain of the modules that exist, `N = 8`.
+  """The chain of the modules that exist, nodes `f32[..., 8, 6]`.
 
   Nodes are input, the modules, output; labels are input, `TYPES`, output. A
   module that does not exist has neither a label nor edges: the one before leads
   to the output.
+
+  Example:
+    >>> graph = jax.jit(to_graph)(np.asarray([1, 2, 0, 0, 4, 4]))
+    >>> graph.adjacency[4].tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
   """
   return to_soft_graph(jax.nn.one_hot(archs, NONE + 1, dtype=jnp.float32))
 
 
 def to_soft_graph(options: jax.Array) -> Graph:
-  """`to_graph` of weights of the options, `f32[..., 6, 5]`."""
+  """`to_graph` of weights of the options, `f32[..., 6, 5]`.
+
+  Example:
+    >>> graph = jax.eval_shape(to_soft_graph, np.full((6, 5), 0.2))
+    >>> graph.nodes.shape, graph.adjacency.shape
+    ((8, 6), (8, 8))
+  """
   batch = [(0, 0)] * (options.ndim - 2)
   nodes = jnp.pad(options[..., :NONE], [*batch, (1, 1), (1, 1)])
   nodes = nodes.at[..., 0, 0].set(1.0).at[..., -1, -1].set(1.0)
@@ -185,7 +231,16 @@ def to_soft_graph(options: jax.Array) -> Graph:
 
 
 def encode(archs: Archs) -> layouts.LabeledGraphs:
-  """The chain of the modules that exist, and the output behind them."""
+  """The chain of the modules that exist, then the output: labels `[..., 1, 8]`.
+
+  Example:
+    >>> written = jax.jit(encode)(np.asarray([1, 2, 0, 0, 4, 4]))
+    >>> written.labels.tolist()
+    [[1, 3, 4, 2, 2, 0, 0, 0]]
+    >>> archs, valid = jax.jit(decode)(written, np.zeros(28))
+    >>> archs.tolist(), bool(valid)
+    ([1, 2, 0, 0, 4, 4], True)
+  """
   batch = [(0, 0)] * (archs.ndim - 1)
   labels = jnp.pad((archs + 2) % (NONE + 2), [*batch, (1, 1)])
   labels = labels.at[..., 0].set(GENERATED_LABELS.index("input"))
@@ -198,7 +253,7 @@ def encode(archs: Archs) -> layouts.LabeledGraphs:
 def decode(
   written: layouts.LabeledGraphs, scores: jax.Array
 ) -> tuple[Archs, jax.Array]:
-  """Reads the graphs of `encode`; edges are not looked at.
+  """Reads the graphs of `encode` as `int32[..., 6]`; edges are not looked at.
 
   A chain has no free edge: what counts are the modules in front of the first
   output.
@@ -215,6 +270,10 @@ def relax(nodes: jax.Array, edges: jax.Array) -> jax.Array:
   """Weights of the options that scores stand for, `f32[..., 6, 5]`.
 
   What a module may be besides its options has no weight.
+
+  Example:
+    >>> jax.eval_shape(relax, np.zeros((1, 8, 6)), np.zeros((1, 28))).shape
+    (6, 5)
   """
   del edges
   weights = jax.nn.softmax(nodes[..., 0, 1:-1, :], axis=-1)

@@ -50,6 +50,10 @@ def transnas_micro() -> base.SearchSpace:
 
   Its features are the 6 x 4 one-hot matrix of EDNAG's program, whose rows are
   the edges, decoded by the arg-max of its rows.
+
+  Example:
+    >>> transnas_micro().num_architectures
+    4096
   """
   return base.SearchSpace(
     name="transnas_micro",
@@ -79,6 +83,10 @@ def from_string(string: str) -> np.ndarray:
 
   Raises:
     ValueError: if the string is none, or has another skeleton.
+
+  Example:
+    >>> from_string("64-41414-1_02_333").tolist()
+    [1, 0, 2, 3, 3, 3]
   """
   match = _PATTERN.fullmatch(string.strip())
   arch = [int(digit) for digit in match.groups()] if match else []
@@ -98,6 +106,10 @@ def canonicalize(archs: Archs) -> Archs:
   stay, as they are projections in three of the ten cells. It leaves 1,696
   classes. The official table has 2,963 different rows: some isomorphic cells
   share a training run, others were trained apart.
+
+  Example:
+    >>> canonicalize(np.asarray([3, 0, 0, 0, 0, 0])).tolist()
+    [0, 0, 0, 0, 0, 0]
   """
   space = transnas_micro()
   representative = jnp.asarray(_representatives())

@@ -5,7 +5,7 @@ the scale of `Archive.targets`, and the violation of every constraint.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Generic
 from typing import NamedTuple
 
 import jax
@@ -13,14 +13,15 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from nagjax.archive import Archive
+from nagjax.types import NO_PARAMS
 from nagjax.types import Archs
 from nagjax.types import Key
+from nagjax.types import ParamsT
 from nagjax.types import Prediction
+from nagjax.types import StateT
 
-State = Any
 
-
-class Surrogate(NamedTuple):
+class Surrogate(NamedTuple, Generic[StateT, ParamsT]):
   """A surrogate as a value made of pure functions.
 
   Attributes:
@@ -44,12 +45,12 @@ class Surrogate(NamedTuple):
       beside those of the proposer; None for no others.
   """
 
-  init: Callable[[Key, Any], State]
-  fit: Callable[[Key, State, Archive], State]
-  predict: Callable[[State, Archs], Prediction]
-  relaxed: Callable[[State, jax.Array], Prediction] | None = None
-  condition: Callable[[State, Archive, int], State] | None = None
-  params: Any = ()
+  init: Callable[[Key, ParamsT], StateT]
+  fit: Callable[[Key, StateT, Archive], StateT]
+  predict: Callable[[StateT, Archs], Prediction]
+  relaxed: Callable[[StateT, jax.Array], Prediction] | None = None
+  condition: Callable[[StateT, Archive, int], StateT] | None = None
+  params: ParamsT = NO_PARAMS
   has_members: bool = True
   on_host: bool = False
   guides: bool = True

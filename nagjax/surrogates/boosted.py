@@ -57,7 +57,7 @@ class Config:
   num_rounds: int = NUM_ROUNDS
   ranking: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     for name in ("column_share", "row_share", "learning_rate"):
       if not 0 < getattr(self, name) <= 1:
@@ -85,7 +85,7 @@ class SurrogateConfig:
   guides: bool = False
   fit: Config = Config()
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     if not 0 < self.row_share <= 1:
       raise ValueError(f"row_share must be in (0, 1], got {self.row_share}.")
@@ -192,7 +192,7 @@ def boosted_trees(
   space: SearchSpace,
   config: SurrogateConfig | None = None,
   num_constraints: int = 0,
-) -> base.Surrogate:
+) -> base.Surrogate[list[list[Boosted]], Params]:
   """Builds a surrogate of trees, which lives on the host.
 
   Trees read the graphs of architectures as flat vectors, and are fitted anew to

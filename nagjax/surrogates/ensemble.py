@@ -50,7 +50,7 @@ class Config:
   max_features: int = 400
   fit: fitting.Config = fitting.Config(num_steps=40, batch_size=32)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
 
 
@@ -67,7 +67,7 @@ def ensemble(
   view: ViewFn,
   config: Config,
   relaxed_view: Callable[[jax.Array], Graph] | None = None,
-) -> base.Surrogate:
+) -> base.Surrogate[TrainState, Params]:
   """Builds the surrogate.
 
   Args:
@@ -117,7 +117,7 @@ def graph_networks(
   *,
   build: Callable[..., GraphNetwork] = gcn.gcn,
   options: Callable[..., Any] = gcn.Config,
-) -> base.Surrogate:
+) -> base.Surrogate[TrainState, Params]:
   """An ensemble of networks over graphs, such as those of the library.
 
   Args:
@@ -137,7 +137,7 @@ def graph_networks(
 
 def path_networks(
   space: SearchSpace, config: Config, num_constraints: int = 0
-) -> base.Surrogate:
+) -> base.Surrogate[TrainState, Params]:
   """An ensemble of multi-layer perceptrons on path encodings, as in BANANAS.
 
   It has no relaxed form: whether a path reads so is no smooth function.

@@ -47,7 +47,7 @@ class Config:
   margin: float = 0.1
   dropout: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     checks.positive(self, "learning_rate")
 
@@ -90,7 +90,9 @@ def fit(
   rows = jnp.minimum(rows.astype(jnp.int32), jnp.asarray(num, jnp.int32) - 1)
   rates = optax.cosine_decay_schedule(1.0, config.num_steps)
 
-  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
+  def step(
+    state: TrainState, inputs: tuple[jax.Array, jax.Array]
+  ) -> tuple[TrainState, None]:
     number, rows = inputs
     batch = jax.tree.map(lambda leaf: leaf[rows], graphs)
     drop = jax.random.fold_in(dropout_key, number) if config.dropout else None

@@ -11,22 +11,23 @@ import jax.numpy as jnp
 
 from nagjax.archive import Archive
 from nagjax.surrogates.base import Surrogate
+from nagjax.types import NO_PARAMS
 from nagjax.types import Archs
 from nagjax.types import Key
-from nagjax.types import Params
+from nagjax.types import ParamsT
 from nagjax.types import Prediction
 
-ArchFn = Callable[[Params, Archs], jax.Array]
+ArchFn = Callable[[ParamsT, Archs], jax.Array]
 """`(params, int32[C, L]) -> f32[C]`, the larger the better."""
 
 
 def fixed(
-  predict_fn: ArchFn,
-  params: Params = (),
+  predict_fn: ArchFn[ParamsT],
+  params: ParamsT = NO_PARAMS,
   *,
   std: float = 1.0,
   num_constraints: int = 0,
-) -> Surrogate:
+) -> Surrogate[ParamsT, ParamsT]:
   """Builds the surrogate; its params are handed to `predict_fn`.
 
   Args:
@@ -43,15 +44,15 @@ def fixed(
     [6.0, 6.0]
   """
 
-  def init(key: Key, params: Params) -> Params:
+  def init(key: Key, params: ParamsT) -> ParamsT:
     del key
     return params
 
-  def fit(key: Key, state: Params, archive: Archive) -> Params:
+  def fit(key: Key, state: ParamsT, archive: Archive) -> ParamsT:
     del key, archive
     return state
 
-  def predict(state: Params, archs: Archs) -> Prediction:
+  def predict(state: ParamsT, archs: Archs) -> Prediction:
     mean = predict_fn(state, archs)
     return Prediction(
       mean=mean,

@@ -295,7 +295,9 @@ def value_fn(predictor: MetaPredictor) -> Callable[[Params, Archs], jax.Array]:
     weights, codes = params
     graph = to_graph(archs)
 
-    def of_member(member, its_codes):
+    def of_member(
+      member: meta_predictor.Params, its_codes: jax.Array
+    ) -> jax.Array:
       # Codes differ, the graphs do not: these are read once.
       return jax.vmap(lambda code: apply(member, graph, code))(its_codes)
 

@@ -10,6 +10,7 @@ the loss. And what is known of the architectures whatever the images, a
 architectures of which triplets say nothing.
 """
 
+from collections.abc import Callable
 import dataclasses
 from typing import NamedTuple
 
@@ -20,7 +21,10 @@ import optax
 
 from nagjax import checks
 from nagjax.networks import meta_predictor
+from nagjax.networks.layers import Affine
 from nagjax.networks.meta_predictor import MetaNetwork
+from nagjax.types import Archs
+from nagjax.types import Graph
 from nagjax.types import Key
 
 
@@ -50,7 +54,7 @@ class Config:
   learning_rate: float = 2e-3
   weight_decay: float = 1e-3
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     checks.positive(self, "learning_rate")
     checks.not_negative(self, "hold_weight", "code_weight", "weight_decay")
@@ -99,7 +103,7 @@ def without(data: Data, known: np.ndarray) -> tuple[Data, float]:
 def fit(
   key: Key,
   network: MetaNetwork,
-  to_graph,
+  to_graph: Callable[[Archs], Graph],
   data: Data,
   archs: np.ndarray,
   config: Config,
@@ -133,7 +137,9 @@ def fit(
   )
   shares = (1 / sizes) / jnp.sum(1 / sizes)
 
-  def loss(params, step_key):
+  def loss(
+    params: meta_predictor.Params, step_key: Key
+  ) -> tuple[jax.Array, jax.Array]:
     task_key, images_key, held_key = jax.random.split(step_key, 3)
     tasks = jax.random.choice(
       task_key, len(data.counts), (config.num_tasks,), p=shares
@@ -157,7 +163,9 @@ def fit(
     total += config.code_weight * jnp.mean(codes**2)
     return total, jnp.stack([of_triplets, size])
 
-  def step(carry, step_key):
+  def step(
+    carry: tuple[meta_predictor.Params, optax.OptState], step_key: Key
+  ) -> tuple[tuple[meta_predictor.Params, optax.OptState], jax.Array]:
     params, state = carry
     gradient, losses = jax.grad(loss, has_aux=True)(params, step_key)
     update, state = tx.update(gradient, state, params)
@@ -210,7 +218,7 @@ def absorb(
     mean, deviation: `f32[F]`.
   """
 
-  def takes_raw(layer):
+  def takes_raw(layer: Affine) -> Affine:
     weight = layer.weight / deviation[:, None]
     return layer._replace(weight=weight, bias=layer.bias - mean @ weight)
 

@@ -51,7 +51,7 @@ class Config:
   clip_norm: float = 1.0
   loss: str = "classification"
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self)
     checks.positive(self, "learning_rate", "clip_norm")
     checks.choices(self, loss=LOSSES)
@@ -94,7 +94,9 @@ def fit(
   keys = jax.random.split(noise_key, config.num_steps)
   rates = optax.cosine_decay_schedule(1.0, config.num_steps)
 
-  def step(state: TrainState, inputs) -> tuple[TrainState, None]:
+  def step(
+    state: TrainState, inputs: tuple[jax.Array, ...]
+  ) -> tuple[TrainState, None]:
     number, rows, t, key = inputs
     noise = jax.random.normal(key, (config.batch_size, *data.shape[1:]))
     x = sde.perturb(data[rows], t, noise)

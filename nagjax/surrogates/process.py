@@ -210,13 +210,10 @@ def solve(process: GaussianProcess, targets: jax.Array) -> jax.Array:
 
 
 def log_likelihood(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """Marginal likelihood of targets `f32[M]`, up to a constant, `f32[]`."""
-  whitened = jnp.matmul(
-    process.whiten,
-    jnp.where(used(process), targets, 0.0),
-    precision=_PRECISION,
-  )
-  return log_determinant(process) - 0.5 * jnp.sum(whitened**2)
+  """Of targets `f32[M, H]`, marginal and up to constants, `f32[H]`."""
+  targets = jnp.where(used(process)[:, None], targets, 0.0)
+  whitened = jnp.matmul(process.whiten, targets, precision=_PRECISION)
+  return log_determinant(process) - 0.5 * jnp.sum(whitened**2, axis=0)
 
 
 def log_determinant(process: GaussianProcess) -> jax.Array:

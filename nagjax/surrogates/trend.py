@@ -47,7 +47,7 @@ class Config:
   offset_std: float = 1.0
   slope_std: float = 0.5
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.positive(self, "offset_std", "slope_std")
     if not self.amplitudes or not all(a > 0 for a in self.amplitudes):
       raise ValueError(
@@ -161,7 +161,7 @@ def fit(
   mean, std = prior.mean, prior.std
   rest = target - jnp.matmul(white, mean, precision=_PRECISION)
 
-  def one(amplitude):
+  def one(amplitude: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     scaled = white * (std / jnp.sqrt(amplitude))[None]
     inner = jnp.matmul(scaled.T, scaled, precision=_PRECISION)
     inner += jnp.eye(len(std), dtype=jnp.float32)

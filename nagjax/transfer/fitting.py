@@ -7,6 +7,7 @@ the noise are those of greatest likelihood over all sources, each with its
 weight; the mean is the weighted sum of the sources' posterior means.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
@@ -51,7 +52,7 @@ class Config:
   noise: float = 0.03
   max_rows: int = 1024
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     checks.sizes(self, max_rows=20)
     checks.positive(self, "learning_rate", "inverse_lengthscale", "noise")
 
@@ -227,12 +228,18 @@ def _of_part(lower: jax.Array, z: jax.Array) -> jax.Array:
   return 0.5 * (jnp.log(jnp.mean(white**2)) + logs)
 
 
-def _descend(loss, params: _Params, config: Config) -> _Params:
+def _descend(
+  loss: Callable[[_Params], tuple[jax.Array, jax.Array]],
+  params: _Params,
+  config: Config,
+) -> _Params:
   optimizer = optax.adam(config.learning_rate)
 
   @jax.jit
   def run(params: _Params) -> tuple[_Params, jax.Array]:
-    def step(train: descent.TrainState, _):
+    def step(
+      train: descent.TrainState, _: None
+    ) -> tuple[descent.TrainState, jax.Array]:
       gradient, value = jax.grad(loss, has_aux=True)(train.params)
       return descent.follow(train, gradient, optimizer), value
 

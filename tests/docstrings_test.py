@@ -1,0 +1,223 @@
+"""What every public docstring of the parts that people build on must say.
+
+Read from the source: nothing is imported, and nothing runs. The examples
+themselves run in `package_test`.
+"""
+
+import ast
+import doctest
+import pathlib
+import re
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "nagjax"
+ROOMS = ("acquisition", "problem", "search", "spaces")
+"""Modules, or folders of them, whose functions all have an example."""
+
+WITHOUT_EXAMPLE = {
+  "it compiles a search; `experiments/examples` are examples of it": (
+    "search.host_sweeping.sweep_on_host",
+    "search.on_host.run_on_host",
+    "search.running.advance",
+    "search.running.start",
+    "search.sweeping.sweep",
+  ),
+  "a part of the loop that `search.run` and `search.run_on_host` are": (
+    "search.driver.advance",
+    "search.driver.check_proposal",
+    "search.driver.first_proposal",
+    "search.driver.run",
+    "search.driver.settle",
+    "search.driver.start",
+    "search.driver.tell_design",
+    "search.ledgers.at_fidelities",
+    "search.ledgers.fidelities_of",
+    "search.saved.restore_infos",
+  ),
+  "a published program's form beside ours, in a file without room for more": (
+    "spaces.mobilenetv3.chain_adjacency",
+    "spaces.mobilenetv3.from_digits",
+    "spaces.mobilenetv3.from_ednag_features",
+    "spaces.mobilenetv3.published_validity",
+    "spaces.mobilenetv3.quantize",
+    "spaces.mobilenetv3.to_ednag_features",
+  ),
+}
+"""Public functions that no example calls, by the reason."""
+
+NO_SHAPE = "no shape of an array, such as `f32[B]`"
+_ARRAY = re.compile(r"\b(jax\.Array|Archs|np\.ndarray)\b")
+_SHAPE = re.compile(r"`[^`\n]*\[[^`]*\][^`]*`|\bscalar")
+_ELSEWHERE = re.compile(r"[Ss]ee `|[Ii]nverse of `")
+_SECTION = re.compile(r"(Args|Attributes|Example|Raises|References|Returns):")
+_NAMES = re.compile(r"(\w+(?:, \w+)*):(?: |$)")
+
+
+def modules():
+  """`(name, tree)` of every module of `ROOMS`, named from `nagjax` on."""
+  for room in ROOMS:
+    path = PACKAGE / room
+    files = sorted(path.glob("*.py")) if path.is_dir() else [f"{path}.py"]
+    for file in map(pathlib.Path, files):
+      name = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+      yield name, ast.parse(file.read_text(encoding="utf-8"))
+
+
+def public(body, prefix=""):
+  """`(name, node)` of public functions and classes, and of their methods."""
+  for node in body:
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+      continue
+    if not node.name.startswith("_"):
+      yield prefix + node.name, node
+      if isinstance(node, ast.ClassDef):
+        yield from public(node.body, f"{prefix}{node.name}.")
+
+
+def functions(tree):
+  """Names of the public functions of a module."""
+  return [n.name for _, n in public(tree.body) if n in tree.body and is_def(n)]
+
+
+def is_def(node):
+  return isinstance(node, ast.FunctionDef)
+
+
+def used_in_examples(tree):
+  """Names that the examples of a module's docstrings use."""
+  names = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+      docstring = ast.get_docstring(node) or ""
+      for example in doctest.DocTestParser().get_examples(docstring):
+        parts = ast.walk(ast.parse(example.source))
+        names |= {part.id for part in parts if isinstance(part, ast.Name)}
+  return names
+
+
+def sections(docstring):
+  """Lines of the sections of a docstring, without their indent."""
+  found, lines = {}, []
+  for line in docstring.splitlines():
+    if match := _SECTION.fullmatch(line):
+      lines = found.setdefault(match[1], [])
+    elif line.startswith("  ") or not line:
+      lines.append(line[2:])
+    else:
+      lines = []
+  return found
+
+
+def listed(lines):
+  """Names that a section describes: those before the colons."""
+  matches = filter(None, map(_NAMES.match, lines))
+  return {name for match in matches for name in match[1].split(", ")}
+
+
+def raised(node):
+  """Names of the exceptions that a function makes and does not catch itself."""
+  if isinstance(node, ast.Try) and node.handlers:
+    inner = [*node.handlers, *node.orelse, *node.finalbody]
+  else:
+    inner = ast.iter_child_nodes(node)
+  names = set().union(*map(raised, inner))
+  if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+    names.add(ast.unparse(node.exc.func))
+  return names
+
+
+def missing(node):
+  """What the docstring of a public function or class does not say."""
+  docstring = ast.get_docstring(node)
+  if not docstring:
+    return ["no docstring"]
+  said = sections(docstring)
+  if isinstance(node, ast.ClassDef):
+    lines = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+    names = {line.target.id for line in lines}
+    others = {n.name for n in node.body if is_def(n)}
+    # What `__init__` sets.
+    others |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+    return differences(said.get("Attributes"), names, others)
+  arguments = [*node.args.args, *node.args.kwonlyargs]
+  arguments = [a for a in arguments if a.arg not in ("self", "cls")]
+  more = [a for a in (node.args.vararg, node.args.kwarg) if a]
+  names = {argument.arg for argument in arguments + more}
+  found = differences(said.get("Args"), names) if "Args" in said else []
+  hints = [a.annotation for a in arguments] + [node.returns]
+  hints = [h for h in hints if h is not None]
+  # The array within `Proposer[jax.Array, Params]` is nobody's argument.
+  hints = [h for h in hints if not generic(h)]
+  if any(_ARRAY.search(ast.unparse(hint)) for hint in hints):
+    if not (_SHAPE.search(docstring) or _ELSEWHERE.search(docstring)):
+      found.append(NO_SHAPE)
+  told = listed(said.get("Raises", []))
+  return found + [f"Raises: {name}" for name in sorted(raised(node) - told)]
+
+
+def generic(hint):
+  """Whether a hint is one of the nouns with type parameters."""
+  nouns = ("Algorithm", "Proposer", "Search", "Surrogate")
+  return isinstance(hint, ast.Subscript) and ast.unparse(hint.value).endswith(
+    nouns
+  )
+
+
+def differences(lines, names, others=frozenset()):
+  """Names that a section lacks, or has too many; None for no section."""
+  told = listed(lines or [])
+  extra = sorted(told - names - others)
+  return [f"no {name}" for name in sorted(names - told)] + [
+    f"{name}, which is not there" for name in extra
+  ]
+
+
+class DocstringsTest(parameterized.TestCase):
+  def test_they_say_what_a_caller_must_know(self):
+    """Oracle: the code below each: parameters, arrays, `raise`."""
+    wrong = [
+      f"{module}.{name}: {problem}"
+      for module, tree in modules()
+      for name, node in public(tree.body)
+      for problem in missing(node)
+    ]
+    self.assertEmpty(wrong)
+
+  def test_every_function_has_an_example(self):
+    """Oracle: the names that examples of the module use, and the exceptions."""
+    without = {
+      f"{module}.{name}"
+      for module, tree in modules()
+      for name in set(functions(tree)) - used_in_examples(tree)
+    }
+    excepted = [name for names in WITHOUT_EXAMPLE.values() for name in names]
+    self.assertCountEqual(without, excepted)
+
+  @parameterized.parameters(
+    ('def f(x): "Says."', []),
+    ("def f(x): pass", ["no docstring"]),
+    ('def f(x: jax.Array): "Says."', [NO_SHAPE]),
+    ('def f(x: jax.Array): "Of `f32[B, C]`."', []),
+    ('def f(x: Archs): "See `g` for the arguments."', []),
+    ('def f() -> Proposer[jax.Array, Params]: "Says."', []),
+    ('def f(x):\n  "Says."\n  raise KeyError(x)', ["Raises: KeyError"]),
+    ('def f(x):\n  """Says.\n\n  Raises:\n    KeyError: so.\n  """\n'
+     "  raise KeyError(x)", []),
+    ('def f(x):\n  "Says."\n  try:\n    raise KeyError(x)\n'
+     "  except KeyError:\n    return 0", []),
+    ('def f(x, y):\n  """Says.\n\n  Args:\n    x: so.\n    z: so.\n  """',
+     ["no y", "z, which is not there"]),
+    ('class C:\n  """Says.\n\n  Attributes:\n    x, y: so.\n  """\n  x: int\n'
+     "  y: int", []),
+    ('class C:\n  "Says."\n  x: int', ["no x"]),
+  )  # fmt: skip
+  def test_what_is_missing_would_be_seen(self, source, expected):
+    """Oracle: small sources with and without it."""
+    (node,) = ast.parse(source).body
+    self.assertEqual(missing(node), expected)
+
+
+if __name__ == "__main__":
+  absltest.main()
