@@ -53,6 +53,14 @@ def average(
       that both share.
     disbelief: prior probability of the first, between 0 and 1; the second may
       be so much more probable that its own is 1 in floating point.
+
+  Example:
+    >>> from nagjax.surrogates.fixed import fixed
+    >>> slope = jnp.asarray(2.0)
+    >>> one = fixed(lambda params, archs: params * archs[:, 0], slope)
+    >>> both = average(one, one, lambda state, archive: state, disbelief=0.1)
+    >>> [float(each) for each in both.params]
+    [2.0, 2.0]
   """
   log_odds = math.log1p(-disbelief) - math.log(disbelief)
 

@@ -67,6 +67,16 @@ class GaussianProcess(NamedTuple):
     whiten: `f32[M, M]` lower-triangular `W` with `W (K + noise I) W' = I`.
     num: `int32[]`.
     params: of kernel and noise.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs = jnp.asarray([[[0, 1, 2]], [[0, 1, 1]]])
+    >>> seen = Inputs(archs, jnp.asarray([[1.0, 0.0], [0.0, 1.0]]))
+    >>> process = jax.jit(append)(init(4, seen, params), seen, num=2)
+    >>> used(process).tolist()
+    [True, True, False, False]
+    >>> forget(process, jnp.asarray(True)).num.tolist()
+    0
   """
 
   inputs: Inputs
@@ -102,6 +112,14 @@ def kernel(
     process: gives the correlations.
     x: `P` architectures.
     y: `Q` others; the inputs seen so far if None, with zeros for unused places.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs = jnp.asarray([[[0, 1]], [[1, 1]]])
+    >>> seen = Inputs(archs, jnp.asarray([[1.0], [2.0]]))
+    >>> process = jax.eval_shape(lambda: init(4, seen, params))
+    >>> jax.eval_shape(kernel, process, seen).shape
+    (2, 4)
   """
   params = process.params
   others = process.inputs if y is None else _as_columns(y)
@@ -121,6 +139,16 @@ def relaxed_kernel(process: GaussianProcess, x: Inputs) -> jax.Array:
 
   `kernel` where weights are one-hot. The product is linear in the weights of
   each variable.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs, counts = jnp.ones((2, 1, 3), int), jnp.ones((2, 5))
+    >>> process = jax.eval_shape(lambda: init(4, Inputs(archs, counts), params))
+    >>> x = Inputs(jnp.ones((7, 1, 3, 2)), jnp.ones((7, 5)))
+    >>> jax.eval_shape(relaxed_kernel, process, x).shape
+    (7, 4)
+    >>> jax.eval_shape(relaxed_variance, process, x).shape
+    (7,)
   """
   params = process.params
   matrices = _correlations(params, x.archs)
@@ -203,14 +231,31 @@ def forget(process: GaussianProcess, forgets: jax.Array) -> GaussianProcess:
 
 
 def solve(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """Solves for the mean: `(K + noise I)^-1 targets`, `f32[M, H]` both."""
+  """Solves for the mean: `(K + noise I)^-1 targets`, `f32[M, H]` both.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs, counts = jnp.ones((2, 1, 3), int), jnp.ones((2, 5))
+    >>> process = jax.eval_shape(lambda: init(4, Inputs(archs, counts), params))
+    >>> jax.eval_shape(solve, process, jnp.ones((4, 2))).shape
+    (4, 2)
+  """
   targets = jnp.where(used(process)[:, None], targets, 0.0)
   whitened = jnp.matmul(process.whiten, targets, precision=_PRECISION)
   return jnp.matmul(process.whiten.T, whitened, precision=_PRECISION)
 
 
 def log_likelihood(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """Marginal likelihood of targets `f32[M]`, up to a constant, `f32[]`."""
+  """Marginal likelihood of targets `f32[M]`, up to a constant, `f32[]`.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs, counts = jnp.ones((2, 1, 3), int), jnp.ones((2, 5))
+    >>> process = init(4, Inputs(archs, counts), params)
+    >>> both = lambda *x: (log_likelihood(*x), log_determinant(x[0]))
+    >>> [float(x) for x in jax.jit(both)(process, jnp.ones(4))]
+    [0.0, 0.0]
+  """
   whitened = jnp.matmul(
     process.whiten,
     jnp.where(used(process), targets, 0.0),
