@@ -13,10 +13,18 @@ sample through it, all of `ask`), for so many searches side by side. Every line
 runs in a process of its own, so that the peak memory is its own. A look-up is
 an evaluation that was asked for, be it charged, repeated or denied. Writes
 throughput.json, throughput.png and prints a table.
+
+--preset=accelerator measures in 8 minutes what an accelerator is for: sweeps of
+1 to 1,048,576 searches of the published EDNAG and of the four systems, a
+generation of a million individuals, samples of the published score network in
+bfloat16 and steps of its training. A size that would take longer than what is
+left is left out. On a CPU all sizes are small.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -24,28 +32,33 @@ import sys
 import time
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from nagjax import files
 from nagjax import registry
 from nagjax import search
-from nagjax.algorithms import ednag_reference
-from nagjax.algorithms import surrogate_search
 from nagjax.problem import Problem
-from nagjax.proposers import gradient
-from nagjax.search.driver import SearchState
-from nagjax.surrogates import ensemble
 
 from .support import flags
 from .support import machine
 from .support import outputs
+from .support import speed
 from .support.errors import UsageError
 from .support.errors import user_errors
 from .support.program import binary
 from .support.program import require_extra
 
-PARTS = ("fit", "generate", "ask")
+DEFAULTS = ("ednag", "optiproxy", "agnet", "diffusionnag")
+"""Whose sweeps the preset measures, beside the published EDNAG's."""
+
+PRESET_MINUTES = 8
+
+RATES = {
+  "searches_per_second": "searches/s",
+  "lookups_per_second": "look-ups/s",
+  "samples_per_second": "samples/s",
+  "steps_per_second": "steps/s",
+}
+"""Units of what a row may have."""
+
 RECORD = "throughput.json"
 """Is written last."""
 
@@ -53,6 +66,10 @@ _VARIANT = "Its variant; by default the published one of ednag, ours of others."
 _OFFICIAL = (
   "Seconds of one search of a published program on this machine: how many times"
   " as many searches run here is printed beside it."
+)
+_PRESET = (
+  "What is measured in the place of --algorithm, --seeds, --populations and"
+  " --parts."
 )
 _POPULATIONS = (
   "Sizes of one generation of the published EDNAG, for --algorithm=ednag;"
@@ -69,14 +86,23 @@ def _run(values: flags.Values) -> None:
   require_extra("matplotlib")
   # Compilation is measured: programs are kept where that is asked for.
   machine.make_cache(values.compilation_cache_dir or "")
-  tasks = _tasks(values)
-  with user_errors():
-    _plan(values)
+  if values.preset is None:
+    seconds, tasks = math.inf, _tasks(values)
+    with user_errors():
+      _plan(tasks[0], values)
+  else:
+    # A process of its own: this one must not hold an accelerator.
+    found = _in_process(flags.command(values), {"kind": "devices"})
+    seconds, tasks = 60 * PRESET_MINUTES, preset_tasks(found["accelerator"])
+  ends = time.monotonic() + seconds
   with outputs.claimed_workdir(
     values.workdir, [RECORD], overwrite=values.overwrite
   ) as workdir:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for task in tasks:
+      if too_long(task, rows, ends - time.monotonic()):
+        print(f"{_what(task)} left out: it would take too long.", flush=True)
+        continue
       rows.append(_in_process(flags.command(values), task))
       print(_line(rows[-1]), flush=True)
     _plot(rows, workdir / "throughput.png")
@@ -92,6 +118,9 @@ def _tasks(values: flags.Values) -> list[dict[str, Any]]:
     UsageError: if a size is none, or a part is of another algorithm.
   """
   name = values.algorithm
+  variant = "reference" if name == "ednag" else ""
+  if values.variant is not None:
+    variant = values.variant
   if values.populations is None:
     populations = ["30", "1000", "10000"] if name == "ednag" else []
   else:
@@ -106,33 +135,80 @@ def _tasks(values: flags.Values) -> list[dict[str, Any]]:
       raise UsageError(
         f"--{flag} measures {owner}; leave it out with --algorithm={name}."
       )
+  found = [
+    *(("seeds", n) for n in sizes["seeds"]),
+    *(("population", n) for n in sizes["populations"]),
+    *((part, n) for n in sizes["parts"] for part in speed.PARTS),
+  ]
+  which = {"algorithm": name, "variant": variant, "budget": values.budget}
+  return [{"kind": kind, "size": size, **which} for kind, size in found]
+
+
+def preset_tasks(on_accelerator: bool) -> list[dict[str, Any]]:
+  """What `--preset=accelerator` measures; small sizes on a CPU."""
+  seeds = [1, 1024, 65_536, 1_048_576] if on_accelerator else [1, 8]
+  searches = [
+    ("ednag", "reference", None if on_accelerator else 300),
+    *((name, "", 100 if on_accelerator else 30) for name in DEFAULTS),
+  ]
+  rest = [
+    ("population", 1_000_000 if on_accelerator else 1000),
+    ("samples", 65_536 if on_accelerator else 64),
+    ("training", 256 if on_accelerator else 16),
+  ]
+  names = "algorithm", "variant", "budget"
   return [
-    *({"kind": "seeds", "size": n} for n in sizes["seeds"]),
-    *({"kind": "population", "size": n} for n in sizes["populations"]),
-    *({"kind": part, "size": n} for n in sizes["parts"] for part in PARTS),
+    *(
+      {"kind": "seeds", "size": size, **dict(zip(names, which, strict=True))}
+      for which in searches
+      for size in seeds
+    ),
+    *(
+      {"kind": kind, "size": size}
+      | dict(zip(names, ("ednag", "reference", None), strict=True))
+      for kind, size in rest
+    ),
   ]
 
 
-def _plan(values: flags.Values) -> search.Search:
-  """What the flags name.
+def too_long(
+  task: dict[str, Any], rows: Sequence[dict[str, Any]], seconds_left: float
+) -> bool:
+  """Whether a task will not end in time, by the last smaller one of its kind.
+
+  Args:
+    task: what is to be measured.
+    rows: what was.
+    seconds_left: until the preset ends.
+  """
+  same = ("kind", "algorithm", "variant")
+  before = [row for row in rows if all(row[k] == task[k] for k in same)]
+  if not before:
+    return seconds_left <= 0
+  last = before[-1]
+  growth = task["size"] / last["size"]
+  needed = last["compile_seconds"] + growth * last["run_seconds"]
+  return needed > seconds_left
+
+
+def _plan(task: dict[str, Any], values: flags.Values) -> search.Search:
+  """What is measured of a search.
 
   Raises:
     FileNotFoundError: if the benchmark's file is absent.
     ValueError: if a name is unknown, or --budget is needed and not there.
   """
   benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
-  name = values.algorithm
-  variant = "reference" if name == "ednag" else ""
-  if values.variant is not None:
-    variant = values.variant
-  budget = values.budget or benchmark.num_rows
+  budget = task["budget"] or benchmark.num_rows
+  if task["kind"] in speed.PARTS:
+    budget = task["budget"] or 100
   if budget is None:
     raise ValueError(f"{benchmark.name} has no rows: set --budget.")
   return registry.make_search(
-    name,
+    task["algorithm"],
     Problem(benchmark),
     budget=budget,
-    variant=variant,
+    variant=task["variant"],
     data_dir=values.data_dir,
   )
 
@@ -166,18 +242,27 @@ def _in_process(given: list[str], task: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(task: dict[str, Any], values: flags.Values) -> dict[str, Any]:
   devices = machine.start_jax(values.compilation_cache_dir or "")
-  if task["kind"] == "seeds":
-    measured = _measure_seeds(task["size"], values)
-  elif task["kind"] == "population":
-    measured = _measure_population(task["size"], _plan(values))
+  if task["kind"] == "devices":
+    return {"accelerator": devices[0].platform != "cpu"}
+  made, size = _plan(task, values), task["size"]
+  measures: dict[str, Callable[[], dict[str, Any]]] = {
+    "seeds": lambda: speed.sweep(
+      size,
+      made,
+      batch_size_seeds=values.batch_size_seeds,
+      official_seconds=values.official_seconds,
+    ),
+    "population": lambda: speed.generation(size, made),
+    "samples": lambda: speed.samples(size, made.problem.space),
+    "training": lambda: speed.training(size, made.problem.space),
+  }
+  if task["kind"] in speed.PARTS:
+    measured = speed.part(task["kind"], size, made)
   else:
-    measured = _measure_part(task["kind"], task["size"], values)
+    measured = measures[task["kind"]]()
   return {
     **task,
-    "algorithm": values.algorithm,
-    "variant": values.variant,
     "benchmark": values.benchmark,
-    "budget": values.budget,
     **measured,
     "peak_memory_mb": machine.peak_memory_mb(devices),
     "device": machine.describe_devices(devices),
@@ -186,128 +271,22 @@ def _measure(task: dict[str, Any], values: flags.Values) -> dict[str, Any]:
   }
 
 
-def _measure_seeds(num_seeds: int, values: flags.Values) -> dict[str, Any]:
-  """A sweep of complete searches."""
-  made = _plan(values)
-  began = time.process_time()
-  result = search.sweep(
-    jax.random.split(jax.random.key(0), num_seeds),
-    made,
-    batch_size_seeds=values.batch_size_seeds,
-    keeps_state=False,
-  )
-  # Compilation included: seconds of all threads.
-  cpu_seconds = time.process_time() - began
-  lookups = result.trace.status.size
-  official = values.official_seconds
-  return {
-    "compile_seconds": result.compile_seconds,
-    "run_seconds": result.run_seconds,
-    "searches_per_second": num_seeds / result.run_seconds,
-    "lookups_per_second": lookups / result.run_seconds,
-    "cpu_seconds_per_search": cpu_seconds / num_seeds,
-    "times_official": official and num_seeds * official / result.run_seconds,
-    "program_mb": result.program_bytes / 1e6,
-  }
-
-
-def _measure_population(size: int, made: search.Search) -> dict[str, float]:
-  """One generation of a large population, memory linear in its size."""
-  config = ednag_reference.Config(
-    population_size=size, block_size=min(size, 256), gumbel=True
-  )
-  algorithm = ednag_reference.ednag_reference(made.problem.space, config)
-  made = made._replace(algorithm=algorithm, params=algorithm.params)
-
-  def generation(state: SearchState, problem: Problem) -> SearchState:
-    return search.advance(
-      state, made._replace(problem=problem), num_rounds=1
-    ).state
-
-  state = search.start(jax.random.key(0), made).state
-  # Round 0 only evaluates the start: measure a later generation, from the
-  # middle of a search.
-  began = time.perf_counter()
-  compiled = jax.jit(generation).lower(state, made.problem).compile()
-  compile_seconds = time.perf_counter() - began
-  state = state._replace(
-    algorithm=state.algorithm._replace(
-      step=jnp.int32(config.num_steps // 2),
-      accuracy=jnp.linspace(0.0, 90.0, size),
-    )
-  )
-  began = time.perf_counter()
-  jax.block_until_ready(compiled(state, made.problem))
-  run_seconds = time.perf_counter() - began
-  return {
-    "compile_seconds": compile_seconds,
-    "run_seconds": run_seconds,
-    "searches_per_second": 1 / run_seconds,
-    "lookups_per_second": size / run_seconds,
-  }
-
-
-def _measure_part(
-  part: str, num_searches: int, values: flags.Values
-) -> dict[str, float]:
-  """One part of a round of OptiProxy-NAS, from the middle of a search."""
-  benchmark = registry.make_benchmark(values.benchmark, values.data_dir)
-  budget, space = values.budget or 100, benchmark.space
-  made = registry.make_search("optiproxy", Problem(benchmark), budget=budget)
-  config, algorithm, params = made.config, made.algorithm, made.params
-  surrogate = ensemble.graph_networks(space, config.surrogate)
-  proposer = gradient.gradient(space, config.proposer)
-
-  def generate(key: jax.Array, state: surrogate_search.State) -> Any:
-    belief = surrogate_search.make_belief(
-      surrogate, state.surrogate, config.penalty
-    )
-    return proposer.propose(
-      key, state.proposer, params.proposer, belief, state.archive
-    )
-
-  functions = {
-    "fit": lambda key, state: surrogate.fit(
-      key, state.surrogate, state.archive
-    ),
-    "generate": generate,
-    "ask": lambda key, state: algorithm.ask(key, state, params),
-  }
-  keys = jax.random.split(jax.random.key(0), num_searches)
-
-  def middle(key: jax.Array) -> surrogate_search.State:
-    begun = search.WarmStart(space.sample(key, budget // 2))
-    return search.start(key, made, warm_start=begun).state.algorithm
-
-  states = jax.block_until_ready(jax.jit(jax.vmap(middle))(keys))
-  began = time.perf_counter()
-  program = jax.jit(jax.vmap(functions[part])).lower(keys, states).compile()
-  compile_seconds = time.perf_counter() - began
-  jax.block_until_ready(program(keys, states))
-  began = time.perf_counter()
-  jax.block_until_ready(program(keys, states))
-  run_seconds = time.perf_counter() - began
-  return {
-    "compile_seconds": compile_seconds,
-    "run_seconds": run_seconds,
-    "searches_per_second": num_searches / run_seconds,
-    "lookups_per_second": num_searches * config.batch_size / run_seconds,
-  }
+def _what(task: dict[str, Any]) -> str:
+  name = ":".join(filter(None, (task["algorithm"], task["variant"])))
+  return f"{name:<16} {task['size']:>8} {task['kind']:<10}"
 
 
 def _line(row: dict[str, Any]) -> str:
-  what = f"{row['size']:>7} {row['kind']:<10}"
   text = (
-    f"{what} compile {row['compile_seconds']:6.1f} s  "
+    f"{_what(row)} compile {row['compile_seconds']:6.1f} s  "
     f"run {row['run_seconds']:8.2f} s  "
-    f"{row['lookups_per_second']:12.0f} look-ups/s  "
     f"peak {row['peak_memory_mb']:6.0f} MB"
   )
+  for rate, unit in RATES.items():
+    if rate in row:
+      text += f"  {row[rate]:.5g} {unit}"
   if row["kind"] == "seeds":
-    text += (
-      f"  {row['searches_per_second']:8.1f} searches/s, "
-      f"{row['cpu_seconds_per_search']:.2f} CPU s each"
-    )
+    text += f"  {row['cpu_seconds_per_search']:.2f} CPU s each"
     if row["times_official"] is not None:
       text += f", {row['times_official']:.0f} x official"
   return text
@@ -324,9 +303,15 @@ def _plot(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
   )
   for axis, (kind, column, x_label, y_label) in zip(axes, panels, strict=True):
     chosen = [row for row in rows if row["kind"] == kind]
-    axis.loglog(
-      [row["size"] for row in chosen], [row[column] for row in chosen], "o-"
-    )
+    for name in dict.fromkeys((r["algorithm"], r["variant"]) for r in chosen):
+      own = [r for r in chosen if (r["algorithm"], r["variant"]) == name]
+      axis.loglog(
+        [row["size"] for row in own],
+        [row[column] for row in own],
+        "o-",
+        label=":".join(filter(None, name)),
+      )
+      axis.legend()
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
     axis.grid(alpha=0.3)
@@ -351,6 +336,7 @@ main = binary(
     flags.items("populations", None, _POPULATIONS),
     flags.items("parts", [], "Searches side by side of a round."),
     flags.number("official_seconds", None, _OFFICIAL),
+    flags.choice("preset", None, ["accelerator"], _PRESET),
     flags.text("measure", None, "Internal: one line, as JSON."),
   ],
   __doc__,

@@ -101,16 +101,11 @@ def given(
   with user_errors():
     prepared = divide(values, images)
   mean, deviation = np.asarray(found.mean), np.asarray(found.deviation)
-
-  def again(part: train.Images) -> train.Images:
-    raw = np.asarray(part.x) * prepared.deviation + prepared.mean
-    return part._replace(x=jnp.asarray((raw - mean) / deviation))
-
-  split = train.Split(*map(again, prepared.split))
-  prepared = images_lib.Prepared(split, mean, deviation)
+  prepared = prepared._replace(mean=mean, deviation=deviation)
   weights = pathlib.Path(values.weights).name
   notes = {"weights": weights, "versions": machine.versions()}
-  return supernet_of(values, found.card, prepared, found.weights), notes
+  made = supernet_of(values, found.card, images, prepared, found.weights)
+  return made, notes
 
 
 def trained(
@@ -159,7 +154,7 @@ def trained(
   seconds = time.process_time() - began
   print(f"This run's training took {seconds:,.0f} seconds of processors.")
   notes = {"settings": settings, "versions": machine.versions()}
-  return supernet_of(values, card, prepared, state.weights), notes
+  return supernet_of(values, card, images, prepared, state.weights), notes
 
 
 def make_card(
@@ -292,19 +287,31 @@ def fit(
 def supernet_of(
   values: flags.Values,
   card: benchmark.Card,
+  images: images_lib.Labeled,
   prepared: images_lib.Prepared,
   weights: elastic.Weights,
 ) -> benchmark.SuperNet:
-  """The benchmark of a trained super-network."""
-  split = prepared.split
-  num = min(values.num_calibration, len(split.train.y))
+  """The benchmark of a trained super-network, with raw images."""
+  num_train, num_valid, _ = (len(part.y) for part in prepared.split)
+  order = images_lib.order_of(
+    jax.random.key(image_files.SPLIT_SEED), len(images.y)
+  )
+  x, y = images_lib.as_bytes(images.x[order]), images.y[order]
+  most = values.num_queried or len(y)
+
+  def part(start: int, size: int) -> train.Images:
+    rows = slice(start, start + min(size, most))
+    return train.Images(jnp.asarray(x[rows]), jnp.asarray(y[rows]))
+
+  num = min(values.num_calibration, num_train)
   if not jax.tree.leaves(weights.statistics):
     num = 0
+  end = num_train + num_valid
   return benchmark.SuperNet(
     weights=weights,
-    valid_images=split.valid,
-    test_images=split.test,
-    calibration=split.train.x[:num],
+    valid_images=part(num_train, num_valid),
+    test_images=part(end, len(y) - end),
+    calibration=jnp.asarray(x[:num]),
     mean=jnp.asarray(prepared.mean),
     deviation=jnp.asarray(prepared.deviation),
     latencies={},
@@ -318,10 +325,10 @@ def describe(found: benchmark.SuperNet) -> list[str]:
   network = found.card.make()
   drawn = found.space.sample(jax.random.key(0), NUM_RANDOM)
   ends = jnp.asarray(np.stack([network.smallest, network.largest]))
-  columns = jax.jit(lambda f, a: f.query(a) | f.report(a))(
+  queried, reported = jax.jit(benchmark.SuperNet.query_and_report)(
     found, jnp.concatenate([ends, drawn])
   )
-  columns = {name: np.asarray(column) for name, column in columns.items()}
+  columns = jax.device_get({**queried, **reported})
   lines = []
   for row, name in enumerate(("smallest", "largest")):
     lines.append(
@@ -353,8 +360,15 @@ FLAGS = (
   flags.whole("num_train", 0, "Images to learn from; 0: two thirds.", 0),
   flags.whole("num_valid", 0, "Images to choose by; 0: a sixth.", 0),
   flags.whole(
+    "num_queried",
+    500,
+    "Images to choose by, and to judge by, of every sub-network in a search; 0 "
+    "for all of them.",
+    0,
+  ),
+  flags.whole(
     "num_calibration",
-    256,
+    200,
     "Images by which a sub-network's batch statistics are made at every query; "
     "0 for those of the training.",
     0,

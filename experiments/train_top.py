@@ -10,9 +10,13 @@ were chosen. --images is `digits` (of scikit-learn) or a .npz file with `x`
 (uint8 or float, [n, height, width, channels]) and `y` (labels from 0).
 --preset=nasbench201 is the network and the recipe of NAS-Bench-201.
 
+After searches of `supernet/<name>` sub-networks are trained, by the recipe of
+the super-network (--num_epochs replaces its length), from scratch or, with
+--inherit, from the weights that they share.
+
 Writes into --workdir trained.csv, one row a cell, and network_1.npz and so on,
-which `nagjax.candidates.store` loads. After an interruption of any kind the
-same command continues with the next cell.
+which `nagjax.candidates.store` loads; sub-networks, `supernet_benchmark`. After
+an interruption of any kind the same command continues with the next cell.
 
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
@@ -25,6 +29,7 @@ import numpy as np
 
 from nagjax import registry
 from nagjax.benchmarks import trained
+from nagjax.candidates import supernet_benchmark
 from nagjax.problem import Constraint
 from nagjax.spaces import SearchSpace
 
@@ -34,6 +39,7 @@ from .support import outputs
 from .support import planning
 from .support import records
 from .support import results
+from .support import subnetworks
 from .support import training
 from .support.errors import UsageError
 from .support.program import binary
@@ -46,14 +52,18 @@ def _run(values: flags.Values) -> None:
   flags.require(values, "runs", "images")
   machine.start_jax(values.compilation_cache_dir)
   space, archs, benchmark = read_best(values.runs, values.data_dir)
+  if not len(archs):
+    raise UsageError("--runs: the searches found nothing feasible to train.")
+  archs = archs[: values.num_top]
+  if benchmark.startswith(supernet_benchmark.TABLE_PREFIX):
+    _train_sub_networks(values, benchmark, archs)
+    return
   task = training.make_task(
     space,
     values.images,
     values.preset,
     trained.settings(benchmark, directory=values.data_dir),
   )
-  if not len(archs):
-    raise UsageError("--runs: the searches found nothing feasible to train.")
   with (
     outputs.claimed_workdir(values.workdir) as workdir,
     memory_errors("use smaller images, or --preset=small"),
@@ -61,8 +71,28 @@ def _run(values: flags.Values) -> None:
     training.train_top(
       task,
       space,
-      archs[: values.num_top],
+      archs,
       workdir,
+      overwrite=values.overwrite,
+    )
+  print(f"Wrote {training.TRAINED} and the networks to {workdir}.")
+
+
+def _train_sub_networks(
+  values: flags.Values, name: str, archs: np.ndarray
+) -> None:
+  """Trains those of a super-network."""
+  path = supernet_benchmark.path_of(name, values.data_dir)
+  task = subnetworks.make_task(path, values.images, values.num_epochs)
+  with (
+    outputs.claimed_workdir(values.workdir) as workdir,
+    memory_errors("use smaller images"),
+  ):
+    subnetworks.train_top(
+      task,
+      archs,
+      workdir,
+      inherits=values.inherit,
       overwrite=values.overwrite,
     )
   print(f"Wrote {training.TRAINED} and the networks to {workdir}.")
@@ -115,6 +145,12 @@ main = binary(
     flags.whole("num_top", 3, "How many of the best cells are trained."),
     flags.choice(
       "preset", "small", training.PRESETS, "Network and how it is trained."
+    ),
+    flags.whole(
+      "num_epochs", None, "Of sub-networks; the recipe's by default."
+    ),
+    flags.switch(
+      "inherit", False, "Whether sub-networks begin with shared weights."
     ),
   ],
   __doc__,

@@ -194,17 +194,15 @@ class Problem:
     scalarize: makes one objective of several; `feasible_first` by default.
 
   Raises:
-    ValueError: at construction, if an objective or a constraint names no
-      queried column, or has another form, or two objectives are of one column.
+    ValueError: if an objective or a constraint names no queried column or has
+      another form, two objectives are of one column, or nothing is feasible.
 
   Example:
     >>> import nagjax
-    >>> accuracy, params = [70.0, 75.0, 80.0, 85.0], [0.1, 0.2, 0.3, 0.4]
-    >>> space = nagjax.SearchSpace("mine", (2, 2))
-    >>> columns = {"acc": accuracy, "params_m": params}
+    >>> columns = {"acc": [70.0, 80.0, 90.0], "ms": [2.0, 3.0, 5.0]}
+    >>> space = nagjax.SearchSpace("mine", (3,))
     >>> table = nagjax.Tabular(queried=columns, space=space)
-    >>> problem = Problem(table, ("acc",), constraints=("params_m<=0.35",))
-    >>> problem.optimum().objective
+    >>> Problem(table, ("acc",), ("ms<=4",)).optimum().objective
     80.0
   """
 
@@ -241,6 +239,9 @@ class Problem:
           f"{name!r} is no column of {self.benchmark.name}, which can be asked "
           f"for {', '.join(sorted(known))}."
         )
+    check_limits = getattr(self.benchmark, "check_limits", None)
+    if constraints and check_limits is not None:
+      check_limits({limit.column: limit.limit for limit in constraints})
 
   def tree_flatten(self) -> tuple[tuple[Benchmark], Any]:
     """The benchmark, and what is static."""
@@ -362,6 +363,14 @@ class Problem:
     if self.benchmark.test is None:
       return jnp.full(archs.shape[:-1], jnp.nan, jnp.float32)
     return self.benchmark.report(archs)[self.benchmark.test]
+
+  def evaluate_and_test(self, archs: Archs) -> tuple[Answer, jax.Array]:
+    """`evaluate` and `test` of `int32[..., L]`, at once if that is cheaper."""
+    both = getattr(self.benchmark, "query_and_report", None)
+    if both is None or self.benchmark.test is None:
+      return self.evaluate(archs), self.test(archs)
+    queried, reported = both(archs)
+    return self.answer(queried), reported[self.benchmark.test]
 
   def optimum(self) -> Optimum | None:
     """Finds the best feasible row (host).

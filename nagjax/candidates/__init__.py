@@ -1,5 +1,6 @@
 """Networks that search spaces describe: training and training-free scores."""
 
+from nagjax.candidates import alone
 from nagjax.candidates import cells
 from nagjax.candidates import darts_cells
 from nagjax.candidates import darts_scores
@@ -12,9 +13,11 @@ from nagjax.candidates import supernet
 from nagjax.candidates import supernet_benchmark
 from nagjax.candidates import train
 from nagjax.candidates import vit
+from nagjax.candidates import vit_scores
 from nagjax.candidates import zerocost
 
 __all__ = [
+  "alone",
   "cells",
   "darts_cells",
   "darts_scores",
@@ -27,5 +30,6 @@ __all__ = [
   "supernet_benchmark",
   "train",
   "vit",
+  "vit_scores",
   "zerocost",
 ]

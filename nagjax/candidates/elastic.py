@@ -180,11 +180,24 @@ def evaluate(
   batch_size: int = 100,
 ) -> train.Metrics:
   """Classifies images by a sub-network with its inherited weights."""
+  every = evaluate_each(network, weights, arch, images, batch_size=batch_size)
+  return jax.tree.map(jnp.mean, every)
+
+
+def evaluate_each(
+  network: Elastic,
+  weights: Weights,
+  arch: Archs,
+  images: train.Images,
+  *,
+  batch_size: int = 100,
+) -> train.Metrics:
+  """`evaluate` image by image, each `f32[n]`."""
 
   def classify(x: jax.Array) -> jax.Array:
     return network.apply(weights, arch, x)[0].astype(jnp.float32)
 
-  return train.measure(classify, images, batch_size=batch_size)
+  return train.measure_each(classify, images, batch_size=batch_size)
 
 
 def _mobilenet(

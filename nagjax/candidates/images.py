@@ -122,6 +122,13 @@ def as_float32(x: np.ndarray) -> np.ndarray:
   return x
 
 
+def as_bytes(x: np.ndarray) -> np.ndarray:
+  """The same images as `uint8`, if all pixels are whole numbers up to 255."""
+  if 0 <= x.min() and x.max() <= 255 and np.array_equal(x, np.floor(x)):
+    return x.astype(np.uint8)
+  return x
+
+
 def default_sizes(num: int) -> tuple[int, int]:
   """Images to learn from and to choose by, of `num`; as many judge."""
   held_out = round(HELD_OUT_SHARE * num)

@@ -27,8 +27,10 @@ from nagjax.benchmarks.catalog import Table
 from nagjax.candidates import cells
 from nagjax.candidates import darts_scores
 from nagjax.candidates import images as images_lib
+from nagjax.candidates import vit_scores
 from nagjax.candidates import zerocost as scores
 from nagjax.candidates.train import Images
+from nagjax.spaces import autoformer
 from nagjax.spaces import darts
 from nagjax.spaces import nasbench201
 from nagjax.spaces.base import SearchSpace
@@ -45,8 +47,8 @@ NUM_CLASSES = 10
 NUM_CHANNELS = 8
 """Width of the first stage of the default network."""
 
-Config = cells.Config | darts_scores.Setting
-"""What is around a cell: of NAS-Bench-201, of DARTS."""
+Config = cells.Config | darts_scores.Setting | vit_scores.Setting
+"""What is around a cell of NAS-Bench-201 and of DARTS; vision transformers."""
 
 _COARSE = 4
 """Rows and columns of the noise that the default images interpolate."""
@@ -176,8 +178,9 @@ def zerocost(
   """Returns the benchmark `zerocost/<score>@<space>`.
 
   Args:
-    score: a name in `zerocost.SCORES`; of `darts_scores.NAMES` for `darts`.
-    space_name: "darts" or "nasbench201".
+    score: a name in `zerocost.SCORES`; of `darts_scores.NAMES` for `darts`, of
+      `vit_scores.SCORES` for transformers.
+    space_name: "darts", "nasbench201" or "autoformer/<size>".
     key: random key that draws the weights of every network.
     images: the batch; `synthetic_images` if there is none.
     config: the network around the cell, for the shape and the labels of the
@@ -275,6 +278,17 @@ _SPACES = {
     cells.Config(IMAGE_SHAPE, NUM_CLASSES, NUM_CHANNELS, num_cells=1),
     NUM_IMAGES,
   ),
+  **{
+    f"autoformer/{size}": _Space(
+      functools.partial(autoformer.autoformer, size),
+      lambda: {name: (name,) for name in vit_scores.SCORES},
+      vit_scores.find,
+      vit_scores.evaluate,
+      vit_scores.setting(size),
+      vit_scores.NUM_IMAGES,
+    )
+    for size in autoformer.SPACES
+  },
 }
 
 

@@ -152,7 +152,7 @@ PRESETS = {
   ("mobilenetv3", "paper"): Recipe(
     _shrinking(32), "shrinking", batch_size=2048
   ),
-  ("mobilenetv3", "cpu"): Recipe((Phase(8, 0.1, 1, 1),)),
+  ("mobilenetv3", "cpu"): Recipe((Phase(24, 0.1, 1, 1),)),
   ("autoformer", "paper"): Recipe(
     (Phase(500, 1e-3, 1, 20),),
     "single_path",
@@ -163,7 +163,10 @@ PRESETS = {
     drop_path=0.1,
   ),
   ("autoformer", "cpu"): Recipe(
-    (Phase(12, 2e-3, 1, 1),), optimizer="adamw", weight_decay=0.05
+    (Phase(20, 2e-3, 1, 1),),
+    batch_size=32,
+    optimizer="adamw",
+    weight_decay=0.05,
   ),
 }
 """By family and name. `paper` is as published where we have it: without the
@@ -200,6 +203,7 @@ def epoch(
   network: Elastic,
   recipe: Recipe,
   phase: int,
+  alone: Archs | None = None,
 ) -> tuple[State, jax.Array]:
   """One pass over the images.
 
@@ -211,13 +215,15 @@ def epoch(
     network: the super-network.
     recipe: how it is trained.
     phase: position in `recipe.phases`.
+    alone: `int32[L]`, the only network that is trained, by the labels.
 
   Returns:
     The training, and the mean loss of the first network of every step: of the
     largest one where it takes part.
   """
   now = recipe.phases[phase]
-  state = _enter(state, network, recipe, phase, number == 0)
+  if alone is None:
+    state = _enter(state, network, recipe, phase, number == 0)
   num_images = images.y.shape[0]
   size = min(recipe.batch_size, num_images)
   num_steps = num_images // size
@@ -236,10 +242,19 @@ def epoch(
     look_key, archs_key, drop_key = jax.random.split(step_key, 3)
     x = train.augment(look_key, images.x[chosen], augmentation)
     y = _smooth(images.y[chosen], network.num_classes, recipe.label_smoothing)
-    archs = _archs(archs_key, network, recipe, now)
-    target = _answers(network, state.teacher, x)
+    archs, target = alone, None
+    if archs is None:
+      archs = _archs(archs_key, network, recipe, now)
+      target = _answers(network, state.teacher, x)
     gradient, weights, loss = _gradient(
-      drop_key, weights, archs, x, y, target, network, recipe
+      drop_key,
+      weights,
+      jnp.atleast_2d(archs),
+      x,
+      y,
+      target,
+      network,
+      recipe,
     )
     update, moments = tx.update(gradient, moments, weights.params)
     rate = _rate(now, recipe, number * num_steps + place, num_steps)

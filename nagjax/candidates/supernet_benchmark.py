@@ -8,6 +8,7 @@ those by which batch statistics are calibrated, and a header with the network.
 
 from collections.abc import Mapping
 import dataclasses
+import math
 import os
 import pathlib
 from typing import Any
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nagjax import files
 from nagjax.benchmarks import mobilenet_latency
@@ -31,12 +33,17 @@ from nagjax.types import Archs
 KIND = "nagjax super-network"
 PREFIX = "supernet_"
 """Of the files in the data directory."""
+TABLE_PREFIX = "supernet/"
+"""Of the benchmarks."""
 VALID_ACCURACY = "valid_accuracy"
 VALID_PROBABILITY = "valid_probability"
 TEST_ACCURACY = "test_accuracy"
 TEST_PROBABILITY = "test_probability"
 DTYPES = ("float32", "bfloat16")
-_PERCENT = (VALID_ACCURACY, VALID_PROBABILITY, TEST_ACCURACY, TEST_PROBABILITY)
+PIXELS = ("uint8", "float32")
+"""Types of images."""
+_VALID = (VALID_ACCURACY, VALID_PROBABILITY)
+_TEST = (TEST_ACCURACY, TEST_PROBABILITY)
 _MEASURED = "mobilenetv3/imagenet"
 """The network whose latencies were measured on devices."""
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -75,16 +82,17 @@ class SuperNet:
   `<device>_<batch>_ms` as well, see `mobilenet_latency`. For the reader
   `test_accuracy` and `test_probability`.
 
-  Sub-networks are evaluated one after another, so memory does not grow with
-  their number, unless `batch_size` of them are evaluated side by side: faster
-  on an accelerator.
+  Sub-networks are evaluated one after another, those of searches that run side
+  by side too, so memory does not grow with their number; unless `batch_size` of
+  them are evaluated side by side: faster on an accelerator.
 
   Attributes:
     weights: of the super-network.
-    valid_images, test_images: normalized images.
-    calibration: `f32[n, H, W, C]` by which every sub-network's batch statistics
-      are made, see `elastic.calibrated`; with none those of the training stand.
-    mean, deviation: by which images were normalized, `f32[channels]` each.
+    valid_images, test_images: raw images, uint8 or f32.
+    calibration: `[n, H, W, C]` raw images by which every sub-network's batch
+      statistics are made, see `elastic.calibrated`; with none those of the
+      training stand.
+    mean, deviation: by which images are normalized, `f32[channels]` each.
     latencies: models of devices, by column.
     name: of the benchmark.
     card: the network.
@@ -128,7 +136,7 @@ class SuperNet:
   def units(self) -> tuple[tuple[str, str], ...]:
     """Percent, millions and milliseconds."""
     return (
-      *((name, "%") for name in _PERCENT),
+      *((name, "%") for name in (*_VALID, *_TEST)),
       *((name, "million") for name in _MILLIONS),
       *((name, "ms") for name in sorted(self.latencies)),
     )
@@ -144,47 +152,109 @@ class SuperNet:
 
   def query(self, archs: Archs) -> dict[str, jax.Array]:
     """Columns that a search may read, each `f32[...]`."""
+    (found,) = self._judge(archs, self.valid_images)
+    queried = dict(zip(_VALID, found, strict=True))
+    queried.update(self.costs(archs))
+    return queried
+
+  def report(self, archs: Archs) -> dict[str, jax.Array]:
+    """Columns for the reader only, each `f32[...]`."""
+    (found,) = self._judge(archs, self.test_images)
+    return dict(zip(_TEST, found, strict=True))
+
+  def query_and_report(
+    self, archs: Archs
+  ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """Both, with statistics that are calibrated once."""
+    valid, test = self._judge(archs, self.valid_images, self.test_images)
+    queried = dict(zip(_VALID, valid, strict=True))
+    queried.update(self.costs(archs))
+    return queried, dict(zip(_TEST, test, strict=True))
+
+  def costs(self, archs: Archs) -> dict[str, jax.Array]:
+    """What no image is needed for: sizes and latencies, each `f32[...]`."""
     network = self.card.make()
     params = network.num_params(archs).astype(jnp.float32)
     largest = network.num_params(jnp.asarray(network.largest))
-    found = self._judge(archs, self.valid_images)
     return {
-      VALID_PROBABILITY: found[1],
-      VALID_ACCURACY: found[0],
       "params_m": params / 1e6,
       "saved_params_m": (largest.astype(jnp.float32) - params) / 1e6,
       "macs_m": network.num_macs(archs).astype(jnp.float32) / 1e6,
       **{name: latency(archs) for name, latency in self.latencies.items()},
     }
 
-  def report(self, archs: Archs) -> dict[str, jax.Array]:
-    """Columns for the reader only, each `f32[...]`."""
-    found = self._judge(archs, self.test_images)
-    return {TEST_ACCURACY: found[0], TEST_PROBABILITY: found[1]}
+  def check_limits(self, limits: Mapping[str, float]) -> None:
+    """Refuses limits that no sub-network meets (host).
+
+    Args:
+      limits: the largest value of columns; those of sizes are looked at.
+
+    Raises:
+      ValueError: if one of them, or the range of parameters that two of them
+        make, excludes every sub-network.
+    """
+    network = self.card.make()
+    ends = np.stack([network.smallest, network.largest])
+    with jax.ensure_compile_time_eval():
+      costs = dataclasses.replace(self, latencies={}).costs(jnp.asarray(ends))
+    least = {name: float(np.min(column)) for name, column in costs.items()}
+    for name, limit in limits.items():
+      if name in least and limit < least[name]:
+        raise ValueError(
+          f"No sub-network of {self.name} meets {name}<={limit:g}: the least "
+          f"is {least[name]:g}."
+        )
+    low = float(costs["params_m"][1]) - limits.get("saved_params_m", math.inf)
+    high = limits.get("params_m", math.inf)
+    if low > high:
+      raise ValueError(
+        f"No sub-network of {self.name} has at most {high:g} and, by "
+        f"saved_params_m, at least {low:g} million parameters."
+      )
 
   def architectures(self) -> None:
     """There are no rows."""
     return None
 
-  def _judge(self, archs: Archs, images: Images) -> tuple[jax.Array, jax.Array]:
-    """Accuracy and mean probability in percent, `f32[...]` each."""
-    network = self.card.make()
+  def _judge(
+    self, archs: Archs, *parts: Images
+  ) -> list[tuple[jax.Array, jax.Array]]:
+    """Accuracy and mean probability in percent on every part, `f32[...]`."""
     dtype = jnp.dtype(self.dtype)
-
-    def cast(tree: Any) -> Any:
-      return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
-
-    weights, calibration = cast(self.weights), cast(self.calibration)
-    images = images._replace(x=cast(images.x))
-
-    def one(arch: Archs) -> tuple[jax.Array, jax.Array]:
-      own = elastic.calibrated(network, weights, arch, calibration)
-      found = elastic.evaluate(network, own, arch, images)
-      return found.accuracy, 100.0 * found.probability
-
+    weights = jax.tree.map(lambda leaf: leaf.astype(dtype), self.weights)
+    table, judge = dataclasses.replace(self, weights=weights), _judged
+    if self.batch_size is None:
+      judge = jax.custom_batching.sequential_vmap(judge)
     flat = archs.reshape(-1, archs.shape[-1])
-    values = jax.lax.map(one, flat, batch_size=self.batch_size)
+    values = jax.lax.map(
+      lambda arch: judge(table, parts, arch), flat, batch_size=self.batch_size
+    )
     return jax.tree.map(lambda v: v.reshape(archs.shape[:-1]), values)
+
+  def on_pixels(self) -> Elastic:
+    """The network, which takes raw images and normalizes them."""
+    network = self.card.make()
+    mean, deviation = self.mean[None, None, None], self.deviation
+
+    def apply(weights: Any, arch: Archs, x: jax.Array, **rest: Any) -> Any:
+      x = x.astype(jnp.float32) - mean
+      x = (x / deviation[None, None, None]).astype(self.dtype)
+      return network.apply(weights, arch, x, **rest)
+
+    return network._replace(apply=apply)
+
+
+def _judged(
+  table: SuperNet, parts: tuple[Images, ...], arch: Archs
+) -> list[tuple[jax.Array, jax.Array]]:
+  """See `SuperNet._judge`, of one architecture."""
+  network = table.on_pixels()
+  own = elastic.calibrated(network, table.weights, arch, table.calibration)
+  images = Images(*(jnp.concatenate(x) for x in zip(*parts, strict=True)))
+  hits, _, shares = elastic.evaluate_each(network, own, arch, images)
+  edges = np.cumsum([len(part.y) for part in parts])[:-1]
+  pairs = zip(jnp.split(hits, edges), jnp.split(shares, edges), strict=True)
+  return [(jnp.mean(hit), 100.0 * jnp.mean(share)) for hit, share in pairs]
 
 
 def of_weights(card: Card, weights: Weights) -> SuperNet:
@@ -212,7 +282,7 @@ def predict(supernet: SuperNet, arch: Archs, images: jax.Array) -> jax.Array:
   Raises:
     ValueError: if the images are of another shape than the network's.
   """
-  network = supernet.card.make()
+  network = supernet.on_pixels()
   if jnp.ndim(images) != 4 or images.shape[1:] != network.image_shape:
     raise ValueError(
       f"images must have the shape [B, *{network.image_shape}], got "
@@ -221,8 +291,7 @@ def predict(supernet: SuperNet, arch: Archs, images: jax.Array) -> jax.Array:
   own = elastic.calibrated(
     network, supernet.weights, arch, supernet.calibration
   )
-  x = jnp.asarray(images, jnp.float32) - supernet.mean[None, None, None]
-  return network.apply(own, arch, x / supernet.deviation[None, None, None])[0]
+  return network.apply(own, arch, jnp.asarray(images))[0]
 
 
 def save(
@@ -239,6 +308,7 @@ def save(
     "kind": KIND,
     "card": supernet.card._asdict(),
     "num_images": _sizes(supernet),
+    "pixels": {name: str(x.dtype) for name, x in _pixels(supernet).items()},
     "notes": dict(notes),
   }
   files.save_tree(path, _leaves(supernet), header)
@@ -271,7 +341,12 @@ def load(
     card = Card(**header["card"])
     network = card.make()
     sizes = header["num_images"]
-    template = jax.eval_shape(lambda: _template(network, card, sizes, name))
+    pixels = header["pixels"]
+    if not {*pixels.values()} <= {*PIXELS}:
+      raise ValueError(f"pixels must be {' or '.join(PIXELS)}.")
+    template = jax.eval_shape(
+      lambda: _template(network, card, sizes, name, pixels)
+    )
   leaves, _ = files.load_tree(path, _leaves(template), kind=KIND)
   return dataclasses.replace(
     template, **leaves, batch_size=batch_size, dtype=dtype
@@ -282,19 +357,28 @@ def load_supernet(
   name: str, *, directory: str | os.PathLike[str] | None = None
 ) -> SuperNet:
   """Loads a super-network of the data directory by its name there."""
-  root = data_directory(directory)
-  path = _paths(root).get(name, root / f"{PREFIX}{name}.npz")
-  found = load(path, name=f"supernet/{name}")
+  found = load(
+    path_of(TABLE_PREFIX + name, directory), name=TABLE_PREFIX + name
+  )
   if found.card.network != _MEASURED:
     return found
+  root = data_directory(directory)
   fitted = mobilenet_latency.fit(found.card.image_size, directory=root)
   return dataclasses.replace(found, latencies=fitted.latencies)
+
+
+def path_of(
+  benchmark: str, directory: str | os.PathLike[str] | None = None
+) -> pathlib.Path:
+  """Where the file of a benchmark `supernet/<name>` is, or would be."""
+  name, root = benchmark.removeprefix(TABLE_PREFIX), data_directory(directory)
+  return _paths(root).get(name, root / f"{PREFIX}{name}.npz")
 
 
 def names(directory: str | None = None) -> list[str]:
   """Names of the benchmarks in the data directory."""
   found = _paths(data_directory(directory))
-  return [f"supernet/{name}" for name in sorted(found)]
+  return [TABLE_PREFIX + name for name in sorted(found)]
 
 
 def _paths(root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -316,29 +400,38 @@ def _leaves(supernet: SuperNet) -> dict[str, Any]:
   }
 
 
-def _sizes(supernet: SuperNet) -> dict[str, int]:
+def _pixels(supernet: SuperNet) -> dict[str, jax.Array]:
   return {
-    "valid": len(supernet.valid_images.y),
-    "test": len(supernet.test_images.y),
-    "calibration": len(supernet.calibration),
+    "valid": supernet.valid_images.x,
+    "test": supernet.test_images.x,
+    "calibration": supernet.calibration,
   }
 
 
+def _sizes(supernet: SuperNet) -> dict[str, int]:
+  return {name: len(x) for name, x in _pixels(supernet).items()}
+
+
 def _template(
-  network: Elastic, card: Card, sizes: Mapping[str, int], name: str
+  network: Elastic,
+  card: Card,
+  sizes: Mapping[str, int],
+  name: str,
+  pixels: Mapping[str, str] | None = None,
 ) -> SuperNet:
   """A super-network of these sizes, for `jax.eval_shape`."""
 
-  def images(num: int) -> Images:
-    return Images(
-      jnp.zeros((num, *network.image_shape)), jnp.zeros(num, jnp.int32)
-    )
+  def images(part: str) -> Images:
+    dtype = "float32" if pixels is None else pixels[part]
+    num = sizes[part]
+    x = jnp.zeros((num, *network.image_shape), dtype)
+    return Images(x, jnp.zeros(num, jnp.int32))
 
   return SuperNet(
     weights=network.init(jax.random.key(0)),
-    valid_images=images(sizes["valid"]),
-    test_images=images(sizes["test"]),
-    calibration=images(sizes["calibration"]).x,
+    valid_images=images("valid"),
+    test_images=images("test"),
+    calibration=images("calibration").x,
     mean=jnp.zeros(card.channels),
     deviation=jnp.zeros(card.channels),
     latencies={},

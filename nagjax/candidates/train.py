@@ -353,6 +353,17 @@ def measure(
     images: to judge by.
     batch_size: `B`; the last one may be smaller.
   """
+  every = measure_each(classify_fn, images, batch_size=batch_size)
+  return jax.tree.map(jnp.mean, every)
+
+
+def measure_each(
+  classify_fn: Callable[[jax.Array], jax.Array],
+  images: Images,
+  *,
+  batch_size: int = 100,
+) -> Metrics:
+  """`measure` image by image, each `f32[n]`."""
   num = images.y.shape[0]
 
   def one_batch(batch: Images) -> Metrics:
@@ -371,4 +382,4 @@ def measure(
   if whole < num:
     rest = one_batch(jax.tree.map(lambda leaf: leaf[whole:], images))
     rows = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), rows, rest)
-  return jax.tree.map(jnp.mean, rows)
+  return rows

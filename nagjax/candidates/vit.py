@@ -237,15 +237,42 @@ def apply(
     z = z + kept[1] * _masked(y, is_wide)
     return jnp.where(exists, z, x), None
 
-  kinds = jnp.pad(
-    arch[1:],
-    (0, network.depth - choices.max_depth),
-    constant_values=choices.none,
+  inputs = (
+    params.layers,
+    _padded(arch, config),
+    jnp.asarray(rates, x.dtype),
+    keys,
   )
-  inputs = (params.layers, kinds, jnp.asarray(rates, x.dtype), keys)
   x, _ = jax.lax.scan(jax.checkpoint(layer), x, inputs)
   features = jnp.mean(norm(x, params.norm)[:, 1:], axis=1)
   return features @ params.head.weight + params.head.bias[None]
+
+
+class Slices(NamedTuple):
+  """Which weights of attention are a network's, of the shapes of `Layer`.
+
+  Attributes:
+    qkv: `bool[L, 1, D, Q]`.
+    project: `bool[L, Q, D]`.
+  """
+
+  qkv: jax.Array
+  project: jax.Array
+
+
+def slices(arch: Archs, config: Config) -> Slices:
+  """Which weights of attention a network has, `int32[1 + L]`."""
+  choices, network = config.choices, config.network
+  width = jnp.asarray(choices.embeddings, jnp.int32)[arch[0]]
+  kinds = _padded(arch, config)
+  heads = jnp.asarray(_options(config)[1])[jnp.minimum(kinds, choices.none - 1)]
+  sizes = jnp.where(kinds == choices.none, 0, heads) * network.head_size
+  wide = jnp.arange(network.embedding, dtype=jnp.int32) < width
+  active = (
+    jnp.arange(config.num_queries, dtype=jnp.int32)[None] < sizes[:, None]
+  )
+  qkv = wide[None, :, None] & active[:, None]
+  return Slices(qkv[:, None], qkv.swapaxes(1, 2))
 
 
 def num_params(archs: Archs, config: Config) -> jax.Array:
@@ -278,6 +305,12 @@ def _sum(archs: Archs, config: Config, column: int) -> jax.Array:
   found = jnp.asarray(np.asarray(table, dtype))[archs[..., :1], archs[..., 1:]]
   total = jnp.asarray(np.asarray(fixed, dtype))[archs[..., 0]]
   return total + jnp.sum(found, axis=-1, dtype=dtype)
+
+
+def _padded(arch: Archs, config: Config) -> jax.Array:
+  """Types of the super-network's layers, `NONE` behind the deepest."""
+  missing = config.network.depth - config.choices.max_depth
+  return jnp.pad(arch[1:], (0, missing), constant_values=config.choices.none)
 
 
 def _options(config: Config) -> tuple[np.ndarray, np.ndarray]:

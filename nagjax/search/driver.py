@@ -417,7 +417,6 @@ def _evaluate(
     proposal,
     status,
     ledger.charged,
-    problem.evaluate(proposal.archs),
-    problem.test(proposal.archs),
+    *problem.evaluate_and_test(proposal.archs),
   )
   return evaluation, rows, ledger

@@ -55,8 +55,8 @@ NETWORKS = {
   "small32": Network(
     *(48, 4, 5, 4.0),
     head_size=16,
-    patch_size=4,
-    max_relative=7,
+    patch_size=8,
+    max_relative=3,
     image_size=32,
     num_classes=10,
   ),

@@ -14,6 +14,11 @@ and a mean. With one there are two processes, this and the one without, and what
 was observed decides between them: a search whose table the sources do not
 resemble comes back to its own.
 
+What else is learned may be a limit, such as a latency, and dead operations cost
+time as living ones do. Where there is such a head, a process that sees vectors
+alone and counts their operations stands beside this one, and the evidence of
+each head decides between them.
+
 A block of new rows costs `O(B M^2)`.
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter
@@ -23,6 +28,10 @@ Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+import functools
+import math
+from typing import Any
+from typing import Literal
 from typing import NamedTuple
 
 import jax
@@ -51,6 +60,8 @@ from nagjax.types import Prediction
 _PRECISION = jax.lax.Precision.HIGHEST
 
 _LEAST_CORRELATION = 1e-3
+
+_Shown = Literal["both", "forms", "vectors"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +139,6 @@ def gaussian_process(
 ) -> base.Surrogate:
   """Builds the surrogate.
 
-  Constraints share the kernel of the objective.
-
   Args:
     space: the space.
     config: options.
@@ -150,13 +159,26 @@ def gaussian_process(
   """
   config = config or Config()
   check_fits(transfers, space)
-  alone = _process(space, config, num_constraints, archive_size)
-  if not transfers:
-    return alone
-  informed = _process(
-    space, config, num_constraints, archive_size, tuple(transfers)
+  build = functools.partial(
+    _process, space, config, num_constraints, archive_size
   )
-  return averaging.average(alone, informed, _log_evidence, config.disbelief)
+  found: base.Surrogate[Any, Any] = build("both")
+  if num_constraints and _identifies(space):
+    found = averaging.average(
+      found,
+      build("vectors"),
+      _log_evidence,
+      [0.0] * (1 + num_constraints),
+    )
+  if transfers:
+    log_odds = math.log1p(-config.disbelief) - math.log(config.disbelief)
+    found = averaging.average(
+      found,
+      build("forms", tuple(transfers)),
+      _log_evidence,
+      [log_odds] + [-math.inf] * num_constraints,
+    )
+  return found
 
 
 def _process(
@@ -164,15 +186,16 @@ def _process(
   config: Config,
   num_constraints: int,
   archive_size: int,
+  shown: _Shown,
   transfers: tuple[Transfer, ...] = (),
 ) -> base.Surrogate[State, Params]:
-  """One process; see `gaussian_process` for the arguments."""
+  """One process; see `gaussian_process` and `_views` for the arguments."""
+  views = _views(space, shown)
   noise = config.noise
   if transfers:
     noise = float(np.mean([each.noise for each in transfers]))
-  views = _views(space, forms_only=bool(transfers))
   prior = trend_lib.prior(space, transfers, config.trend) if transfers else None
-  relaxed_views = _relaxed_views(space, views)
+  relaxed_views = _relaxed_views(space, shown)
   example = views(jnp.zeros((1, space.num_variables), jnp.int32))
 
   def init_state(key: Key, params: Params) -> State:
@@ -257,11 +280,17 @@ def _process(
   )
 
 
-def _log_evidence(state: State, archive: Archive) -> jax.Array:
-  """Log marginal likelihood of the objective, up to a constant."""
+def _log_evidence(
+  state: State | averaging.State, archive: Archive
+) -> jax.Array:
+  """Log marginal likelihoods `f32[1 + C]`, up to constants."""
+  if isinstance(state, averaging.State):
+    return state.log_evidence
+  found = process_lib.log_likelihood(state.process, archive.targets)
   if state.trend is None:
-    return process_lib.log_likelihood(state.process, archive.targets[:, 0])
-  return state.trend.log_likelihood + process_lib.log_determinant(state.process)
+    return found
+  determinant = process_lib.log_determinant(state.process)
+  return found.at[0].set(state.trend.log_likelihood + determinant)
 
 
 def _transferred(
@@ -283,19 +312,20 @@ def _transferred(
 
 
 def _views(
-  space: SearchSpace, *, forms_only: bool
+  space: SearchSpace, shown: _Shown
 ) -> Callable[[Archs], process_lib.Inputs]:
   """`int32[P, L]` architectures as the kernel sees them.
 
   Args:
-    space: the space; without canonical forms where nothing is identified.
-    forms_only: whether these are all that it sees.
+    space: the space; its vectors are their own forms if it identifies nothing.
+    shown: vectors, their canonical forms or both; operations are counted in
+      the forms unless only vectors are shown.
   """
 
   def views(archs: Archs) -> process_lib.Inputs:
-    forms = space.canonicalize(archs)
+    forms = archs if shown == "vectors" else space.canonicalize(archs)
     seen = [forms]
-    if _identifies(space) and not forms_only:
+    if _identifies(space) and shown == "both":
       seen = [archs, forms]
     return process_lib.Inputs(
       jnp.stack(seen, axis=1), _counts(space.to_graph(forms))
@@ -305,7 +335,7 @@ def _views(
 
 
 def _relaxed_views(
-  space: SearchSpace, views: Callable[[Archs], process_lib.Inputs]
+  space: SearchSpace, shown: _Shown
 ) -> Callable[[jax.Array], process_lib.Inputs]:
   """`f32[G, L, K]` weights as the kernel sees them.
 
@@ -317,9 +347,9 @@ def _relaxed_views(
   def relaxed(options: jax.Array) -> process_lib.Inputs:
     counts = _counts(space.to_soft_graph(options))
     soft = options[:, None]
-    if not _identifies(space):
+    if shown == "vectors" or not _identifies(space):
       return process_lib.Inputs(soft, counts)
-    sharp = views(jnp.argmax(options, axis=-1).astype(jnp.int32))
+    sharp = _views(space, shown)(jnp.argmax(options, axis=-1).astype(jnp.int32))
     forms = space.one_hot(sharp.archs[:, -1:])
     forms += soft - jax.lax.stop_gradient(soft)
     counts = sharp.counts + (counts - jax.lax.stop_gradient(counts))

@@ -247,23 +247,20 @@ def solve(process: GaussianProcess, targets: jax.Array) -> jax.Array:
 
 
 def log_likelihood(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """Marginal likelihood of targets `f32[M]`, up to a constant, `f32[]`.
+  """Of targets `f32[M, H]`, marginal and up to constants, `f32[H]`.
 
   Example:
     >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
     >>> archs, counts = jnp.ones((2, 1, 3), int), jnp.ones((2, 5))
     >>> process = jax.eval_shape(lambda: init(4, Inputs(archs, counts), params))
-    >>> jax.eval_shape(log_likelihood, process, jnp.ones(4)).shape
-    ()
+    >>> jax.eval_shape(log_likelihood, process, jnp.ones((4, 2))).shape
+    (2,)
     >>> jax.eval_shape(log_determinant, process).shape
     ()
   """
-  whitened = jnp.matmul(
-    process.whiten,
-    jnp.where(used(process), targets, 0.0),
-    precision=_PRECISION,
-  )
-  return log_determinant(process) - 0.5 * jnp.sum(whitened**2)
+  targets = jnp.where(used(process)[:, None], targets, 0.0)
+  whitened = jnp.matmul(process.whiten, targets, precision=_PRECISION)
+  return log_determinant(process) - 0.5 * jnp.sum(whitened**2, axis=0)
 
 
 def log_determinant(process: GaussianProcess) -> jax.Array:

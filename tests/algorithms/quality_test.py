@@ -32,6 +32,7 @@ def at_optimum(problem, best):
 
 
 class SyntheticTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_ednag_finds_what_is_feasible(self):
     """Oracle: the closed-form optimum under a limit, and the share of feasible
     cells, which the proposals exceed."""

@@ -45,7 +45,10 @@ LOOPS = [
   for case in OWN_LOOPS
   if case["testcase_name"] not in ("agnet-training_free", "optiproxy-reference")
 ]
-"""Those of them that train no networks, which are slow without compilation."""
+"""Those of them that train no networks: steps that compile soon."""
+
+SLOW_LOOPS = [case for case in OWN_LOOPS if case not in LOOPS]
+"""The others."""
 
 
 def knowing():

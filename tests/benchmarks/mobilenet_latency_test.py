@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from nagjax.benchmarks import mobilenet_latency as latency
@@ -78,6 +79,7 @@ class FitTest(parameterized.TestCase):
       latency.fit(224, directory=self.folder)
     self.assertIn(latency.FILE, str(raised.exception))
 
+  @pytest.mark.slow
   @data.needs_table(latency.FILE)
   def test_measured_networks(self):
     """Oracle: held-out networks at all resolutions and at one of them."""

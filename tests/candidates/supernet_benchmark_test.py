@@ -58,7 +58,12 @@ class QueryTest(parameterized.TestCase):
     """Oracle: the network's own answers, image by image, in NumPy; counts."""
     network, some = CARD.make(), archs(4)
     queried, reported = query()(made(), some.reshape(2, 2, -1))
-    run = jax.jit(lambda a, x: network.apply(made().weights, a, x)[0])
+    mean, deviation = made().mean[None, None, None], made().deviation
+    run = jax.jit(
+      lambda a, x: network.apply(
+        made().weights, a, (x - mean) / deviation[None, None, None]
+      )[0]
+    )
     for row, arch in enumerate(some):
       place = divmod(row, 2)
       for columns, split, images in (
@@ -80,13 +85,14 @@ class QueryTest(parameterized.TestCase):
     np.testing.assert_allclose(both, largest / 1e6, rtol=1e-5)
 
   def test_side_by_side(self):
-    """Oracle: one after another; under `vmap` too."""
+    """Oracle: one after another, for either reader and for both."""
     some = archs(5)
-    expected, _ = query()(made(), some)
-    found, _ = query()(made().replace(batch_size=2), some)
-    jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found, expected
-    )
+    expected = query()(made(), some)
+    table = made().replace(batch_size=2)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4)
+    jax.tree.map(close, query()(table, some), expected)
+    both = jax.jit(jax.vmap(benchmark.SuperNet.query_and_report, (None, 0)))
+    jax.tree.map(close, both(made(), some), expected)
 
   def test_half_precision(self):
     """Oracle: single precision."""
@@ -97,6 +103,20 @@ class QueryTest(parameterized.TestCase):
     self.assertEqual(found[name].dtype, jnp.float32)
     np.testing.assert_allclose(found[name], expected[name], atol=1.0)
     self.assertGreater(float(jnp.abs(found[name] - expected[name]).max()), 0.0)
+
+  @parameterized.parameters(
+    (
+      ["params_m<=0.001"],
+      r"No sub-network .* params_m<=0.001: the least is 0.0",
+    ),
+    (["saved_params_m<=-1"], "saved_params_m<=-1: the least is 0"),
+    (["macs_m<=0", "params_m<=9"], "macs_m<=0: the least is"),
+    (["params_m<=0.07", "saved_params_m<=0.05"], "at most 0.07 and, by"),
+  )
+  def test_limits_that_nothing_meets(self, limits, message):
+    """Oracle: sizes of the smallest and of the largest network, by hand."""
+    with self.assertRaisesRegex(ValueError, message):
+      nagjax.Problem(made(), constraints=tuple(limits))
 
   @parameterized.parameters("autoformer/small32", "mobilenetv3/small32")
   def test_types_in_64_bits_and_strictly(self, network):

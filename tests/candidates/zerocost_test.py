@@ -127,6 +127,7 @@ def oracle(arch):
 
 
 class DefinitionTest(parameterized.TestCase):
+  @pytest.mark.slow  # All that share its program; it compiles for long.
   @parameterized.product(
     arch=(MIXED, DEAD_END),
     score=sorted(set(zerocost.SCORES) - {"flops", "params"}),
@@ -157,6 +158,7 @@ class DefinitionTest(parameterized.TestCase):
         jax.random.key(0), jnp.asarray(SKIP), batch(), CONFIG, score="wot"
       )
 
+  @pytest.mark.slow
   def test_signs_and_needs(self):
     """Oracle: gradients by images, and other labels, where none are needed."""
     images = batch()
@@ -175,6 +177,7 @@ class DefinitionTest(parameterized.TestCase):
       self.assertEqual(score.sign, -1 if name == "ntk_condition" else 1)
 
 
+@pytest.mark.slow
 class DegenerateTest(parameterized.TestCase):
   def test_nothing_gets_through(self):
     """Oracle: by hand; the logits are the biases of the classifier."""
@@ -231,6 +234,7 @@ class TransformationTest(parameterized.TestCase):
       expected = all_scores(MIXED)[score]
       np.testing.assert_allclose(value, expected, rtol=1e-3, err_msg=score)
 
+  @pytest.mark.slow
   def test_vmap_equals_a_loop(self):
     """Oracle: `evaluate` cell by cell and key by key, as in `drawn`."""
     self._check_vmap("naswot")

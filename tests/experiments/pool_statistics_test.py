@@ -9,6 +9,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments import compare
 from experiments import pool_statistics
@@ -24,6 +25,7 @@ SMALL = (
 
 
 class PoolStatisticsTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_poor_training_sets(self):
     """Oracle: the printed means are those of pool.json, whose sources agree
     with their definitions: the oracle is best, training sets are poor."""

@@ -3,17 +3,27 @@
 import json
 import pathlib
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from experiments import throughput
 from experiments.support import machine
+from experiments.support import speed
 from tests.experiments import runs
 
 
 def run(*argv):
   return runs.run_binary(throughput, *argv)
+
+
+def task(algorithm, kind, size, budget=40):
+  """One line, as `--measure` takes it."""
+  variant = "reference" if algorithm == "ednag" else ""
+  which = dict(algorithm=algorithm, variant=variant, budget=budget)
+  return json.dumps(dict(kind=kind, size=size, **which))
 
 
 class ThroughputTest(parameterized.TestCase):
@@ -31,7 +41,7 @@ class ThroughputTest(parameterized.TestCase):
       f"--workdir={self.workdir}",
     )
     self.assertEqual((code, err), (0, ""))
-    self.assertRegex(out, r"3 seeds .* searches/s, [\d.]+ CPU s each\n")
+    self.assertRegex(out, r"3 seeds .* searches/s .* [\d.]+ CPU s each\n")
     (row,) = json.loads((self.workdir / "throughput.json").read_text())
     self.assertEqual((row["kind"], row["size"]), ("seeds", 3))
     self.assertAlmostEqual(row["searches_per_second"] * row["run_seconds"], 3)
@@ -43,31 +53,65 @@ class ThroughputTest(parameterized.TestCase):
     self.assertEqual(png[:8], b"\x89PNG\r\n\x1a\n")
 
   @parameterized.parameters(
-    ("seeds", "searches_per_second", 5),
-    ("population", "lookups_per_second", 40),
-    ("generate", "searches_per_second", 2),
+    ("local_search", "seeds", "searches_per_second", 5),
+    ("ednag", "population", "lookups_per_second", 40),
+    ("optiproxy", "generate", "searches_per_second", 2),
+    ("ednag", "samples", "samples_per_second", 3),
   )
-  def test_rates(self, kind, rate, amount):
+  def test_rates(self, algorithm, kind, rate, amount):
     """Oracle: what was done, by hand: rate times seconds."""
-    task = {"kind": kind, "size": amount}
-    algorithms = {"seeds": "local_search", "population": "ednag"}
-    algorithm = algorithms.get(kind, "optiproxy")
-    flags = [f"--algorithm={algorithm}", "--budget=40"]
-    code, out, err = run(*flags, f"--measure={json.dumps(task)}")
+    code, out, err = run(f"--measure={task(algorithm, kind, amount)}")
     self.assertEqual((code, err), (0, ""))
     row = json.loads(out)
     self.assertAlmostEqual(row[rate] * row["run_seconds"], amount, places=3)
     self.assertGreater(row["compile_seconds"], 0)
 
+  def test_what_the_preset_measures(self):
+    """Oracle: the sizes that were asked for; all of them small on a CPU."""
+    tasks = throughput.preset_tasks(True)
+    sizes = {}
+    for one in tasks:
+      name = one["algorithm"], one["variant"], one["kind"]
+      sizes.setdefault(name, []).append(one["size"])
+    for name in (("ednag", "reference"), ("ednag", ""), ("agnet", "")):
+      self.assertEqual(sizes[(*name, "seeds")], [1, 1024, 2**16, 2**20])
+    self.assertEqual(sizes["ednag", "reference", "population"], [10**6])
+    self.assertIn(("ednag", "reference", "samples"), sizes)
+    self.assertIn(("ednag", "reference", "training"), sizes)
+    small = throughput.preset_tasks(False)
+    self.assertEqual({t["kind"] for t in small}, {t["kind"] for t in tasks})
+    self.assertLessEqual(max(t["size"] for t in small), 1000)
+
+  def test_what_takes_too_long(self):
+    """Oracle: by hand: 3 s to compile and 100 times 2 s."""
+    row = {"kind": "seeds", "algorithm": "ednag", "variant": "", "size": 10}
+    timed = row | {"compile_seconds": 3.0, "run_seconds": 2.0}
+    large = row | {"size": 1000}
+    self.assertFalse(throughput.too_long(large, [timed], 204))
+    self.assertTrue(throughput.too_long(large, [timed], 202))
+    other = large | {"algorithm": "agnet"}
+    self.assertFalse(throughput.too_long(other, [timed], 202))
+    self.assertTrue(throughput.too_long(other, [timed], 0))
+
+  @pytest.mark.slow
+  def test_the_preset_on_a_cpu(self):
+    """Oracle: a line and a row of every task, in processes of their own."""
+    with mock.patch.object(throughput, "DEFAULTS", ()):
+      code, out, err = run("--preset=accelerator", f"--workdir={self.workdir}")
+    self.assertEqual((code, err), (0, ""))
+    rows = json.loads((self.workdir / "throughput.json").read_text())
+    kinds = [row["kind"] for row in rows]
+    self.assertEqual(
+      kinds, ["seeds", "seeds", "population", "samples", "training"]
+    )
+    self.assertLen(out.splitlines(), 6)
+    steps = rows[-1]["steps_per_second"] * rows[-1]["run_seconds"]
+    self.assertAlmostEqual(steps, speed.TRAINING_STEPS)
+
   def test_against_the_published_program(self):
     """Oracle: by hand, from the seconds that were given."""
-    task = json.dumps({"kind": "seeds", "size": 2})
-    _, out, _ = run(
-      "--algorithm=random",
-      "--budget=10",
-      "--official_seconds=1.65",
-      f"--measure={task}",
-    )
+    measured = task("random", "seeds", 2, budget=10)
+    _, out, _ = run("--official_seconds=1.65", f"--measure={measured}")
     row = json.loads(out)
     self.assertAlmostEqual(
       row["times_official"], 1.65 * row["searches_per_second"]

@@ -12,6 +12,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import search as search_lib
 from nagjax.benchmarks import HostBenchmark
@@ -118,11 +119,20 @@ class HostTestCase(parameterized.TestCase):
 
 
 class EveryLoopTest(HostTestCase):
-  @parameterized.named_parameters(*registered.OWN_LOOPS)
+  @parameterized.named_parameters(*registered.LOOPS)
   def test_a_search_that_is_killed_is_that_of_the_compiled_loop(
     self, name, variant
   ):
     """Oracle: `run`, slot by slot; nothing is evaluated twice."""
+    self._kill_and_go_on(name, variant)
+
+  @pytest.mark.slow
+  @parameterized.named_parameters(*registered.SLOW_LOOPS)
+  def test_one_that_trains_networks_and_is_killed(self, name, variant):
+    """Oracle: as above."""
+    self._kill_and_go_on(name, variant)
+
+  def _kill_and_go_on(self, name, variant):
     made = registered.make(name, variant)
     search = made._replace(problem=registered.problem())
     trace = registered.run(name, variant)

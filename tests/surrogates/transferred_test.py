@@ -111,7 +111,7 @@ class TransferredTest(parameterized.TestCase):
     found = surrogate.predict(state, jnp.asarray(EVERY))
     np.testing.assert_allclose(found.mean, mean, atol=2e-4)
     np.testing.assert_allclose(found.std, std, atol=2e-4)
-    self.assertAlmostEqual(float(state.belief), belief, delta=1e-4)
+    self.assertAlmostEqual(float(state.belief[0]), belief, delta=1e-4)
 
   def test_relaxed_architectures(self):
     """Oracle: `predict`, where weights are one-hot."""
@@ -133,7 +133,7 @@ class TransferredTest(parameterized.TestCase):
     other = dense.draw(0, dense.hamming(SPACE, 0.5), SPACE, noise=0.01)
     for values, low, high in ((given.mean, 0.9, 1.0), (other, 0.0, 0.2)):
       _, told = archive(SIZE, lambda rows, values=values: values[rows])
-      belief = float(fitted([given], told)[1].belief)
+      belief = float(fitted([given], told)[1].belief[0])
       self.assertBetween(belief, low, high)
 
 
