@@ -176,8 +176,8 @@ PAPER = Paper(
         Row("CIFAR-100 (73.49)", "3500 instead of 20000", differs=_NO_TABLE),
         Row("ImageNet16-120 (46.65)", "7250 of 20000", differs=_NO_TABLE),
       ),
-      "Figure 4 has the curves. Searches at low fidelity on other tables (1,000 "
-      "cells after 12 epochs, by test accuracy; a table of digits) are "
+      "Figure 4 has the curves. Searches at low fidelity on other tables "
+      "(1,000 cells after 12 epochs, by test accuracy; a table of digits) are "
       "`experiments.fidelities`; BUILD_NOTES has their figures.",
     ),
     Table(
