@@ -40,6 +40,14 @@ class Belief(NamedTuple):
       surrogate has no such form.
     guides: whether ranks of drawn architectures may be followed instead.
     penalty: of a violation, in units of `Archive.targets`.
+
+  Example:
+    >>> from nagjax.surrogates.fixed import fixed
+    >>> known = fixed(lambda params, archs: archs[:, 0] * 1.0)
+    >>> predict = lambda archs: known.predict((), archs)
+    >>> belief = Belief(predict, relaxed=None, guides=True, penalty=1.0)
+    >>> belief.predict(jnp.asarray([[3, 0], [1, 1]])).mean.tolist()
+    [3.0, 1.0]
   """
 
   predict: Callable[[Archs], Prediction]
@@ -81,6 +89,11 @@ class Proposer(NamedTuple, Generic[StateT, ParamsT]):
 
 
 def stateless(key: Key, params: Params) -> tuple[()]:
-  """`init` of a proposer that remembers nothing."""
+  """`init` of a proposer that remembers nothing.
+
+  Example:
+    >>> stateless(None, ())
+    ()
+  """
   del key, params
   return ()

@@ -76,7 +76,13 @@ class Params(NamedTuple):
 def denoising(
   space: SearchSpace, config: Config | None = None
 ) -> base.Proposer[jax.Array, Params]:
-  """Builds the proposer; it remembers the means of what it proposed last."""
+  """Builds the proposer; it remembers the means of what it proposed last.
+
+  Example:
+    >>> proposer = denoising(SearchSpace("mine", (4, 4, 3)), TINY)
+    >>> proposer.needs, round(float(proposer.params.temperature), 2)
+    (<Needs.TRACED: 2>, 0.3)
+  """
   config = config or Config()
   shape = (config.population_size, space.num_variables)
 
@@ -139,6 +145,20 @@ def denoise(
   Returns:
     `int32[T P, L]` every individual of every step, and `f32[T P]` the predicted
     means.
+
+  Example:
+    >>> from nagjax import archive as archives
+    >>> from nagjax.surrogates.fixed import fixed
+    >>> space, params = SearchSpace("mine", (4, 4, 3)), Params(0.3, 0.9)
+    >>> known = fixed(lambda params, archs: archs[:, 0] * 1.0)
+    >>> predict = lambda archs: known.predict((), archs)
+    >>> belief = base.Belief(predict, None, True, 1.0)
+    >>> run = lambda start, draws: denoise(
+    ...   start, draws, space, params, belief, archives.empty(space, 8, 0), TINY
+    ... )
+    >>> start, draws = jnp.ones((6, 3), int), jnp.ones((2, 6, 3))
+    >>> [leaf.shape for leaf in jax.eval_shape(run, start, draws)]
+    [(12, 3), (12,)]
   """
   num_elites = min(config.num_elites, archive.objective.shape[0])
   observed = jnp.where(archive.used, belief.observed(archive), _WORST_FITNESS)

@@ -215,6 +215,13 @@ def taught(key: Key, archive: Archive, space: SearchSpace, num: int) -> Archs:
   """Architectures that the guide learns from, `int32[num, L]`.
 
   Half are random, half are mutants of the best, so that the rare is seen.
+
+  Example:
+    >>> from nagjax import archive as archives
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> draw = lambda key: taught(key, archives.empty(space, 8, 0), space, 10)
+    >>> jax.eval_shape(draw, jax.random.key(0)).shape
+    (10, 3)
   """
   random_key, mutate_key = jax.random.split(key)
   random = space.sample(random_key, num)
@@ -230,7 +237,12 @@ def taught(key: Key, archive: Archive, space: SearchSpace, num: int) -> Archs:
 
 
 def good(mean: jax.Array, share: float) -> jax.Array:
-  """Labels of the best `share` of predictions, `f32[C] -> f32[C]`."""
+  """Labels of the best `share` of predictions, `f32[C] -> f32[C]`.
+
+  Example:
+    >>> jax.jit(good)(jnp.asarray([0.1, 0.9, 0.5, 0.7]), 0.5).tolist()
+    [0.0, 1.0, 0.0, 1.0]
+  """
   return (mean >= jnp.quantile(mean, 1 - share)).astype(jnp.float32)
 
 
@@ -251,7 +263,15 @@ def default_guide(
 
 
 def rows_adjacency(space: SearchSpace, model: ScoreModel) -> jax.Array:
-  """Of the rows, `f32[n, n]`; all are connected where nobody said how."""
+  """Of the rows, `f32[n, n]`; all are connected where nobody said how.
+
+  Example:
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> model = score_models.score_model(space)
+    >>> guide = default_guide(space, model, hidden_size=8)
+    >>> rows_adjacency(space, model).shape
+    (3, 3)
+  """
   graph, num_rows = space.feature_graph, model.shape[0]
   if graph is None or np.array_equal(graph.adjacency, np.eye(num_rows, k=1)):
     return jnp.ones((num_rows, num_rows))

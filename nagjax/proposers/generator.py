@@ -277,6 +277,15 @@ def batches(
     archive: what was evaluated.
     layout: of the graphs.
     config: sizes of the minibatches, and the power of the rank weights.
+
+  Example:
+    >>> from nagjax import archive as archives
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> draw = lambda key: batches(
+    ...   key, archives.empty(space, 8, 0), require_layout(space), TINY
+    ... )
+    >>> jax.eval_shape(draw, jax.random.key(0)).latents.shape
+    (2, 4, 1, 32)
   """
   row_key, latent_key = jax.random.split(key)
   weights = generation.rank_weights(ranked(archive, config), archive.used)
@@ -300,6 +309,12 @@ def ranked(archive: Archive, config: Config) -> jax.Array:
 
   With `joint` and constraints: the negative sum of the ranks by objective and
   by violations, and what is not feasible comes last (equation 4).
+
+  Example:
+    >>> from nagjax import archive as archives
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> jax.eval_shape(lambda: ranked(archives.empty(space, 8, 0), TINY)).shape
+    (8,)
   """
   num_constraints = archive.violations.shape[1]
   if not config.joint or not num_constraints:

@@ -68,7 +68,12 @@ TINY = Config(num_groups=2, search_epochs=3, num_samples=6)
 def gradient(
   space: SearchSpace, config: Config | None = None
 ) -> base.Proposer[tuple[()], tuple[()]]:
-  """Builds the proposer; it remembers nothing."""
+  """Builds the proposer; it remembers nothing.
+
+  Example:
+    >>> gradient(SearchSpace("mine", (4, 4, 3))).needs.name
+    'RELAXED'
+  """
   config = config or Config()
 
   def propose(
@@ -103,6 +108,18 @@ def climb(
     belief: what is climbed.
     archive: gives the starts of half of the groups.
     config: number of groups, their steps and how many each draws.
+
+  Example:
+    >>> from nagjax import archive as archives
+    >>> from nagjax.surrogates.base import of_members
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> relaxed = lambda options: of_members(options[None, :, 0])
+    >>> belief = base.Belief(None, relaxed, True, 1.0)
+    >>> run = lambda key: climb(
+    ...   key, space, belief, archives.empty(space, 8, 0), TINY
+    ... )
+    >>> jax.eval_shape(run, jax.random.key(0)).shape
+    (12, 3)
   """
   start_key, epoch_key, draw_key = jax.random.split(key, 3)
   num_groups = config.num_groups

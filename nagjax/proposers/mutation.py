@@ -41,7 +41,17 @@ TINY = Config(num_candidates=20, num_parents=3)
 def mutation(
   space: SearchSpace, config: Config | None = None
 ) -> base.Proposer[tuple[()], tuple[()]]:
-  """Builds the proposer; without any value yet, candidates are random."""
+  """Builds the proposer; without any value yet, candidates are random.
+
+  Example:
+    >>> from nagjax import archive as archives
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> run = lambda key: mutation(space, TINY).propose(
+    ...   key, (), (), None, archives.empty(space, 8, 0)
+    ... )
+    >>> [leaf.shape for leaf in jax.eval_shape(run, jax.random.key(0))[:2]]
+    [(20, 3), (20,)]
+  """
   config = config or Config()
   num = config.num_candidates
 

@@ -33,7 +33,14 @@ TINY = Config(num_candidates=20)
 def random(
   space: SearchSpace, config: Config | None = None
 ) -> base.Proposer[tuple[()], tuple[()]]:
-  """Builds the proposer; it remembers nothing and asks nobody."""
+  """Builds the proposer; it remembers nothing and asks nobody.
+
+  Example:
+    >>> proposer = random(SearchSpace("mine", (4, 4, 3)), TINY)
+    >>> run = lambda key: proposer.propose(key, (), (), None, None)[:2]
+    >>> [leaf.shape for leaf in jax.eval_shape(run, jax.random.key(0))]
+    [(20, 3), (20,)]
+  """
   config = config or Config()
 
   def propose(

@@ -57,10 +57,12 @@ def write(operations: jax.Array, sources: jax.Array) -> base.LabeledGraphs:
   Example:
     >>> operations = np.zeros((1, 8), int)
     >>> sources = np.asarray([[0, 1] * 4])
-    >>> cells = jax.jit(lambda *x: read(write(*x), np.zeros((1, 55))))
-    >>> operations, sources, valid = cells(operations, sources)
-    >>> sources.tolist(), valid.tolist()
-    ([[0, 1, 0, 1, 0, 1, 0, 1]], [True])
+    >>> written = jax.eval_shape(write, operations, sources)
+    >>> written.labels.shape, written.edges.shape
+    ((1, 11), (1, 55))
+    >>> scores = np.zeros((1, 55))
+    >>> [leaf.shape for leaf in jax.eval_shape(read, written, scores)]
+    [(1, 8), (1, 8), (1,)]
   """
   padding = [(0, 0)] * (operations.ndim - 1)
   labels = jnp.pad(operations + _FIRST_OPERATION, [*padding, (2, 1)])

@@ -108,7 +108,8 @@ def canonicalize(archs: Archs) -> Archs:
   share a training run, others were trained apart.
 
   Example:
-    >>> canonicalize(np.asarray([3, 0, 0, 0, 0, 0])).tolist()
+    >>> import jax
+    >>> jax.jit(canonicalize)(np.asarray([3, 0, 0, 0, 0, 0])).tolist()
     [0, 0, 0, 0, 0, 0]
   """
   space = transnas_micro()

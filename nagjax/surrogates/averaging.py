@@ -54,6 +54,14 @@ def average(
       constants that both share; `State.log_evidence` of a mixture.
     log_odds: prior ones of the second, for the objective and each of the `C`
       violations; minus infinity leaves one to the first.
+
+  Example:
+    >>> from nagjax.surrogates.fixed import fixed
+    >>> slope = jnp.asarray(2.0)
+    >>> one = fixed(lambda params, archs: params * archs[:, 0], slope)
+    >>> both = average(one, one, lambda state, archive: state, [0.0])
+    >>> [float(each) for each in both.params]
+    [2.0, 2.0]
   """
   odds = jnp.asarray(log_odds, jnp.float32)
 

@@ -58,7 +58,14 @@ class Surrogate(NamedTuple, Generic[StateT, ParamsT]):
 
 
 def penalize(prediction: Prediction, penalty: ArrayLike) -> Prediction:
-  """Subtracts `penalty` times the predicted violations from the means."""
+  """Subtracts `penalty` times the predicted violations from the means.
+
+  Example:
+    >>> mean, std = jnp.asarray([1.0, 0.5]), jnp.asarray([0.1, 0.1])
+    >>> said = Prediction(mean, std, None, jnp.asarray([[0.5], [-0.5]]))
+    >>> jax.jit(penalize)(said, 2.0).mean.tolist()
+    [0.0, 0.5]
+  """
   excess = jnp.sum(jnp.maximum(prediction.violations, 0.0), axis=-1)
   members = prediction.members
   if members is not None:
@@ -77,6 +84,12 @@ def of_members(heads: jax.Array) -> Prediction:
   Returns:
     Means, and standard deviations over the members (ddof 1), whose gradient is
     0 where they agree.
+
+  Example:
+    >>> heads = jnp.asarray([[[1.0, 0.0]], [[3.0, 0.0]]])  # [M, C, 1 + K].
+    >>> said = jax.jit(of_members)(heads)
+    >>> said.mean.tolist(), said.members.tolist()
+    ([2.0], [[1.0], [3.0]])
   """
   members = heads[..., 0]
   mean, std = _moments(members)

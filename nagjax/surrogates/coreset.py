@@ -50,6 +50,13 @@ def coreset(
     ValueError: if there is one class, a class with fewer than two images, or
       features that are none.
     ImportError: if scikit-learn is missing.
+
+  Example:
+    >>> features = np.asarray([[0.0], [0.1], [9.0], [5.0], [5.2], [7.0]])
+    >>> labels = np.asarray([0, 0, 0, 1, 1, 1])
+    >>> find = published_centroids
+    >>> coreset(features, labels, num_images=2, centroid_fn=find).tolist()
+    [[2, 0], [5, 3]]
   """
   features, labels = np.asarray(features), np.asarray(labels)
   if features.ndim != 2 or len(features) != len(labels):
@@ -70,10 +77,14 @@ def coreset(
 
 
 def by_class(labels: np.ndarray) -> list[np.ndarray]:
-  """Positions of the images of every class.
+  """Positions of the images of every class, `int[n]` each.
 
   Raises:
     ValueError: if there is one class, or a class with fewer than two images.
+
+  Example:
+    >>> [rows.tolist() for rows in by_class(np.asarray([0, 1, 0, 1]))]
+    [[0, 2], [1, 3]]
   """
   labels = np.asarray(labels)
   counts = np.bincount(labels) if labels.size else np.zeros(0, int)
@@ -93,6 +104,11 @@ def nearest(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
   Args:
     features: `[n, F]`.
     centroids: `[k, F]`.
+
+  Example:
+    >>> features = np.asarray([[0.0], [1.0], [5.0]])
+    >>> nearest(features, np.asarray([[4.0], [0.4]])).tolist()
+    [2, 0]
   """
   return np.argmin(_distances(centroids, features), axis=1)
 
@@ -100,7 +116,7 @@ def nearest(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 def sklearn_centroids(
   rng: np.random.Generator, features: np.ndarray, num: int
 ) -> np.ndarray:
-  """Centroids by scikit-learn: k-means++, the best of one start.
+  """Centroids `[num, F]` by scikit-learn: k-means++, the best of one start.
 
   Where a class has fewer distinct images than centroids, some repeat.
 
@@ -127,7 +143,7 @@ def sklearn_centroids(
 def published_centroids(
   rng: np.random.Generator, features: np.ndarray, num: int
 ) -> np.ndarray:
-  """Centroids as the program finds them, from its kind of start.
+  """Centroids `[num, F]` as the program finds them, from its kind of start.
 
   The start is `num` samples drawn with replacement.
   """
@@ -156,6 +172,14 @@ def kmeans(
 
   Returns:
     `[k, F]`.
+
+  Raises:
+    ValueError: if the centroids have another shape.
+
+  Example:
+    >>> features = np.asarray([[0.0], [1.0], [8.0], [10.0]])
+    >>> kmeans(features, np.asarray([[0.0], [8.0]])).tolist()
+    [[0.5], [9.0]]
   """
   features = np.asarray(features)
   centroids = np.asarray(centroids)

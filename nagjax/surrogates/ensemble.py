@@ -77,6 +77,13 @@ def ensemble(
     config: members and their fits; the width is the network's affair.
     relaxed_view: the same of weights of the options `f32[G, L, K]`; None if the
       network cannot read them.
+
+  Example:
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> network = gcn.gcn(space.num_nodes, space.num_labels)
+    >>> surrogate = ensemble(network, space.to_graph, TINY)
+    >>> surrogate.has_members, surrogate.relaxed is None
+    (True, True)
   """
 
   def init(key: Key, params: Params) -> TrainState:
@@ -126,6 +133,13 @@ def graph_networks(
     num_constraints: heads besides the objective.
     build: `(num_nodes, num_labels, options) -> network`.
     options: `(hidden_size=, num_heads=) -> ` its options.
+
+  Example:
+    >>> surrogate = graph_networks(SearchSpace("mine", (4, 4, 3)), TINY)
+    >>> state = jax.eval_shape(surrogate.init, jax.random.key(0), ())
+    >>> archs = jnp.asarray([[0, 1, 2], [3, 3, 0]])
+    >>> jax.eval_shape(surrogate.predict, state, archs).members.shape
+    (2, 2)
   """
   network = build(
     space.num_nodes,
@@ -149,6 +163,10 @@ def path_networks(
 
   Raises:
     ValueError: if the space has no path within `config.max_features`.
+
+  Example:
+    >>> path_networks(SearchSpace("mine", (4, 4, 3)), TINY).relaxed is None
+    True
   """
   everything = jnp.ones((space.num_variables, space.num_options), jnp.float32)
   paths = path_encoding.possible_paths(

@@ -80,6 +80,19 @@ def fit(
   Returns:
     The network after `config.num_steps` minibatches; its schedule starts anew
     with every fit, its moments do not.
+
+  Example:
+    >>> from nagjax.networks.mlp import mlp
+    >>> network, config = mlp(4, 3), Config(num_steps=3, batch_size=2)
+    >>> graphs = Graph(jnp.ones((5, 4, 3)), jnp.ones((5, 4, 4)))
+    >>> def trained(init_key, fit_key):
+    ...   state = init(init_key, network, config)
+    ...   targets = jnp.ones((5, 1))
+    ...   return fit(fit_key, network, state, graphs, targets, 5, config)
+    >>> keys = jax.random.key(0), jax.random.key(1)
+    >>> state = jax.eval_shape(trained, *keys)
+    >>> jax.eval_shape(network.apply, state.params, graphs).shape
+    (5, 1)
   """
   optimizer = _optimizer(config)
   size = min(config.batch_size, targets.shape[0])
@@ -134,6 +147,11 @@ def proxy_loss(
 
   Raises:
     ValueError: if the shapes differ.
+
+  Example:
+    >>> targets = jnp.asarray([[1.0], [0.0]])
+    >>> float(jax.jit(proxy_loss)(targets, targets))
+    0.0
   """
   if predictions.shape != targets.shape:
     raise ValueError(
@@ -158,6 +176,11 @@ def ranking_loss(
     predictions: `f32[B]`, `f`.
     targets: `f32[B]`, `y`.
     margin: by which the better one has to lead.
+
+  Example:
+    >>> said, true = jnp.asarray([0.0, 1.0]), jnp.asarray([1.0, 0.0])
+    >>> round(float(jax.jit(ranking_loss)(said, true)), 3)
+    1.1
   """
   pairs = targets[:, None] > targets[None]
   lead = predictions[:, None] - predictions[None]

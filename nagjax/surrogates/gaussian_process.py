@@ -148,6 +148,14 @@ def gaussian_process(
 
   Raises:
     ValueError: if a transfer is of another space.
+
+  Example:
+    >>> space = SearchSpace("mine", (4, 4, 3))
+    >>> surrogate = gaussian_process(space, archive_size=8)
+    >>> key, archs = jax.random.key(0), jnp.asarray([[0, 1, 2], [3, 3, 0]])
+    >>> state = jax.eval_shape(surrogate.init, key, surrogate.params)
+    >>> jax.eval_shape(surrogate.predict, state, archs).mean.shape
+    (2,)
   """
   config = config or Config()
   check_fits(transfers, space)

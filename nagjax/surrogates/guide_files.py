@@ -58,6 +58,13 @@ def network(space: SearchSpace, head_width: int) -> GuideNetwork:
 
   Raises:
     ValueError: if none was published for it.
+
+  Example:
+    >>> from nagjax.spaces.nasbench201 import nasbench201
+    >>> published = network(nasbench201(), 512)
+    >>> params = jax.eval_shape(published.init, jax.random.key(0))
+    >>> type(params).__name__
+    'GcnParams'
   """
   shape = space.feature_shape
   if space.name == "nasbench201":

@@ -144,7 +144,7 @@ def view(space: SearchSpace) -> View:
 
 
 def nasbench201_graph(archs: Archs) -> Graph:
-  """MetaD2A's graph of a cell: the nodes of `to_features`, eleven edges.
+  """MetaD2A's graph of a cell, nodes `f32[..., 8, 7]` of `to_features`.
 
   The edges are the same for all cells: the data flow of the six operations, and
   the chain of the nodes in their order.
@@ -285,7 +285,7 @@ def predict(
 
 
 def value_fn(predictor: MetaPredictor) -> Callable[[Params, Archs], jax.Array]:
-  """`predict` as a function of `((weights, codes), archs)`, for programs."""
+  """`predict` as a function of `((weights, codes), archs)`, `f32[...]`."""
   space, prior = predictor.space, predictor.prior
   apply = network(space, predictor.config).apply
   to_graph = view(space).to_graph
@@ -414,6 +414,13 @@ def find(
   Raises:
     FileError: if the file is missing, damaged or something else.
     ValueError: if none is shipped.
+
+  Example:
+    >>> predictor = find(None, nasbench201.nasbench201())
+    >>> check_unseen(predictor, sha256="0" * 64)  # Or it says what it has seen.
+    >>> images = np.ones((10, 20, predictor.config.image_size))
+    >>> jax.eval_shape(encode_fn(predictor), predictor.params, images).shape
+    (3, 16)
   """
   if path is not None:
     return load(path, space)

@@ -92,6 +92,12 @@ def without(data: Data, known: np.ndarray) -> tuple[Data, float]:
   Returns:
     The triplets with labels less `slope * known`, and the slope: that of least
     squares, but .1 at least, as what is known is not nothing.
+
+  Example:
+    >>> data = Data(*np.ones((7, 2, 3)))
+    >>> rest, slope = without(data, known=np.full((2, 3), 0.5))
+    >>> rest.labels.tolist(), slope
+    ([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], 2.0)
   """
   there = data.weights > 0
   squares = max(float(np.sum(known**2 * there)), 1e-6)
@@ -193,6 +199,13 @@ def draw(
 
   Returns:
     Features `f32[B, C, S, F]`, and `bool[B, C]` which classes are there.
+
+  Example:
+    >>> images, rows = jnp.ones((9, 4)), jnp.ones((2, 3, 5), int)
+    >>> data = Data(images, rows, jnp.ones((2, 3), int), *[None] * 4)
+    >>> key, tasks = jax.random.key(0), jnp.asarray([0, 1, 1])
+    >>> jax.eval_shape(lambda key: draw(key, data, tasks, 6), key)[0].shape
+    (3, 3, 6, 4)
   """
   counts = data.counts[tasks]
   share = jax.random.uniform(key, (*counts.shape, num_images))
@@ -202,7 +215,13 @@ def draw(
 
 
 def standardize(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Mean and deviation of every feature, `f32[F]` each; no deviation is 0."""
+  """Mean and deviation of every feature, `f32[F]` each; no deviation is 0.
+
+  Example:
+    >>> mean, deviation = standardize(np.asarray([[1.0, 5.0], [3.0, 5.0]]))
+    >>> mean.tolist(), deviation.tolist()
+    ([2.0, 5.0], [1.0, 1.0])
+  """
   mean = features.mean(0, dtype=np.float64).astype(np.float32)
   deviation = features.std(0, dtype=np.float64).astype(np.float32)
   return mean, np.where(deviation > 1e-6, deviation, np.float32(1))

@@ -58,7 +58,14 @@ class Config:
 
 
 def init(key: Key, network: GuideNetwork, config: Config) -> TrainState:
-  """A predictor at its random start; the key is consumed."""
+  """A predictor at its random start; the key is consumed.
+
+  Example:
+    >>> from nagjax.networks.guides import gcn_guide
+    >>> network = gcn_guide(4, 3, hidden_size=8)
+    >>> start = lambda key: init(key, network, Config())
+    >>> state = jax.eval_shape(start, jax.random.key(0))
+  """
   return descent.begin(network.init(key), _optimizer(config))
 
 
@@ -122,7 +129,7 @@ def value_fn(
   sde: Sde,
   occurs: jax.Array,
 ) -> ValueFn:
-  """What a fitted predictor says of perturbed samples.
+  """What a fitted predictor says of perturbed samples, `f32[B]`.
 
   It reads `score_matching.flat_posterior`: what the noise does is known, and
   need not be learnt.

@@ -67,6 +67,17 @@ class GaussianProcess(NamedTuple):
     whiten: `f32[M, M]` lower-triangular `W` with `W (K + noise I) W' = I`.
     num: `int32[]`.
     params: of kernel and noise.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs = jnp.asarray([[[0, 1, 2]], [[0, 1, 1]]])
+    >>> seen = Inputs(archs, jnp.asarray([[1.0, 0.0], [0.0, 1.0]]))
+    >>> observe = lambda: append(init(4, seen, params), seen, num=2)
+    >>> process = jax.jit(observe)()
+    >>> int(process.num), jax.eval_shape(used, process).shape
+    (2, (4,))
+    >>> int(jax.jit(forget)(process, True).num)
+    0
   """
 
   inputs: Inputs
@@ -102,6 +113,14 @@ def kernel(
     process: gives the correlations.
     x: `P` architectures.
     y: `Q` others; the inputs seen so far if None, with zeros for unused places.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs = jnp.asarray([[[0, 1]], [[1, 1]]])
+    >>> seen = Inputs(archs, jnp.asarray([[1.0], [2.0]]))
+    >>> process = jax.eval_shape(lambda: init(4, seen, params))
+    >>> jax.eval_shape(kernel, process, seen).shape
+    (2, 4)
   """
   params = process.params
   others = process.inputs if y is None else _as_columns(y)
@@ -121,6 +140,16 @@ def relaxed_kernel(process: GaussianProcess, x: Inputs) -> jax.Array:
 
   `kernel` where weights are one-hot. The product is linear in the weights of
   each variable.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs, counts = jnp.ones((2, 1, 3), int), jnp.ones((2, 5))
+    >>> process = jax.eval_shape(lambda: init(4, Inputs(archs, counts), params))
+    >>> x = Inputs(jnp.ones((7, 1, 3, 2)), jnp.ones((7, 5)))
+    >>> jax.eval_shape(relaxed_kernel, process, x).shape
+    (7, 4)
+    >>> jax.eval_shape(relaxed_variance, process, x).shape
+    (7,)
   """
   params = process.params
   matrices = _correlations(params, x.archs)
@@ -203,14 +232,32 @@ def forget(process: GaussianProcess, forgets: jax.Array) -> GaussianProcess:
 
 
 def solve(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """Solves for the mean: `(K + noise I)^-1 targets`, `f32[M, H]` both."""
+  """Solves for the mean: `(K + noise I)^-1 targets`, `f32[M, H]` both.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs, counts = jnp.ones((2, 1, 3), int), jnp.ones((2, 5))
+    >>> process = jax.eval_shape(lambda: init(4, Inputs(archs, counts), params))
+    >>> jax.eval_shape(solve, process, jnp.ones((4, 2))).shape
+    (4, 2)
+  """
   targets = jnp.where(used(process)[:, None], targets, 0.0)
   whitened = jnp.matmul(process.whiten, targets, precision=_PRECISION)
   return jnp.matmul(process.whiten.T, whitened, precision=_PRECISION)
 
 
 def log_likelihood(process: GaussianProcess, targets: jax.Array) -> jax.Array:
-  """Of targets `f32[M, H]`, marginal and up to constants, `f32[H]`."""
+  """Of targets `f32[M, H]`, marginal and up to constants, `f32[H]`.
+
+  Example:
+    >>> params = Params(*jnp.asarray([3.0, 0.3, 0.7, 0.7, 0.5]))
+    >>> archs, counts = jnp.ones((2, 1, 3), int), jnp.ones((2, 5))
+    >>> process = jax.eval_shape(lambda: init(4, Inputs(archs, counts), params))
+    >>> jax.eval_shape(log_likelihood, process, jnp.ones((4, 2))).shape
+    (2,)
+    >>> jax.eval_shape(log_determinant, process).shape
+    ()
+  """
   targets = jnp.where(used(process)[:, None], targets, 0.0)
   whitened = jnp.matmul(process.whiten, targets, precision=_PRECISION)
   return log_determinant(process) - 0.5 * jnp.sum(whitened**2, axis=0)

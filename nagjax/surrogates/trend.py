@@ -106,7 +106,16 @@ class Trend(NamedTuple):
 def prior(
   space: SearchSpace, transfers: Sequence[Transfer], config: Config
 ) -> Prior:
-  """The hypotheses about transfers."""
+  """The hypotheses about transfers.
+
+  Example:
+    >>> space, flat = SearchSpace("mine", (2, 2)), np.ones((2, 2, 2))
+    >>> known = Transfer("mine", flat, 0.3, np.arange(4.0), None, ())
+    >>> hypotheses = prior(space, [known], Config())
+    >>> view = lambda archs: features(hypotheses, empty(hypotheses, 8), archs)
+    >>> jax.jit(view)(jnp.asarray([[0, 1], [1, 1]])).tolist()
+    [[1.0, 2.0], [1.0, 3.0]]
+  """
   num = len(transfers)
   slopes = [1.0 / num] * num
   stds = [config.offset_std] + [config.slope_std / num**0.5] * num
@@ -149,6 +158,17 @@ def fit(
     archs: `int32[M, L]` observed.
     targets: `f32[M]`.
     used: `bool[M]` which rows count.
+
+  Example:
+    >>> space, flat = SearchSpace("mine", (2, 2)), np.ones((2, 2, 2))
+    >>> known = Transfer("mine", flat, 0.3, np.arange(4.0), None, ())
+    >>> hypotheses = prior(space, [known], Config())
+    >>> learn = lambda *observed: fit(hypotheses, *observed)
+    >>> archs, used = jnp.asarray([[0, 1], [1, 1]]), jnp.asarray([True, True])
+    >>> whiten, targets = jnp.ones((2, 2)), jnp.ones(2)
+    >>> trend = jax.eval_shape(learn, whiten, archs, targets, used)
+    >>> trend.coefficients.shape
+    (2,)
   """
   means = jnp.where(used[:, None], _means(prior, archs), 0.0)
   count = jnp.maximum(jnp.sum(used, dtype=jnp.float32), 1.0)
