@@ -15,7 +15,7 @@ cannot be ranked.
 
 --num_epochs shortens the trainings alone. Writes trained.csv into --workdir,
 one row a network; after an interruption of any kind the same command goes on
-with the next one.
+with the next one, and one of a larger --num adds networks.
 
 Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
@@ -52,16 +52,15 @@ def _run(values: flags.Values) -> None:
   flags.require(values, "weights", "images")
   machine.start_jax(values.compilation_cache_dir)
   task = subnetworks.make_task(values.weights, values.images, values.num_epochs)
-  draw = task.table.card.make().draw
-  archs = draw(jax.random.key(values.seed), values.num, elastic.Options())
-  digest = task.digest([archs.tolist(), values.seed])
+  digest = task.digest(values.seed)
+  keys = jax.random.split(jax.random.key(values.seed), values.num)
   with (
     outputs.claimed_workdir(values.workdir) as workdir,
     memory_errors("use smaller images"),
   ):
     rows = training.begin(workdir, digest, overwrite=values.overwrite)
     for number in range(len(rows), values.num):
-      row = row_of(task, archs[number], values.seed + number)
+      row = row_of(task, keys[number])
       rows.append(row)
       training.remember(workdir, digest, rows)
       training.write(workdir / training.TRAINED, rows)
@@ -71,18 +70,23 @@ def _run(values: flags.Values) -> None:
         f"parameters, {row['seconds']:.0f} s",
         flush=True,
       )
-    (workdir / training.UNFINISHED).unlink(missing_ok=True)
-  for line in describe(rows):
+  for line in describe(rows[: values.num]):
     print(line)
 
 
-def row_of(
-  task: subnetworks.Task, arch: jax.Array, seed: int
-) -> dict[str, Any]:
-  """Trains a sub-network alone, and compares it with the inherited weights."""
+def row_of(task: subnetworks.Task, key: jax.Array) -> dict[str, Any]:
+  """Draws a sub-network, trains it alone, compares it with inherited weights.
+
+  Args:
+    task: how it is trained.
+    key: random key, consumed.
+  """
   began = time.monotonic()
+  draw_key, fit_key = jax.random.split(key)
+  draw = task.table.card.make().draw
+  arch = draw(draw_key, 1, elastic.Options())[0]
   found = subnetworks.judge(task.table, arch)
-  trained = subnetworks.fit(jax.random.key(seed), arch, task)
+  trained = subnetworks.fit(fit_key, arch, task)
   judged = subnetworks.judge(trained, arch)
   return {
     "architecture": task.table.space.to_string(arch.tolist()),

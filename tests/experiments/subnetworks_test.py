@@ -104,16 +104,21 @@ class SubNetworksTest(runs.BinaryCase):
 
   def test_the_ranking(self):
     """Oracle: what is printed, from the table; the images by hand; a second
-    run does nothing anew."""
+    run of more networks trains those alone that are missing."""
     flags = (
       *(f"--weights={self.file}", f"--images={self.images}", "--num=4"),
       *("--num_epochs=1", f"--workdir={self.workdir}"),
     )
+    self.assert_succeeds(runs.run_binary(supernet_ranking, *flags))
+    lines = (self.workdir / "trained.csv").read_text().splitlines()
+    self.assertLen(lines, 5)
+    flags = (*flags, "--num=5")
     out = self.assert_succeeds(runs.run_binary(supernet_ranking, *flags))
-    self.assertIn("4 sub-networks, Spearman correlations", out)
+    self.assertNotIn("4 of 5", out)
+    self.assertIn("5 sub-networks, Spearman correlations", out)
     with open(self.workdir / "trained.csv", newline="") as file:
       rows = list(csv.DictReader(file))
-    self.assertLen(rows, 4)
+    self.assertLen(rows, 5)
     low = min(float(row["alone_accuracy"]) for row in rows)
     self.assertIn(f"alone_accuracy: {low:.1f} to", out)
     task = subnetworks.make_task(self.file, str(self.images), 1)
