@@ -59,6 +59,7 @@ import sys
 import jax
 import numpy as np
 
+from nagjax import arrays
 from nagjax import search as search_lib
 from nagjax.problem import Constraint
 from nagjax.problem import Problem
@@ -223,11 +224,10 @@ def _place(plan: planning.Plan, entry: planning.Entry) -> str:
   """Folder of an algorithm's searches: another one if anything differs."""
   record = _record(plan, entry, jax.local_devices())
   asked = record._replace(seed_ranges=[], device="")._asdict()
-  digested = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
   # The same names may hold other weights or another table by now.
-  for leaf in jax.tree.leaves((entry.search.params, plan.problem)):
-    digested.update(np.asarray(leaf).tobytes())
-  digest = digested.hexdigest()[:16]
+  held = arrays.digest((entry.search.params, plan.problem))
+  text = json.dumps([asked, held], sort_keys=True)
+  digest = hashlib.sha256(text.encode()).hexdigest()[:16]
   return "-".join(filter(None, (entry.algorithm, entry.variant, digest)))
 
 

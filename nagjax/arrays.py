@@ -1,4 +1,7 @@
-"""Small functions of arrays that several rooms need: ranks and distances."""
+"""Functions of arrays that several rooms need: ranks, distances, digests."""
+
+import hashlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,3 +70,25 @@ def key_numbers(keys: ArrayLike) -> np.ndarray:
   """A space's keys `uint32[..., 2]` as numbers, `uint64[...]`, flat (host)."""
   pairs = np.asarray(keys).reshape(-1, 2).astype(np.uint64)
   return (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
+
+
+def digest(tree: Any) -> str:
+  """SHA-256 of the shapes, types and contents of all leaves (host).
+
+  Args:
+    tree: of arrays of any shapes, random keys among them.
+
+  Example:
+    >>> digest(jnp.zeros(2))[:8]
+    '190494ab'
+  """
+  found = hashlib.sha256()
+  for leaf in jax.tree.leaves(tree):
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(
+      leaf.dtype, jax.dtypes.prng_key
+    ):
+      leaf = jax.random.key_data(leaf)
+    array = np.asarray(leaf)
+    found.update(repr((array.shape, array.dtype.str)).encode())
+    found.update(np.ascontiguousarray(array).tobytes())
+  return found.hexdigest()

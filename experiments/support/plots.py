@@ -109,16 +109,17 @@ def make_clouds(
 ) -> list[Cloud]:
   """Prepares the panels: for each limited column, one for each algorithm."""
   clouds = []
-  for limit in problem.constraints:
+  for number, limit in enumerate(problem.constraints):
     for name, found in founds.items():
-      columns = results.by_parts(problem.benchmark.query, found.archs)
-      answer = results.by_parts(problem.evaluate, found.archs)
+      # The inverse of a violation: nothing is evaluated again.
+      excess = found.violations[:, number] * (abs(limit.limit) or 1.0)
+      objective = found.objectives[:, 0]
       cloud = Cloud(
         name=name,
         column=with_unit(problem, limit.column),
         limit=limit.limit,
-        cost=columns[limit.column],
-        objective=answer.objectives[:, 0],
+        cost=np.where(np.isinf(excess), np.nan, limit.limit + excess),
+        objective=np.where(np.isinf(objective), np.nan, objective),
         feasible=found.feasible,
       )
       clouds.append(cloud)

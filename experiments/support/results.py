@@ -67,6 +67,7 @@ class Found(NamedTuple):
     objective, test: `f32[A]`.
     feasible: `bool[A]`.
     num_seeds: `int[A]` seeds that paid for it.
+    objectives, violations: `f32[A, M]`, `f32[A, C]`, see `Answer`.
   """
 
   archs: np.ndarray
@@ -74,6 +75,8 @@ class Found(NamedTuple):
   test: np.ndarray
   feasible: np.ndarray
   num_seeds: np.ndarray
+  objectives: np.ndarray
+  violations: np.ndarray
 
 
 def is_full(
@@ -137,6 +140,8 @@ def distinct_rows(
     test=np.asarray(trace.test)[paid][first],
     feasible=feasible[first],
     num_seeds=counts[order],
+    objectives=np.asarray(trace.objectives)[paid][first],
+    violations=np.asarray(trace.violations)[paid][first],
   )
 
 
@@ -229,6 +234,11 @@ def _gpu_hours(
 ) -> float | None:
   """Mean hours of training that a search stands for, if the table tells."""
   archs, trainings = found.archs, found.num_seeds
+  if not getattr(benchmark, "on_host", False):
+    # A report that is computed may take as long as the search.
+    names = jax.eval_shape(benchmark.report, jnp.asarray(archs[:1]))
+    if tabular.TRAIN_SECONDS not in names:
+      return None
   if record.fidelities is not None and isinstance(trace, CostedTrace):
     archs = trace.archs[trace.paid]
     trainings = trace.cost[trace.paid] / max(record.fidelities["costs"])

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import arrays
 from nagjax import files
 from nagjax.candidates import alone
 from nagjax.candidates import elastic
@@ -100,9 +101,7 @@ def make_task(
   settings = {
     "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
     "images_sha256": digest,
-    "weights_sha256": image_files.digest(
-      *map(np.asarray, jax.tree.leaves(table.weights))
-    ),
+    "weights_sha256": arrays.digest(table.weights),
     "num_train": num_train,
     "num_valid": num_valid,
   }

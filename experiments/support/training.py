@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nagjax import arrays
 from nagjax import files
 from nagjax import statistics
 from nagjax.candidates import cells
@@ -218,10 +219,8 @@ def digest_of(task: Task, names: Sequence[str]) -> str:
   """
   settings = [dataclasses.asdict(task.config), dataclasses.asdict(task.recipe)]
   text = json.dumps([settings, list(names)], sort_keys=True)
-  arrays = map(np.asarray, jax.tree.leaves(task.images.split))
-  return hashlib.sha256(
-    (text + image_files.digest(*arrays)).encode()
-  ).hexdigest()
+  text += arrays.digest(task.images.split)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def train_top(

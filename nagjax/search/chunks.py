@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 import functools
-import hashlib
 import json
 import os
 import pathlib
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nagjax import arrays
 from nagjax import files
 from nagjax.search import checkpoint
 from nagjax.search.driver import WarmStart
@@ -78,9 +78,5 @@ class SavedChunks:
     return self._directory / f"lanes_{start:09}.npz"
 
   def _describe(self, lanes: Any) -> np.ndarray:
-    keys, params = lanes
-    digest = hashlib.sha256()
-    for leaf in (jax.random.key_data(keys), *jax.tree.leaves(params)):
-      digest.update(np.asarray(leaf).tobytes())
-    asked = self._asked | {"lanes": digest.hexdigest()}
+    asked = self._asked | {"lanes": arrays.digest(lanes)}
     return np.frombuffer(json.dumps(asked).encode(), np.uint8)

@@ -59,7 +59,7 @@ def average(
     >>> from nagjax.surrogates.fixed import fixed
     >>> slope = jnp.asarray(2.0)
     >>> one = fixed(lambda params, archs: params * archs[:, 0], slope)
-    >>> both = average(one, one, lambda state, archive: state, log_odds=[0.5])
+    >>> both = average(one, one, lambda state, archive: state, [0.0])
     >>> [float(each) for each in both.params]
     [2.0, 2.0]
   """

@@ -159,7 +159,7 @@ class PartTest(FileTestCase):
       column = macro()["class_object_proxies"][there, place]
       np.testing.assert_array_equal(answer[name], column)
 
-  @parameterized.parameters("ednag", "local_search", "random")
+  @parameterized.parameters("local_search", "random")
   def test_searches_of_a_part(self, name):
     """Oracle: what is paid is there, and no proposal was lost on the rest."""
     self.write(MACRO, macro())

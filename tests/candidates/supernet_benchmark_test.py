@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import nagjax
 from nagjax.candidates import elastic
@@ -139,6 +140,7 @@ class QueryTest(parameterized.TestCase):
         for column in columns.values():
           self.assertEqual((column.shape, column.dtype), ((3,), jnp.float32))
 
+  @pytest.mark.slow
   def test_a_search_on_it(self):
     """Oracle: budget, and a second reading of what was found; limits on both
     sides of the number of parameters are kept."""

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.candidates import elastic
 from nagjax.candidates import layers
@@ -70,6 +71,7 @@ class TrainingTest(parameterized.TestCase):
     for arch in (network.smallest, network.largest):
       self.assertGreater(float(judge(state.weights, arch)), 80.0)
 
+  @pytest.mark.slow
   def test_one_step_of_the_sandwich(self):
     """Oracle: gradients of the three networks, one by one, summed; the last
     two learn from the first one's answers."""
@@ -105,6 +107,7 @@ class TrainingTest(parameterized.TestCase):
     )
     self.assertAlmostEqual(float(loss), float(loss_alone), places=5)
 
+  @pytest.mark.slow
   def test_a_new_phase_begins_anew(self):
     """Oracle: the teacher is the network at the end of the first phase, and
     the momentum of the epoch before is forgotten."""

@@ -36,6 +36,7 @@ ALWAYS = {
   "train_score": "--workdir=new --output=new.npz",
   "train_supernet": "--images=images.npz --workdir=new --output=new.npz "
   "--batch_size=8",
+  "supernet_ranking": "--weights=images.npz --images=images.npz --workdir=new",
   "fit_transfer": "--output=new.npz",
   "transfer_report": "--workdir=new",
   "reproduce": "--workdir=new",
@@ -291,6 +292,10 @@ ROWS = (
   ("train_supernet", "--rule=other", "rule"),
   ("train_supernet", "--weights=images.npz", "--weights: ", "images.npz"),
   ("train_supernet", "--workdir=", "--workdir is needed"),
+  ("supernet_ranking", "", "--weights: ", "images.npz"),
+  ("supernet_ranking", "--weights=nowhere.npz", "nowhere.npz"),
+  ("supernet_ranking", "--num=3", "num"),
+  ("supernet_ranking", "--images=", "--images is needed"),
   ("train_score", "--space=other", "space must be"),
   ("train_score", "--output=weights.csv", "npz"),
   ("train_score", "--num_steps=0", "num_steps"),

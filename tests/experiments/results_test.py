@@ -2,14 +2,17 @@
 
 import pathlib
 import tempfile
+import types
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import jax
 import numpy as np
 
 from experiments.support import plots
 from experiments.support import records
 from experiments.support import results
+import nagjax
 from nagjax import search as search_lib
 from nagjax.problem import Optimum
 
@@ -79,6 +82,36 @@ class ResultsTest(parameterized.TestCase):
       path, curves, caption="odd", objective="accuracy (%)", optimum=optimum
     )
     self.assertGreater(path.stat().st_size, 1000)
+
+  def test_nothing_is_evaluated_again(self):
+    """Oracle: columns of the table, for a cloud; hours are not known, and a
+    report that is computed is not asked for."""
+    table = nagjax.make_benchmark("digits")
+
+    def report(archs):
+      self.assertIsInstance(archs, jax.core.Tracer)
+      return {"test_accuracy": archs[..., 0] + 0.5}
+
+    archs = np.random.default_rng(0).integers(0, 5, (1, 2, 3, 6)).astype("i4")
+    problem = nagjax.Problem(table, constraints=("params_m<=0.004",))
+    answer = problem.evaluate(archs.reshape(6, 6))
+    trace = self._trace()._replace(
+      archs=archs,
+      objectives=np.asarray(answer.objectives).reshape(1, 2, 3, 1),
+      violations=np.asarray(answer.violations).reshape(1, 2, 3, 1),
+      paid=np.ones((1, 2, 3), bool),
+      **{
+        name: getattr(self._trace(), name)[:, :2]
+        for name in ("objective", "test", "feasible", "status", "charged")
+      },
+    )
+    found = results.distinct_rows(trace, table)
+    (cloud,) = plots.make_clouds({"a": found}, problem)
+    columns = table.query(found.archs)
+    np.testing.assert_allclose(cloud.cost, columns["params_m"], rtol=1e-5)
+    np.testing.assert_allclose(cloud.objective, columns[table.objective])
+    computed = types.SimpleNamespace(report=report)
+    self.assertIsNone(results._gpu_hours(None, trace, found, computed))
 
   def test_clouds_of_odd_runs(self):
     """Oracle: a picture without a warning: nothing feasible, NaN, one point."""

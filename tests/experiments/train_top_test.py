@@ -206,6 +206,8 @@ class BestDistinctTest(absltest.TestCase):
       test=np.zeros(4),
       feasible=np.asarray([True, True, True, False]),
       num_seeds=np.ones(4),
+      objectives=np.zeros((4, 1)),
+      violations=np.zeros((4, 0)),
     )
     chosen = training.best_distinct([found, found], space)
     np.testing.assert_array_equal(chosen, [twins[1], other])
