@@ -338,9 +338,9 @@ def make_search(
     budget: queries of a search, or full evaluations; sizes archives.
     variant: "" or a published variant such as "reference".
     options: fields of its Config by dotted name; see `options.with_options`.
-    surrogate: another surrogate, by name or as a value; `options` of a value
-      are set where it is made. A variant "zero_shot" needs one as a value.
-    proposer, acquisition: others, likewise.
+    surrogate, proposer, acquisition: others, by name or as a value; `options`
+      of a value are set where it is made. "zero_shot" needs a surrogate so.
+    transfer: a `Transfer`, a name or a file of one, or a sequence of them.
     fidelity: name of a lower one to search at, see `algorithms.low_fidelity`.
     promote: full evaluations of the best at least; half the budget if None.
     data_dir: where weights of your own are; see `benchmarks.data_directory`.

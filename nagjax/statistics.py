@@ -78,6 +78,7 @@ def mean_interval(
 
   Args:
     values: `[S]` finite: decide first what a seed without a value (-inf) is.
+    confidence: of the interval, between 0 and 1.
   """
   array = _finite_vector("values", values)
   mean, std, low, high = map(float, _student_interval(array, confidence))
@@ -92,6 +93,7 @@ def proportion_interval(
   Args:
     successes: number of ones among the 0/1 outcomes, in [0, num].
     num: number of outcomes, at least 1 (their `std` is NaN then).
+    confidence: of the interval, between 0 and 1.
   """
   _check(_is_count(num) and num > 0, "num of at least 1", num)
   possible = _is_count(successes) and successes <= num
@@ -115,6 +117,7 @@ def paired_difference(
   Args:
     a: `[S]` finite values, at least two seeds.
     b: `[S]` finite values of the same seeds in the same order.
+    confidence: of the interval, between 0 and 1.
   """
   first, second = _finite_vector("a", a), _finite_vector("b", b)
   _check(first.size >= 2, "at least 2 seeds", first.size)
@@ -220,6 +223,7 @@ def regret_curve(
   Args:
     best: `[S, Q]` of `best_so_far`: finite or -inf.
     optimum: finite, rounded to float32 as `best` is. Beyond it, regret is < 0.
+    confidence: of the interval, between 0 and 1.
   """
   values = np.asarray(best, np.float32).astype(np.float64)
   _check(values.ndim == 2 and len(values), "best of [S, Q]", values.shape)

@@ -49,7 +49,8 @@ ALLOWED = {
     *("benchmarks.catalog", "benchmarks.mobilenet_latency"),
   },
   "search": {
-    *("types", "spaces", "files", "benchmarks", "problem", "sharding"),
+    *("types", "arrays", "spaces", "files", "benchmarks", "problem"),
+    "sharding",
   },
   "transfer": {
     *("types", "checks", "spaces", "files", "benchmarks", "problem"),

@@ -1,5 +1,7 @@
 """Tests of nagjax.arrays."""
 
+import hashlib
+
 from absl.testing import absltest
 from absl.testing import parameterized
 import jax
@@ -70,6 +72,18 @@ class KeyNumbersTest(absltest.TestCase):
     words = [[0, 1], [7, 2**32 - 1], [2**32 - 1, 0]]
     found = arrays.key_numbers(jnp.asarray(words, jnp.uint32))
     self.assertEqual(found.tolist(), [(a << 32) + b for a, b in words])
+
+
+class DigestTest(absltest.TestCase):
+  def test_what_counts(self):
+    """Oracle: hashlib, of one leaf; what differs in anything differs."""
+    row = np.arange(3, dtype=np.int32)
+    by_hand = hashlib.sha256(b"((3,), '<i4')" + row.tobytes()).hexdigest()
+    self.assertEqual(arrays.digest({"row": jnp.asarray(row)}), by_hand)
+    others = [row[None], row[::-1], row.astype(np.uint32), [row, row], ()]
+    self.assertLen({by_hand, *map(arrays.digest, others)}, 6)
+    keys = map(jax.random.key, (0, 1))
+    self.assertLen(set(map(arrays.digest, keys)), 2)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ acts through the archive; there is no schedule over the search as a whole.
 
 import dataclasses
 
-from nagjax import checks
 from nagjax.acquisition import Acquisition
 from nagjax.acquisition import upper_confidence_bound
 from nagjax.algorithms import surrogate_search as loop
@@ -36,8 +35,8 @@ class Config(loop.Config):
   """Static options; see `surrogate_search.Config` for those of the loop.
 
   Attributes:
-    limited_noise: the most noise of the process where limits are weighed: what
-      lies at a limit is told apart by small differences.
+    limited_patience: in the place of `patience` where limits are weighed: what
+      lies at a limit is found late, by a process that has seen much.
     surrogate: of the Gaussian process.
     proposer: of the denoising.
   """
@@ -48,14 +47,10 @@ class Config(loop.Config):
   shortlist: int = 64
   max_beta: float = 6.0
   weighs_limits: bool = True
-  limited_noise: float = 0.1
   patience: int = 60
+  limited_patience: int = 305
   surrogate: gaussian_process.Config = gaussian_process.Config()
   proposer: denoising.Config = denoising.Config()
-
-  def __post_init__(self) -> None:
-    super().__post_init__()
-    checks.positive(self, "limited_noise")
 
 
 def ednag(
@@ -68,16 +63,14 @@ def ednag(
 ) -> Algorithm[loop.State, loop.Params]:
   """Builds EDNAG, or it with other parts; see `surrogate_search`."""
   config = config or Config()
-  own = config.surrogate
-  if surrogate is None and loop.weighs(config):
-    noise = min(own.noise, config.limited_noise)
-    own = dataclasses.replace(own, noise=noise)
+  if loop.weighs(config):
+    config = dataclasses.replace(config, patience=config.limited_patience)
   return loop.surrogate_search(
     space,
     surrogate
     or gaussian_process.gaussian_process(
       space,
-      own,
+      config.surrogate,
       config.num_heads,
       archive_size=config.archive_size,
     ),

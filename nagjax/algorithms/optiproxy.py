@@ -37,6 +37,7 @@ class Config(loop.Config):
 
   num_initial: int = 15
   archive_size: int = 305
+  weighs_limits: bool = True
   surrogate: ensemble.Config = ensemble.Config()
   proposer: gradient.Config = gradient.Config()
 

@@ -381,7 +381,7 @@ def make_belief(
 def weighs(config: Config) -> bool:
   """Whether violations count by their probability."""
   limited = config.num_constraints > 0 and not config.num_tradeoffs
-  return config.weighs_limits and limited
+  return config.weighs_limits and config.selects and limited
 
 
 def num_rounds(config: Config, algorithm: Algorithm, budget: int) -> int:

@@ -54,7 +54,7 @@ def draws(
     **wanted: by name, kind and shape.
 
   Returns:
-    `f32` arrays of these shapes.
+    Arrays of these shapes, such as `f32[P, L]`.
 
   Example:
     >>> found = draws(

@@ -70,6 +70,9 @@ class Sampled(NamedTuple):
 def check_finite(bad_step: jax.Array) -> None:
   """Checks on the host that a sampler went well.
 
+  Args:
+    bad_step: `int32[]` of `Sampled`.
+
   Raises:
     FloatingPointError: if not; says at which step.
   """
@@ -83,7 +86,10 @@ def check_finite(bad_step: jax.Array) -> None:
 
 
 def draw_prior(key: Key, sde: Sde, shape: tuple[int, ...]) -> jax.Array:
-  """Where samplers start, `N(0, prior_std^2)`; the key is consumed."""
+  """Where samplers start, `N(0, prior_std^2)` of `shape`, such as `[B, n, F]`.
+
+  The key is consumed.
+  """
   return sde.prior_std * jax.random.normal(key, shape)
 
 
@@ -181,7 +187,7 @@ def euler_maruyama_step(
   size: ArrayLike,
   sde: Sde,
 ) -> tuple[jax.Array, jax.Array]:
-  """A step of the reverse equation; the new samples, and their mean."""
+  """A step of the reverse equation: samples `f32[B, n, F]`, and their mean."""
   diffusion = sde.diffusion(t)
   mean = x - (sde.rate(t) * x - diffusion**2 * score) * size
   return mean + diffusion * jnp.sqrt(jnp.float32(size)) * noise, mean
@@ -195,7 +201,7 @@ def reverse_diffusion_step(
   num_scales: int,
   sde: Sde,
 ) -> tuple[jax.Array, jax.Array]:
-  """A step back along the discretized chain; new samples, and their mean."""
+  """A step back along the chain: samples `f32[B, n, F]`, and their mean."""
   factor, std = sde.steps(t, num_scales)
   mean = (2 - factor) * x + std**2 * score
   return mean + std * noise, mean

@@ -20,12 +20,12 @@ from nagjax.diffusion.sde import Sde
 
 
 def scale(features: jax.Array) -> jax.Array:
-  """One-hot features as data, `2 v - 1`."""
+  """One-hot features as data, `2 v - 1`, `f32[...]` both."""
   return 2 * features - 1
 
 
 def unscale(x: jax.Array) -> jax.Array:
-  """Data as features, `(x + 1) / 2`."""
+  """Data as features, `(x + 1) / 2`, `f32[...]` both."""
   return (x + 1) / 2
 
 
@@ -155,7 +155,7 @@ def with_empty(features: jax.Array) -> jax.Array:
 def score_of_mean(
   clean: jax.Array, x: jax.Array, t: jax.Array, sde: Sde
 ) -> jax.Array:
-  """The score of `x_t` whose clean mean is `clean` (Tweedie's formula)."""
+  """The score of `x_t` of clean mean `clean`, `f32[B, n, F]` (Tweedie)."""
   mean, std = (value[..., None, None] for value in (sde.mean(t), sde.std(t)))
   return (mean * clean - x) / std**2
 

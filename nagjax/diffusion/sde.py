@@ -59,7 +59,7 @@ class Sde:
   divides_by_std: bool
 
   def log_snr(self, t: ArrayLike) -> jax.Array:
-    """`log(mean(t) / std(t))`, falling in t."""
+    """`log(mean(t) / std(t))`, `f32[...]` as `t` is, and falling in it."""
     return jnp.log(self.mean(t)) - jnp.log(self.std(t))
 
   def perturb(self, x: jax.Array, t: jax.Array, noise: jax.Array) -> jax.Array:

@@ -77,7 +77,7 @@ def room_layout_rescale(quality: jax.Array) -> jax.Array:
 
 
 def identity(fitness: jax.Array) -> jax.Array:
-  """`g = f`."""
+  """`g = f`, `f32[P]` both."""
   return fitness
 
 
@@ -87,7 +87,7 @@ def power(
   exponent: ArrayLike = 1.0,
   temperature: ArrayLike = 1.0,
 ) -> jax.Array:
-  """`g = (f / temperature)^exponent`."""
+  """`g = (f / temperature)^exponent`, `f32[P]` both."""
   return (fitness / temperature) ** exponent
 
 
@@ -97,7 +97,7 @@ def exponential(
   temperature: ArrayLike = 50.0,
   maximum: ArrayLike = 100.0,
 ) -> jax.Array:
-  """`g = exp((f - maximum) / temperature)`; all 0 if every `f` is 0."""
+  """`g = exp((f - maximum) / temperature)`, `f32[P]`; 0 if every `f` is 0."""
   density = jnp.exp((fitness - maximum) / temperature)
   return jnp.where(jnp.all(fitness == 0), 0.0, density)
 
@@ -110,7 +110,8 @@ def energy(
 ) -> jax.Array:
   """`g = exp(f / temperature - max f / temperature + ceiling)`.
 
-  The best individual has `exp(ceiling)`; EDNAG's programs use it everywhere.
+  Both are `f32[P]`. The best individual has `exp(ceiling)`; EDNAG's programs
+  use it everywhere.
   """
   scaled = fitness / temperature
   return jnp.exp(scaled - jnp.max(scaled) + ceiling)

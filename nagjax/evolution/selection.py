@@ -112,6 +112,9 @@ def roulette(
       num`).
     num: number of slots; at least as many must be free.
     redraw: see above.
+
+  Raises:
+    ValueError: if there are not `num` draws, without `redraw`.
   """
   if not redraw and uniform.shape[0] != num:
     raise ValueError(f"uniform must hold {num} draws, got {uniform.shape[0]}.")

@@ -52,7 +52,12 @@ class Declared(NamedTuple):
 
 
 class Record(NamedTuple):
-  """The content of an array file: `arrays` by name, and its `header`."""
+  """The content of an array file.
+
+  Attributes:
+    arrays: by name.
+    header: what it says of them, JSON.
+  """
 
   arrays: dict[str, np.ndarray]
   header: dict[str, Any]
@@ -139,7 +144,9 @@ def read_arrays(
   *,
   max_bytes: int = MAX_BYTES,
 ) -> dict[str, np.ndarray]:
-  """The arrays of `read_record`.
+  """The arrays of `read_record`, by name; see there for the arguments.
+
+  Shapes and dtypes are those of the file, such as `f32[N]`, as declared.
 
   Raises:
     FileError: if the file is missing, damaged, too large, or something else.

@@ -37,6 +37,9 @@ def reading(path: PathLike, what: str) -> Iterator[None]:
   Args:
     path: the file that the block reads.
     what: what it should be, such as ".npz file".
+
+  Raises:
+    FileError: if the block fails.
   """
   try:
     yield

@@ -87,7 +87,7 @@ def load_tree(
 def restore_leaf(
   path: PathLike, name: str, record: Record, leaf: Any
 ) -> jax.Array:
-  """One leaf of a saved pytree.
+  """One leaf of a saved pytree, of any shape, `[...]`.
 
   Args:
     path: of the file, for the error.

@@ -50,7 +50,7 @@ def load(
     Weights and header.
 
   Raises:
-    ValueError: if the file is missing, damaged or something else.
+    FileError: if the file is missing, damaged or something else.
   """
   try:
     with files.reading(path, "file of weights"):

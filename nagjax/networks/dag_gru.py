@@ -85,6 +85,9 @@ def dag_gru(
     num_labels: `K`, columns of a node's row.
     hidden_size: of a node's state, `H`.
     code_size: numbers that stand for a graph, `Z`.
+
+  Raises:
+    ValueError: of `apply`, if nodes have another shape than `[..., N, K]`.
   """
 
   def init(key: Key) -> Params:

@@ -35,7 +35,7 @@ def descend(
   optimizer: optax.GradientTransformation,
   rate: ArrayLike | None = None,
 ) -> TrainState:
-  """One step of an optimizer, its update times `rate` if there is one."""
+  """One step of an optimizer, its update times `rate: f32[]`, if any."""
   return follow(state, jax.grad(loss_fn)(state.params), optimizer, rate)
 
 

@@ -79,7 +79,12 @@ class Round(NamedTuple):
 
 
 class Readout(NamedTuple):
-  """A gated sum over nodes."""
+  """A gated sum over nodes.
+
+  Attributes:
+    values: of a node's state.
+    gate: what of them counts, between 0 and 1.
+  """
 
   values: Affine
   gate: Affine

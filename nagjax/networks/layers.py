@@ -32,14 +32,23 @@ _LAYER_NORM = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
 
 
 class Affine(NamedTuple):
-  """`x @ weight + bias`, `f32[in, out]` and `f32[out]`."""
+  """`x @ weight + bias`.
+
+  Attributes:
+    weight: `f32[in, out]`.
+    bias: `f32[out]`.
+  """
 
   weight: jax.Array
   bias: jax.Array
 
 
 class Norm(NamedTuple):
-  """Layer normalization, `f32[W]` both."""
+  """Layer normalization.
+
+  Attributes:
+    scale, shift: `f32[W]`.
+  """
 
   scale: jax.Array
   shift: jax.Array
@@ -73,14 +82,14 @@ def mlp(
   x: jax.Array,
   activation: Callable[[jax.Array], jax.Array],
 ) -> jax.Array:
-  """Affine layers with the activation between them, none at the end."""
+  """Affine layers, the activation between them, `[..., in] -> [..., out]`."""
   for layer in stack[:-1]:
     x = activation(affine(layer, x))
   return affine(stack[-1], x)
 
 
 def normalize(norm: Norm, x: jax.Array) -> jax.Array:
-  """Mean 0 and variance 1 over the last axis, then scale and shift."""
+  """Mean 0 and variance 1 over the last axis of `[..., W]`, then the rest."""
   params = {"scale": norm.scale, "bias": norm.shift}
   return jnp.asarray(_LAYER_NORM.apply({"params": params}, x))
 
@@ -116,7 +125,7 @@ def dropout(key: Key | None, rate: float, x: jax.Array) -> jax.Array:
   Args:
     key: random key, consumed, or None.
     rate: share to drop.
-    x: any array.
+    x: any array, `[...]`.
   """
   return drop(keep(key, rate, x.shape)[0], rate, x)
 
@@ -124,7 +133,7 @@ def dropout(key: Key | None, rate: float, x: jax.Array) -> jax.Array:
 def keep(
   key: Key | None, rate: float, *shapes: tuple[int, ...]
 ) -> list[jax.Array] | list[None]:
-  """Draws what is kept in several places at once, `bool` of every shape.
+  """Draws what is kept in several places at once, `bool[...]` of each shape.
 
   Half a word decides an entry, to 1.5e-5 of the rate: words of the generator
   would else take longer than the network.
@@ -147,7 +156,7 @@ def keep(
 
 
 def drop(kept: jax.Array | None, rate: float, x: jax.Array) -> jax.Array:
-  """Applies what `keep` has drawn."""
+  """Applies what `keep` has drawn to `x`, `[...]` both."""
   return x if kept is None else jnp.where(kept, x / (1 - rate), 0)
 
 

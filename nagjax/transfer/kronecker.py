@@ -55,7 +55,7 @@ def correlation(factor: jax.Array) -> jax.Array:
 
 
 def decompose(correlations: Sequence[jax.Array], noise: jax.Array) -> Spectrum:
-  """The spectrum for the correlation of every variable and a noise ratio."""
+  """The spectrum for correlations `f32[C_l, C_l]` and a noise ratio `f32[]`."""
   pairs = [jnp.linalg.eigh(matrix) for matrix in correlations]
   # Rounding may leave tiny negative eigenvalues.
   eigenvalues = tuple(jnp.maximum(values, 0.0) for values, _ in pairs)

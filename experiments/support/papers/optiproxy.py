@@ -32,7 +32,7 @@ def _limited(column: str, limit: int) -> Row:
     f"{column} <= {limit}",
     "",
     (
-      optiproxy(benchmark, 200, more=condition, num_seeds=100),
+      optiproxy(benchmark, 200, more=condition, num_seeds=48),
       Run(
         "random",
         f"--benchmark={benchmark} --algorithm=random --budget=200{condition}",
