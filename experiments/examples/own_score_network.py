@@ -36,14 +36,7 @@ class Rows(nn.Module):
   """
 
   @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    condition: jax.Array,
-    mask: jax.Array,
-    *,
-    dropout_key: jax.Array | None = None,
-  ) -> jax.Array:
+  def __call__(self, x, condition, mask, *, dropout_key=None):
     level = jnp.broadcast_to(jnp.log(condition), x.shape[:-2])
     rows = x.reshape(*level.shape, -1)
     hidden = jnp.concatenate([rows, level[..., None]], axis=-1)

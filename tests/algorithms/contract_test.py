@@ -62,8 +62,8 @@ class RunContractTest(parameterized.TestCase):
     self.assert_equal(registered.lane(a, 0), registered.run(name, variant))
     self.assertFalse(np.array_equal(a.archs[0], b.archs[0]))
 
-  @pytest.mark.slow  # Every operation compiles alone.
   @parameterized.named_parameters(*registered.LOOPS)
+  @pytest.mark.slow  # Every operation compiles alone.
   def test_without_jit(self, name, variant):
     """Oracle: the compiled search; architectures and look-ups exactly."""
     trace = registered.run_on_host(name, variant, jit=False, num_rounds=2).trace

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import nagjax
 from nagjax import acquisition
@@ -262,6 +263,7 @@ class TellTest(absltest.TestCase):
 
 
 class PartsTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_parts_as_values(self):
     """Oracle: a surrogate that knows the truth needs one batch."""
     table = synthetic.synthetic()

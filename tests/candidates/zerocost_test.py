@@ -127,11 +127,11 @@ def oracle(arch):
 
 
 class DefinitionTest(parameterized.TestCase):
-  @pytest.mark.slow  # All that share its program; it compiles for long.
   @parameterized.product(
     arch=(MIXED, DEAD_END),
     score=sorted(set(zerocost.SCORES) - {"flops", "params"}),
   )
+  @pytest.mark.slow  # All that share its program; it compiles for long.
   def test_against_numpy(self, arch, score):
     """Oracle: the definitions in NumPy, by complex derivatives."""
     # Rounding of the kernel enters its least eigenvalue, 1e-3 of the largest.

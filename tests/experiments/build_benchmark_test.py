@@ -171,6 +171,7 @@ class BuildTest(absltest.TestCase):
       (self.folder / "whole.npz").read_bytes(),
     )
 
+  @pytest.mark.slow
   def test_killed_before_the_manifest_it_goes_on(self):
     """Oracle: no table appears before its manifest; the same command again."""
     flags = flags_of(self.folder, "late")

@@ -6,6 +6,7 @@ import tempfile
 from absl.testing import absltest
 import jax
 import numpy as np
+import pytest
 
 from experiments import combinations
 import nagjax
@@ -23,6 +24,7 @@ FLAGS = (
 
 
 class CombinationsTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_pairs(self):
     """Oracle: a sweep of one pair, by NumPy; the pair that cannot work says why
     and costs nothing; what is done is not done again."""

@@ -168,6 +168,7 @@ class ExamplesTest(parameterized.TestCase):
     self.assertGreater(best.max(), 75.0)
     self.assertLen(best, table.num_rows)
 
+  @pytest.mark.slow
   def test_own_score_network(self):
     """Oracle: the table of digits; the weights are shaped like the module's,
     and a search with broken ones ends, so that none other are read."""
@@ -204,6 +205,7 @@ class OwnSpaceTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(*nagjax.algorithm_names())
+  @pytest.mark.slow
   def test_every_algorithm(self, name):
     """Oracle: the column itself, at the place that a formula gives."""
     spec = nagjax.registry.algorithm_spec(name)

@@ -13,6 +13,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments import from_images
 from experiments.support import comparing
@@ -144,6 +145,7 @@ class FromImagesTest(runs.BinaryCase):
       ["cells.png", "ranked.csv"],
     )
 
+  @pytest.mark.slow
   def test_comparison(self):
     """Oracle: the rows of trained.csv; an interruption loses one cell."""
     flags = ("--compare", "--num_random=2", "--num=4")

@@ -8,6 +8,7 @@ from absl.testing import absltest
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments import supernet_ranking
 from experiments import train_top
@@ -66,6 +67,7 @@ class SubNetworksTest(runs.BinaryCase):
     self.file = self.directory / "supernet_colors.npz"
     benchmark.save(self.file, self.table, {"settings": settings})
 
+  @pytest.mark.slow
   def test_search_and_train_the_best(self):
     """Oracle: an easy task, and a second judgment of the saved network by the
     images that neither training has seen; a limit that excludes everything."""

@@ -10,6 +10,7 @@ from unittest import mock
 from absl.testing import absltest
 import jax
 import numpy as np
+import pytest
 
 from experiments.support import images as images_lib
 from experiments.support import results
@@ -57,6 +58,7 @@ class TrainTopTest(runs.BinaryCase):
       *flags,
     )
 
+  @pytest.mark.slow
   def test_after_searches(self):
     """Oracle: the best of architectures.csv; an easy task; saved networks."""
     x, y = runs.write_images(self.directory / "images.npz", 80)

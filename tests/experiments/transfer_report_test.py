@@ -7,6 +7,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from experiments import transfer_report
 from experiments.support import tables
@@ -118,6 +119,7 @@ class TransferReportTest(runs.BinaryCase):
     for source, message in (("none", "at least 10"), ("second", "learned")):
       self.assertIn(message, self.rows()["second", source]["note"])
 
+  @pytest.mark.slow
   def test_a_search(self):
     """Oracle: EDNAG's own search, which takes the transfer of a file."""
     path = self.directory / "mine.npz"

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import nagjax
 from nagjax import archive as archive_lib
@@ -50,6 +51,7 @@ def proposed(made, params=None):
 
 
 class DiffusionTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_guided_candidates_are_better(self):
     """Oracle: true objectives; unguided ones are as good as random draws."""
     values = []

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import archive as archive_lib
 from nagjax import generation
@@ -102,6 +103,7 @@ class RetrainingTest(parameterized.TestCase):
     self.assertGreater(np.mean(hit & valid), 0.3)
 
   @parameterized.parameters(True, False)
+  @pytest.mark.slow
   def test_the_generator_follows_the_surrogate(self, relaxed):
     """Oracle: what the surrogate says of valid cells rises with guidance, by
     its gradient and by the ranks it gives."""

@@ -126,8 +126,8 @@ class EveryLoopTest(HostTestCase):
     """Oracle: `run`, slot by slot; nothing is evaluated twice."""
     self._kill_and_go_on(name, variant)
 
-  @pytest.mark.slow
   @parameterized.named_parameters(*registered.SLOW_LOOPS)
+  @pytest.mark.slow
   def test_one_that_trains_networks_and_is_killed(self, name, variant):
     """Oracle: as above."""
     self._kill_and_go_on(name, variant)

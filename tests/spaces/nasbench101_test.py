@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from nagjax.benchmarks import nasbench101 as table
@@ -141,6 +142,7 @@ class SpaceTest(parameterized.TestCase):
 
 
 class SampleTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_all_cells_can_be_drawn_and_each_in_one_way(self):
     """Oracle: the published number of cells, counted among all proposals."""
     matrices = jnp.asarray(nasbench101._whole_matrices())

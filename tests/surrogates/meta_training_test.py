@@ -5,6 +5,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.networks import meta_predictor
 from nagjax.spaces import nasbench201
@@ -44,6 +45,7 @@ def planted(num_tasks, seed=0):
 
 
 class FitTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_learns_that_images_change_the_order(self):
     """Oracle: the planted rule, on images that it has not seen."""
     data = planted(48)
