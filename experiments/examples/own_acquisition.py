@@ -24,12 +24,7 @@ problem = nagjax.Problem(nagjax.make_benchmark("digits"))
 
 
 # %% The part that is our own.
-def higher_aims(
-  key: jax.Array,
-  prediction: nagjax.Prediction,
-  best: jax.Array,
-  optimism: jax.Array,
-) -> jax.Array:
+def higher_aims(key, prediction, best, optimism):
   """The chance to reach an aim, which is higher for every place in the batch.
 
   The first place is content with any improvement; the last hopes for one of 0.4

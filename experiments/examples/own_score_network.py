@@ -48,7 +48,7 @@ ROWS: Any = Rows()
 
 
 # %% Training, and a search that draws its candidates from what was trained.
-def train(steps: int = 250, **more: Any) -> Search:
+def train(steps: int = 250, **more) -> Search:
   """Trains the network without accuracies, for a search that uses it.
 
   `more` is for `make_search`, such as `budget`.

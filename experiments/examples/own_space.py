@@ -13,8 +13,6 @@ which `train` trains on random architectures, before the table is read.
 """
 
 # %%
-from typing import Any
-
 import jax
 import numpy as np
 
@@ -51,11 +49,7 @@ MODEL = score_models.Config(num_layers=1, width=16)
 SCORE = score_training.Config(MODEL, num_steps=250, num_reported=100)
 
 
-def train(
-  data_dir: str,
-  generator: pretraining.Config = GENERATOR,
-  score: score_training.Config = SCORE,
-) -> None:
+def train(data_dir: str, generator=GENERATOR, score=SCORE) -> None:
   """Trains the weights of the space, and saves them where searches look."""
   pretrained = generation.pretrain(SPACE, generator)
   generation.save_pretrained(SPACE, pretrained, data_dir)
@@ -63,9 +57,7 @@ def train(
   generation.save_trained_score(SPACE, trained, data_dir)
 
 
-def search(
-  name: str, num_seeds: int = 2, budget: int = 30, **more: Any
-) -> Result:
+def search(name: str, num_seeds: int = 2, budget: int = 30, **more) -> Result:
   """Searches the table with one algorithm; `more` is for `make_search`."""
   made = nagjax.make_search(name, nagjax.Problem(TABLE), budget=budget, **more)
   return nagjax.sweep(jax.random.split(jax.random.key(0), num_seeds), made)
