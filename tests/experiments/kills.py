@@ -90,7 +90,7 @@ COMMANDS = {
   ),
   "train_supernet": Command(
     "train_supernet",
-    "--images=images.npz --network=autoformer/small32 --num_epochs=6 "
+    "--images=larger.npz --network=autoformer/small32 --num_epochs=6 "
     "--batch_size=8",
     TRAINING,
     ("out.npz", "work/metrics.csv"),
@@ -133,7 +133,9 @@ COMMANDS = {
 
 def write_inputs(folder: pathlib.Path) -> None:
   """The files that the commands read, in the current directory."""
-  runs.write_images(folder / "images.npz")
+  x, _ = runs.write_images(folder / "images.npz")
+  larger = x.repeat(2, axis=1).repeat(2, axis=2)
+  runs.write_images(folder / "larger.npz", x=larger)
   (folder / "on_host.py").write_text(MODULE)
   rng = np.random.default_rng(0)
   lines = ["arch,accuracy"]
