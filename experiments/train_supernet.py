@@ -50,6 +50,7 @@ from .support import images as image_files
 from .support import machine
 from .support import outputs
 from .support import progress
+from .support import subnetworks
 from .support.errors import UsageError
 from .support.errors import user_errors
 from .support.program import binary
@@ -88,16 +89,7 @@ def given(
   Raises:
     UsageError: if the file is none, or the images do not suit it.
   """
-  with user_errors("--weights: "):
-    found = benchmark.load(values.weights, name="given")
-  network = found.card.make()
-  got = images.x.shape[1:], images.num_classes
-  if got != (network.image_shape, network.num_classes):
-    raise UsageError(
-      f"--images: {values.weights} is of images of "
-      f"{' x '.join(map(str, network.image_shape))} and {network.num_classes} "
-      f"classes, got {' x '.join(map(str, got[0]))} and {got[1]}."
-    )
+  found = subnetworks.read(values.weights, images)
   with user_errors():
     prepared = divide(values, images)
   mean, deviation = np.asarray(found.mean), np.asarray(found.deviation)

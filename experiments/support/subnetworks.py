@@ -55,6 +55,26 @@ class Task(NamedTuple):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def read(
+  path: str | os.PathLike[str], images: images_lib.Labeled
+) -> benchmark.SuperNet:
+  """The super-network of --weights, for the images of --images.
+
+  Raises:
+    UsageError: if the file is none, or the images do not suit it.
+  """
+  with user_errors("--weights: "):
+    found = benchmark.load(path, name="given")
+  network = found.card.make()
+  got = images.x.shape[1:], images.num_classes
+  if got != (network.image_shape, network.num_classes):
+    raise UsageError(
+      f"--images: {path} is of images of {_times(network.image_shape)} and "
+      f"{network.num_classes} classes, got {_times(got[0])} and {got[1]}."
+    )
+  return found
+
+
 def make_task(
   path: str | os.PathLike[str], images: str, num_epochs: int | None = None
 ) -> Task:
@@ -72,18 +92,9 @@ def make_task(
   Raises:
     UsageError: if anything is wrong.
   """
-  with user_errors("--weights: "):
-    table = benchmark.load(path, name="given")
-    notes = files.read_header(path, benchmark.KIND)["notes"]
   labeled = image_files.read(images)
-  network = table.card.make()
-  got = labeled.x.shape[1:], labeled.num_classes
-  if got != (network.image_shape, network.num_classes):
-    raise UsageError(
-      f"--images: {path} is of images of {_times(network.image_shape)} and "
-      f"{network.num_classes} classes, got {_times(got[0])} and {got[1]}."
-    )
-  made = notes.get("settings")
+  table = read(path, labeled)
+  made = files.read_header(path, benchmark.KIND)["notes"].get("settings")
   digest = image_files.digest(*labeled)
   sixth = len(labeled.y) // 6
   num_train, num_valid = len(labeled.y) - 2 * sixth, sixth
