@@ -6,7 +6,8 @@ Howard et al., "Searching for MobileNetV3", ICCV 2019,
 https://arxiv.org/abs/1905.02244
 
 Masks and selections make the network of an architecture out of the shared
-weights, so one compiled program serves them all, at the price of the largest.
+weights, so one compiled program serves them all, at the price of the widest one
+of the same depths.
 """
 
 from typing import NamedTuple
@@ -169,9 +170,17 @@ class _Layer(NamedTuple):
     carry: tuple[jax.Array, jax.Array],
     inputs: tuple[Block, BlockMoments, jax.Array],
   ) -> tuple[tuple[jax.Array, jax.Array], BlockMoments]:
-    """The step of a scan."""
+    """The step of a scan; `NONE` returns `x` and the old moments.
+
+    Layers that do not exist cost nothing, but where networks are batched.
+    """
     x, log_scale = carry
-    x, log_scale, new = self(x, log_scale, *inputs)
+    block, old, kind = inputs
+    x, log_scale, new = jax.lax.cond(
+      kind != mobilenetv3.NONE,
+      lambda: self(x, log_scale, block, old, kind),
+      lambda: (x, log_scale, old),
+    )
     return (x, log_scale), new
 
   def __call__(
@@ -182,7 +191,7 @@ class _Layer(NamedTuple):
     old: BlockMoments,
     kind: jax.Array,
   ) -> tuple[jax.Array, jax.Array, BlockMoments]:
-    """Applies one type of layer; `NONE` returns `x` and the old moments."""
+    """Applies one type of layer that exists."""
     place = self.place
 
     def act(x: jax.Array) -> jax.Array:
@@ -190,7 +199,6 @@ class _Layer(NamedTuple):
         return jax.nn.relu(x)
       return _hard_swish(x, log_scale, self.norm)
 
-    exists = kind != mobilenetv3.NONE
     kind = jnp.minimum(kind, mobilenetv3.NONE - 1)
     kernel, expansion = (
       jnp.asarray(_KERNEL)[kind],
@@ -211,11 +219,11 @@ class _Layer(NamedTuple):
       y = y * _excite(means, block.squeeze, inside)[:, None, None]
     y, project = _convolve_1x1(y, block.project, old.project, self.norm)
     if place.is_residual:
-      y = jnp.where(exists, x + y, x)
+      y = x + y
     new = BlockMoments(
-      _kept(exists & active, expand, old.expand),
-      _kept(exists & active, depthwise, old.depthwise),
-      _kept(exists[None], project, old.project),
+      _kept(active, expand, old.expand),
+      _kept(active, depthwise, old.depthwise),
+      project,
     )
     return *_rescaled(y, log_scale, self.norm), new
 
