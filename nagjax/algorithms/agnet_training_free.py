@@ -120,7 +120,12 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: `State.best` and `State.graph`."""
+  """What a reader plots.
+
+  Attributes:
+    best: `int32[L]`, that of the `State`.
+    graph: `int32[]`, which graph the next round searches for.
+  """
 
   best: jax.Array
   graph: jax.Array
