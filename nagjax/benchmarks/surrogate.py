@@ -191,8 +191,8 @@ def load_surrogate(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, of another space, or does not predict what
-      the library predicted that fitted it.
+    FileError: if it is damaged, of another space, or does not predict what the
+      library predicted that fitted it.
   """
   path = files.expand(path)
   advice = (
