@@ -20,7 +20,12 @@ CHANNELS = (1, 3, 4)
 
 
 class Labeled(NamedTuple):
-  """Images on the host, `f32[n, H, W, C]`, and labels `int32[n]` from 0."""
+  """Images on the host.
+
+  Attributes:
+    x: `f32[n, H, W, C]`, raw pixels.
+    y: `int32[n]`, labels from 0 without a gap.
+  """
 
   x: np.ndarray
   y: np.ndarray
@@ -110,7 +115,7 @@ def check(x: np.ndarray, y: np.ndarray) -> Labeled:
 
 
 def as_float32(x: np.ndarray) -> np.ndarray:
-  """Images as `float32`.
+  """Images as `float32`, in the shape `[...]` they have.
 
   Raises:
     ValueError: if a pixel is not finite there.
@@ -123,7 +128,7 @@ def as_float32(x: np.ndarray) -> np.ndarray:
 
 
 def as_bytes(x: np.ndarray) -> np.ndarray:
-  """The same images as `uint8`, if all pixels are whole numbers up to 255."""
+  """The same images as `uint8[...]`, if all pixels are whole, 0 to 255."""
   if 0 <= x.min() and x.max() <= 255 and np.array_equal(x, np.floor(x)):
     return x.astype(np.uint8)
   return x

@@ -68,14 +68,25 @@ SMALL = Recipe(
 
 
 class Images(NamedTuple):
-  """Labeled images, `f32[n, H, W, C]` and `int32[n]`."""
+  """Labeled images.
+
+  Attributes:
+    x: `f32[n, H, W, C]`.
+    y: `int32[n]`, classes from 0.
+  """
 
   x: jax.Array
   y: jax.Array
 
 
 class Split(NamedTuple):
-  """Images to learn from, to choose by, and to judge by."""
+  """Images in three parts.
+
+  Attributes:
+    train: to learn from.
+    valid: to choose by.
+    test: to judge by.
+  """
 
   train: Images
   valid: Images
