@@ -53,7 +53,8 @@ def load(path: str | os.PathLike[str]) -> Labeled:
   """Reads `x` (uint8 or float `[n, H, W, C]`) and `y` (integers) of a .npz.
 
   Raises:
-    ValueError: if the file is missing or damaged, or `check` refuses it.
+    FileError: if the file is damaged.
+    ValueError: if it is missing, or `check` refuses it.
   """
   path = files.expand(path)
   if not path.is_file():

@@ -320,7 +320,7 @@ def _fit(
 
 
 def augment(key: Key, x: jax.Array, recipe: Recipe) -> jax.Array:
-  """Flips, moves, clutters and blurs images, in this order, `[B, H, W, C]`."""
+  """Flips, moves and clutters images, then adds noise, `[B, H, W, C]`."""
   flip_key, shift_key, clutter_key, noise_key = jax.random.split(key, 4)
   num, height, width, _ = x.shape
   if recipe.flips:
