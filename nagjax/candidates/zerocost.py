@@ -167,9 +167,9 @@ def grad_norm(
 def snip(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """`sum |W * dL/dW|`, what removing weights does, `f32[]`; larger is better.
+  """What removing each weight changes, `f32[]`; larger is better.
 
-  A cell that lets nothing through gets 0.
+  `sum |W * dL/dW|`. A cell that lets nothing through gets 0.
 
   References:
     Lee et al., "SNIP: Single-shot Network Pruning based on Connection
@@ -225,7 +225,7 @@ def fisher(
 def jacob_cov(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """How little gradients by images agree, `f32[]`; larger is better.
+  """How little gradients by two images agree, `f32[]`; larger is better.
 
   `-sum_i log(v_i + e) + 1 / (v_i + e)` with `e = 1e-5` and the eigenvalues
   `v_i` of the correlations between the gradients of the sum of all logits by
@@ -301,7 +301,7 @@ def linear_regions(
 def ntk_condition(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Condition of the neural tangent kernel, `f32[]`; smaller is better.
+  """Condition number of the tangent kernel, `f32[]`; smaller is better.
 
   `lambda_max / lambda_min` of `G G^T`, where row `i` of `G` is the gradient of
   the sum of the logits of image `i` by all weights and by the scales of the
