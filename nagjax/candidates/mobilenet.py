@@ -91,10 +91,15 @@ class Result(NamedTuple):
 def forward(
   model: Model, arch: Archs, images: jax.Array, config: Config, *, norm: Norm
 ) -> Result:
-  """`apply`, also without normalization (`Norm.NONE`): arguments are its own.
+  """`apply`, also without normalization.
 
   Activations are then rescaled after every layer, and count the scale in where
   they bend.
+
+  Args:
+    model, arch, config: see `apply`.
+    images: `f32[B, H, W, channels]`, of any size.
+    norm: `NONE` is without normalization.
   """
   params, old = model
   log_scale = jnp.float32(0)
