@@ -104,7 +104,7 @@ def evaluate(
   del images
   find(score)
   functions = {"dss": dss, "logsynflow": logsynflow, "synflow": synflow}
-  return functions[score](key, arch, config)
+  return functions[score](key, arch, config).astype(jnp.float32)
 
 
 def dss(key: Key, arch: Archs, config: Setting) -> jax.Array:
@@ -140,7 +140,8 @@ def dss(key: Key, arch: Archs, config: Setting) -> jax.Array:
   def diversity(path: str) -> jax.Array:
     # Entries beside the slice are zeros, which no nuclear norm sees.
     pair = getattr(gradient, path).weight, getattr(layers, path).weight
-    norms = [_nuclear(getattr(slices, path) * matrix) for matrix in pair]
+    inside = getattr(slices, path)
+    norms = [_nuclear(inside.astype(w.dtype) * w) for w in pair]
     return jnp.sum(norms[0] * norms[1])
 
   def saliency(path: str) -> jax.Array:

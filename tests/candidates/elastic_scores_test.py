@@ -130,13 +130,19 @@ class SynapticFlowTest(parameterized.TestCase):
         np.testing.assert_allclose(damped, expected, rtol=1e-4)
 
   def test_the_benchmark(self):
-    """Oracle: names, the space, the shape of a column."""
+    """Oracle: names, the space; a column is in single precision in 64 bits and
+    with strict promotion too."""
     names = ["logsynflow", "synflow"]
     self.assertEqual(objective.score_names("mobilenetv3"), names)
     found = objective.zerocost(names[0], "mobilenetv3", key=KEY)
     self.assertEqual(found.name, "zerocost/logsynflow@mobilenetv3")
-    shapes = jax.eval_shape(found.query, found.space.sample(KEY, 3))
-    self.assertEqual(shapes["logsynflow"].shape, (3,))
+    others = [objective.zerocost("dss", "autoformer/small32", key=KEY), found]
+    for setting in (jax.numpy_dtype_promotion("strict"), jax.enable_x64(True)):
+      for table in others:
+        with setting:
+          shapes = jax.eval_shape(table.query, table.space.sample(KEY, 3))
+        (column,) = shapes.values()
+        self.assertEqual((column.shape, column.dtype), ((3,), jnp.float32))
 
 
 def _matrices(params):
