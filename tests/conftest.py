@@ -1,5 +1,6 @@
 """Settings of the whole test run, made before jax is first used."""
 
+import functools
 import os
 import pathlib
 import tempfile
@@ -27,14 +28,32 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # The programs that tests start keep theirs in the same place.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 # After the settings: this import uses jax.
 from tests.algorithms import registered  # noqa: E402
+
+
+def _share_context():
+  """Lowers programs in one MLIR context.
+
+  jax makes one for each, which takes a third of the time of a small program and
+  2 MB as long as it is kept; these tests have 20,000 small ones.
+  """
+  from jax._src.interpreters import mlir  # noqa: PLC0415  Private: may move.
+
+  new = mlir.make_ir_context
+  shared = functools.cache(new)
+
+  def context():
+    # A program that is lowered while another is would become a part of it.
+    return new() if mlir.ir.Context.current else shared()
+
+  mlir.make_ir_context = context
 
 
 def pytest_configure(config):
@@ -46,6 +65,7 @@ def pytest_configure(config):
     if jax.__version_info__[:2] == (0, 10):  # An unknown flag ends the process.
       flags = os.environ.get("XLA_FLAGS", "")
       os.environ["XLA_FLAGS"] = f"{flags} {_NO_EMITTERS}".strip()
+      _share_context()
     quickly = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] != "0"
     jax.config.update("jax_disable_most_optimizations", quickly)
   for what in ("reading", "writing"):
@@ -69,6 +89,9 @@ def pytest_collection_modifyitems(items):
 
   They share compiled programs, and workers take neighbors.
   """
+  for item in items:
+    if item.name.endswith(tuple(f"_{name}" for name in registered.SLOW)):
+      item.add_marker(pytest.mark.slow)
   marks = [f"_{case['testcase_name']}" for case in registered.ALL]
 
   def group(item):

@@ -125,6 +125,7 @@ def numpy_best(archs):
 
 
 class SearchTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_same_key_same_search(self):
     """Oracle: the first run of the key; another key has another search."""
     states, traces = play()
@@ -139,6 +140,7 @@ class SearchTest(parameterized.TestCase):
     self.assertFalse(np.array_equal(proposed(traces), proposed(play(1)[1])))
 
   @parameterized.parameters(0, 1)
+  @pytest.mark.slow
   def test_every_evaluation_is_charged(self, seed):
     """Oracle: a Python set of everything that was scored."""
     states, traces = play(seed)
@@ -151,6 +153,7 @@ class SearchTest(parameterized.TestCase):
     self.assertLen(scored, TINY.num_evaluations)
 
   @parameterized.parameters(0, 1)
+  @pytest.mark.slow
   def test_one_cell_after_the_other(self, seed):
     """Oracle: the other cell by NumPy: a kept one, then that of the best."""
     states, traces = play(seed)
@@ -181,6 +184,7 @@ class SearchTest(parameterized.TestCase):
       changes, [nothing, normal, normal, nothing, reduction, reduction]
     )
 
+  @pytest.mark.slow
   def test_failures_survive(self):
     """Oracle: what failed changes neither the best nor a generator."""
     states, traces = play(0, np.nan)
@@ -281,6 +285,7 @@ class TellTest(parameterized.TestCase):
     self.assertEqual(np.flatnonzero(comparable_rows).tolist(), [7, 12, 14])
     np.testing.assert_array_equal(state.best, normals[7])
 
+  @pytest.mark.slow
   def test_without_jit(self):
     """Oracle: the compiled `tell`, exactly."""
     archs = SPACE.sample(jax.random.key(6), 4)

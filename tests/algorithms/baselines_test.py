@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from nagjax.algorithms import local_search
@@ -302,6 +303,7 @@ class RegularizedEvolutionTest(parameterized.TestCase):
     self.assertTrue(np.all((children != parent[:, None]).sum(1) == 1))
     self.assertGreater(stats.chisquare(np.bincount(changed)).pvalue, 1e-3)
 
+  @pytest.mark.slow
   def test_a_short_prior_is_the_whole_population(self):
     """Oracle: children of 300 keys are neighbors of its two cells alone."""
     algorithm = regularized_evolution.regularized_evolution(space())

@@ -4,6 +4,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.algorithms import ednag_pool
 from nagjax.benchmarks import synthetic
@@ -40,6 +41,7 @@ class GenerateTest(parameterized.TestCase):
 
 
 class PoolTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_queries_distinct_architectures_from_the_top(self):
     """Oracle: the order of the predictions, which are the objective here."""
     algorithm = ednag_pool.ednag_pool(SPACE, _predict, CONFIG, batch_size=2)

@@ -10,6 +10,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.algorithms import ednag_reference
 from nagjax.algorithms import ednag_reference_presets as presets
@@ -73,6 +74,7 @@ def config_of(name, **options):
 
 
 class NASBench101Test(parameterized.TestCase):
+  @pytest.mark.slow
   def test_matrices(self):
     """Oracle: NumPy's threshold, and the cell that the host makes of the
     matrix and the fixed operations, or why it makes none."""

@@ -262,6 +262,7 @@ class AblationTest(parameterized.TestCase):
 
 
 class SearchTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_the_population_holds_the_best_ever_seen(self):
     """Oracle: the maximum over the trace; elites are never lost."""
     for seed in range(3):

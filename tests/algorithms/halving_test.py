@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from nagjax import registry
 from nagjax import search as search_lib
@@ -119,6 +120,7 @@ class SearchTest(parameterized.TestCase):
       drawn = [tuple(arch) for arch in trace.archs[used][new]]
       self.assertLen(set(drawn), len(drawn))
 
+  @pytest.mark.slow
   def test_a_seed_depends_on_its_key_alone(self):
     """Oracle: the same seed beside another one."""
     other = jax.tree.map(lambda a: a[:1], swept("hyperband", (1, 2))[1])

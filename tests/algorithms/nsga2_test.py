@@ -5,6 +5,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 import nagjax
@@ -120,6 +121,7 @@ class ChildrenTest(parameterized.TestCase):
 
 
 class QualityTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_ahead_of_random(self):
     """Oracle: hypervolume of what random search finds, paired by 16 seeds."""
     problem = nagjax.Problem(

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.algorithms import optiproxy_reference_steps as steps
 from nagjax.algorithms.optiproxy_reference_presets import Config
@@ -304,6 +305,7 @@ class GroupsTest(parameterized.TestCase):
     others = np.delete(np.asarray(moved), 3, axis=1)
     np.testing.assert_array_equal(others, 0.0)
 
+  @pytest.mark.slow
   def test_the_rate_starts_anew_in_every_round(self):
     """Oracle: a constant gradient, for which Adam's step is the rate."""
     config = configured(search_epochs=12, weight_decay=0.0)

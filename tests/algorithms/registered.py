@@ -29,6 +29,10 @@ ALL = [
 """For `parameterized.named_parameters`."""
 
 
+SLOW = "agnet-training_free", "diffusionnag-pool", "diffusionnag-zero_shot"
+"""Variants whose programs compile for ten seconds, though nearly all that they
+consist of is in other variants; the conftest marks their tests as slow."""
+
 OWN_LOOPS = [
   case
   for case in ALL

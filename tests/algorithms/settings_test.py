@@ -35,12 +35,15 @@ import jax.numpy as jnp
 import numpy as np
 warnings.simplefilter("error")
 from tests.algorithms import registered
+from tests.algorithms import settings_test
 assert jnp.zeros(1).dtype == np.float64
 for name, _, variant in (text.partition(":") for text in sys.argv[1:]):
   search, problem = registered.make(name, variant), registered.problem()
   run = jax.jit(registered.runner(name, variant),
                 compiler_options={"xla_backend_optimization_level": 0})
   trace = run(jax.random.key(0), problem, search.params).trace
+  types = [str(leaf.dtype) for leaf in trace]
+  assert types == settings_test.TYPES, (name, types)
   table = np.asarray(problem.benchmark.queried["valid_accuracy"])
   rows = np.asarray(problem.space.index(trace.archs))
   filled = np.isfinite(trace.objective)
@@ -48,7 +51,8 @@ for name, _, variant in (text.partition(":") for text in sys.argv[1:]):
   np.testing.assert_array_equal(trace.objective[filled], table[rows[filled]])
   assert 0 < trace.charged[-1] <= registered.BUDGET, name
 """
-"""Searches in a process of 64 bits: values are those of the table."""
+"""Searches in a process of 64 bits: values are those of the table, and types
+those of a process of 32 bits."""
 
 
 def compiled_trace(name, variant):
@@ -103,6 +107,7 @@ class SettingsTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, trace, expected)
 
   @parameterized.named_parameters(*registered.LOOPS)
+  @pytest.mark.slow
   def test_debug_nans_on_the_host(self, name, variant):
     """Oracle: the compiled search without the setting."""
     whole = search_lib.tidy(registered.lane(compiled_trace(name, variant), 0))
@@ -134,13 +139,12 @@ class SettingsTest(parameterized.TestCase):
   @every
   def test_types_and_keys(self, name, variant):
     """Oracle: jax's own refusal of mixed types and checker of key reuse, over
-    the whole program; the documented types of a trace, also in 64 bits."""
+    the whole program; the documented types of a trace."""
     with jax.numpy_dtype_promotion("strict"), jax.debug_key_reuse(True):
-      traced(name, variant)
-    with jax.enable_x64(True):
       trace = traced(name, variant)
     self.assertEqual([str(leaf.dtype) for leaf in trace], TYPES)
 
+  @pytest.mark.slow
   def test_a_process_of_64_bits(self):
     """Oracle: look-up of the values, in a process of its own."""
     one = dict(name="regularized_evolution", variant="")
@@ -191,6 +195,7 @@ class PartsTest(parameterized.TestCase):
     *(dict(surrogate=name) for name in registry.surrogate_names()),
     *(dict(proposer=name) for name in registry.proposer_names()),
   )
+  @pytest.mark.slow
   def test_parts_in_64_bits_and_with_strict_types(self, **parts):
     """Oracle: jax's own refusal of mixed types; warnings are errors."""
     if parts.get("surrogate", "").startswith("xgb"):

@@ -233,6 +233,7 @@ class TellTest(absltest.TestCase):
       self.assertEqual(int(info.archive_size), 9)
       self.assertEqual(int(state.archive.num), left)
 
+  @pytest.mark.slow
   def test_conditioning_in_blocks_is_conditioning_at_once(self):
     """Oracle: what a process says that was told everything in one go."""
     options = gaussian_process.Config()

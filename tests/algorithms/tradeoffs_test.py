@@ -24,6 +24,8 @@ from nagjax.types import Status
 
 SPACE = nagjax.make_space("nasbench201")
 SIZE = 12
+add = jax.jit(lambda archive, *told: archive_lib.add(archive, SPACE, *told))
+draw_corners = jax.jit(tradeoffs.draw_corners, static_argnums=2)
 
 
 def archive_of(points, violations=None):
@@ -35,9 +37,8 @@ def archive_of(points, violations=None):
   failed = ~np.isfinite(points).all(axis=1)
   status = np.where(failed, Status.INVALID, Status.FRESH)
   first = jnp.asarray(points[:, 0])
-  return archive_lib.add(
+  return add(
     archive_lib.empty(SPACE, SIZE, limits.shape[1], points.shape[1] - 1),
-    SPACE,
     Proposal(SPACE.from_index(jnp.arange(num)), jnp.ones(num, bool)),
     Evaluation(
       jnp.asarray(status, jnp.int8),
@@ -68,9 +69,7 @@ class CornersTest(parameterized.TestCase):
       rng.normal(size=(9, num_objectives)) * [100, 1, 0.01][:num_objectives]
     )
     archive = archive_of(points)
-    corners = np.asarray(
-      tradeoffs.draw_corners(jax.random.key(0), archive, 200)
-    )
+    corners = np.asarray(draw_corners(jax.random.key(0), archive, 200))
     self.assertEqual(corners.shape, (200, num_objectives))
     ahead = np.asarray(archive.targets)[:9, None] - corners[None]
     lead = ahead.min(axis=-1)
@@ -83,7 +82,7 @@ class CornersTest(parameterized.TestCase):
     in one objective, and in the other lies below the best: between the two, or
     up to two units below both."""
     archive = archive_of([[0.0, 1.0], [1.0, 0.0]])
-    corners = tradeoffs.draw_corners(jax.random.key(1), archive, 50)
+    corners = draw_corners(jax.random.key(1), archive, 50)
     low, high = stats.norm.ppf([0.25, 0.75])
     on_row = np.isclose(corners, low, atol=1e-4)
     on_row |= np.isclose(corners, high, atol=1e-4)
@@ -95,17 +94,17 @@ class CornersTest(parameterized.TestCase):
     """Oracle: the corners of the archive without them."""
     points = [[0.0, 1.0], [1.0, 0.0], [5.0, 5.0], [-np.inf, -np.inf]]
     archive = archive_of(points, [[0.0], [-1.0], [2.0], [np.inf]])
-    corners = tradeoffs.draw_corners(jax.random.key(1), archive, 50)
+    corners = draw_corners(jax.random.key(1), archive, 50)
     tops = np.max(np.asarray(archive.targets)[:2, :2], axis=0)
     self.assertTrue((np.asarray(corners) <= tops + 1e-4).all())
     alone = archive_of(points[2:], [[2.0], [np.inf]])
-    corners = tradeoffs.draw_corners(jax.random.key(1), alone, 5)
+    corners = draw_corners(jax.random.key(1), alone, 5)
     self.assertTrue(np.isfinite(corners).all())
 
   def test_an_empty_archive(self):
     """Oracle: nothing that is not finite."""
     empty = archive_lib.empty(SPACE, SIZE, 0, 1)
-    corners = tradeoffs.draw_corners(jax.random.key(0), empty, 3)
+    corners = draw_corners(jax.random.key(0), empty, 3)
     view = tradeoffs.seen_from(empty, corners, 5.0)
     self.assertTrue(np.isfinite(corners).all())
     self.assertTrue(np.isfinite(view.targets).all())
@@ -203,6 +202,7 @@ class SearchTest(parameterized.TestCase):
       ]
     self.assertTrue(statistics.ahead(volumes["ednag"], volumes["nsga2"]))
 
+  @pytest.mark.slow
   def test_objectives_that_are_not_traded_off_change_nothing(self):
     """Oracle: the search of one objective, bit for bit."""
     table = synthetic.synthetic()

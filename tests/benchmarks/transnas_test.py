@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import nagjax
 from nagjax.benchmarks import transnas
@@ -160,6 +161,7 @@ class PartTest(FileTestCase):
       np.testing.assert_array_equal(answer[name], column)
 
   @parameterized.parameters("local_search", "random")
+  @pytest.mark.slow
   def test_searches_of_a_part(self, name):
     """Oracle: what is paid is there, and no proposal was lost on the rest."""
     self.write(MACRO, macro())
@@ -174,6 +176,7 @@ class PartTest(FileTestCase):
     self.assertTrue(np.isfinite(trace.objective[trace.paid]).all())
     self.assertFalse(np.any(trace.status == nagjax.Status.INVALID))
 
+  @pytest.mark.slow
   def test_an_algorithm_of_the_whole_space_pays_nothing_for_what_is_absent(
     self,
   ):

@@ -11,6 +11,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import problem
 from nagjax.algorithms import random_search
@@ -262,6 +263,7 @@ class BenchmarkTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "space darts, got nasbench201"):
       make_benchmark(nasbench201.nasbench201(), encoding)
 
+  @pytest.mark.slow
   def test_a_search_pays_for_distinct_keys(self):
     """Oracle: the keys of the space; no test metric, no rows."""
     benchmark, _ = make_benchmark(darts.darts(), "options")

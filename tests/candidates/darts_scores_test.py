@@ -95,6 +95,7 @@ def regions():
 
 class KernelTest(parameterized.TestCase):
   @parameterized.parameters(POOLS, NO_POOL)
+  @pytest.mark.slow
   def test_gradients(self, *arch):
     """Oracle: differences of a NumPy network, along random directions."""
     rows, rng = gradients(arch), np.random.default_rng(1)
@@ -116,6 +117,7 @@ class KernelTest(parameterized.TestCase):
       )
 
   @parameterized.parameters(False, True)
+  @pytest.mark.slow
   def test_condition(self, centered):
     """Oracle: NumPy's eigenvalues in 64 bits."""
     rows = gradients(POOLS)
@@ -127,6 +129,7 @@ class KernelTest(parameterized.TestCase):
     expected = values[-1] / values[int(centered)]
     np.testing.assert_allclose(condition, expected, rtol=1e-3)
 
+  @pytest.mark.slow
   def test_without_pooling_rows_add_up_to_zero(self):
     """Oracle: normalized features have constant means, the shifts."""
     rows = gradients(NO_POOL)
@@ -153,6 +156,7 @@ class RegionsTest(parameterized.TestCase):
   @parameterized.parameters(
     POOLS, NO_POOL, (2,) * 8 + (0,) * 3 + (6,) * 8 + (2,) * 3
   )
+  @pytest.mark.slow
   def test_distinct_patterns(self, *arch):
     """Oracle: a set of the patterns of the rectifiers of a NumPy network."""
     config = dataclasses.replace(CONFIG, stem=Stem.NONE, image_shape=(3, 3, 1))

@@ -7,6 +7,7 @@ from absl.testing import absltest
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import files
 from nagjax.candidates import extractor_training as training
@@ -182,6 +183,7 @@ class SmallTest(absltest.TestCase):
 
 
 class TrainingTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_learns_and_folds(self):
     """Oracle: chance; the folded network is the one with normalizations."""
     config = training.Config(

@@ -165,6 +165,7 @@ class SubNetworkTest(parameterized.TestCase):
       expected = alone(model, arch, images, config)
       np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
+  @pytest.mark.slow
   def test_gradients_and_statistics_reach_exactly_the_slices(self):
     """Oracle: the active channels, layers and taps, marked in NumPy."""
     model, images = setting()
@@ -222,6 +223,7 @@ class SubNetworkTest(parameterized.TestCase):
         self.assertFalse(np.any(block.squeeze.expand[num:] != 0))
         self.assertFalse(np.any(block.squeeze.expand_bias[middle:] != 0))
 
+  @pytest.mark.slow
   def test_half_precision(self):
     """Oracle: single precision, to the rounding of bfloat16."""
     model, images = setting()

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import problem as problem_lib
 from nagjax import registry
@@ -164,6 +165,7 @@ class SearchTest(parameterized.TestCase):
     )
     self.assertFalse(np.any(np.isfinite(trace.test)))
 
+  @pytest.mark.slow
   def test_networks_are_scored_and_a_degenerate_one_fails(self):
     """Oracle: a cell of `none` has a singular kernel; a repeat, its value.
 

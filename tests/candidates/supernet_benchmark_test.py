@@ -85,6 +85,7 @@ class QueryTest(parameterized.TestCase):
     largest = float(network.num_params(jnp.asarray(network.largest)))
     np.testing.assert_allclose(both, largest / 1e6, rtol=1e-5)
 
+  @pytest.mark.slow
   def test_side_by_side(self):
     """Oracle: one after another, for either reader and for both."""
     some = archs(5)
@@ -95,6 +96,7 @@ class QueryTest(parameterized.TestCase):
     both = jax.jit(jax.vmap(benchmark.SuperNet.query_and_report, (None, 0)))
     jax.tree.map(close, both(made(), some), expected)
 
+  @pytest.mark.slow
   def test_half_precision(self):
     """Oracle: single precision."""
     some = archs(3)
@@ -120,6 +122,7 @@ class QueryTest(parameterized.TestCase):
       nagjax.Problem(made(), constraints=tuple(limits))
 
   @parameterized.parameters("autoformer/small32", "mobilenetv3/small32")
+  @pytest.mark.slow
   def test_types_in_64_bits_and_strictly(self, network):
     """Oracle: single precision is what columns are documented to be."""
     card = benchmark.Card(network, 32, 3, 10)

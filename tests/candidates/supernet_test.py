@@ -61,6 +61,7 @@ def trained(recipe, num_epochs):
 
 
 class TrainingTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_sub_networks_learn_together(self):
     """Oracle: the loss falls, and both ends tell the classes apart."""
     state, losses = trained(ADAM, 4)

@@ -5,6 +5,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.candidates import elastic
 from nagjax.candidates import objective
@@ -21,6 +22,7 @@ def nuclear(matrix):
 
 
 class DssTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_equals_the_definition(self):
     """Oracle: slices by the official dictionary and singular values, in NumPy;
     gradients of the sum of the outputs by `jax.grad`."""

@@ -322,6 +322,7 @@ def published_scores(cell, names):
 
 class PublishedTest(parameterized.TestCase):
   @parameterized.parameters("A", "B", "C")
+  @pytest.mark.slow
   def test_naswot(self, cell):
     """Oracle: the published program in 64 bits; counts are exact in 32."""
     value = published_scores(cell, ("naswot",))["naswot"]

@@ -274,6 +274,7 @@ class LightGBMTest(parameterized.TestCase):
 
 
 class MeanTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_the_mean_of_models(self):
     """Oracle: the mean of what they predict alone, and one model alone."""
     path = ("learner", "learner_model_param", "base_score")

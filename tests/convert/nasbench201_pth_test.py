@@ -9,6 +9,7 @@ from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from nagjax.convert import ConversionError
 from nagjax.convert import nasbench201_pth
@@ -56,6 +57,7 @@ class ContentTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     self.assertEqual(calls, [(1, 3), (2, 3), (3, 3)])
     self.assertEqual(table.header["files"][0]["name"], "nasbench.pth")
 
+  @pytest.mark.slow
   def test_all_architectures(self):
     """Oracle: as above, and nothing is missing."""
     content = upstream.pth_content([])

@@ -5,6 +5,7 @@ import unittest
 
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from nagjax.convert import ConversionError
 from nagjax.convert import nasbench201_strings
@@ -55,6 +56,7 @@ class NaslibTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       naslib_pickles(paths, **kwargs)
     return raised.exception
 
+  @pytest.mark.slow
   def test_two_data_sets_in_official_order(self):
     """Oracle: the written values, row by row."""
     strings = upstream.official_strings()

@@ -6,6 +6,7 @@ import unittest
 
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from nagjax.benchmarks import nats_size
 from nagjax.convert import ConversionError
@@ -252,6 +253,7 @@ class SizeTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     self.assertEqual(benchmark.name, "nats-size/cifar10")
     self.assertIsNone(benchmark.test)
 
+  @pytest.mark.slow
   def test_refused(self):
     """Oracle: the other space, another order than the records', no file, a
     recipe that ended earlier; one line each."""

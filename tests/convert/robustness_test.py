@@ -5,6 +5,7 @@ import re
 
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from nagjax.benchmarks import robustness as joining
 from nagjax.convert import ConversionError
@@ -138,6 +139,7 @@ class RobustnessTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
           err_msg=name,
         )
 
+  @pytest.mark.slow
   def test_every_cell_has_the_accuracies_of_its_representative(self):
     """Oracle: the formula that wrote the files, at the cell's own string."""
     self._write_all()
@@ -203,6 +205,7 @@ class RobustnessTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     ("cifar100", tuple(COLUMNS), "cifar100_zoom_blur_sev1"),
     ("ImageNet16-120", ATTACKED, "imagenet16_120_pgd_linf_eps1"),
   )
+  @pytest.mark.slow
   def test_data_sets(self, data_set, keys, name):
     """Oracle: ImageNet's files are complete without corruptions."""
     self._write("meta.json", meta())

@@ -11,6 +11,7 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from nagjax.benchmarks import fcnet as fcnet_table
 from nagjax.benchmarks import tabular
@@ -183,6 +184,7 @@ class TablesTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       num = sum(bool(others) for others in rest[3::7])
       self.assertIn(f"the seeds of {num} cells", str(arrays["header"]))
 
+  @pytest.mark.slow
   def test_fcnet(self):
     """Oracle: the formulas of the written values; the benchmark of the file."""
     names = ("naval_propulsion",)
@@ -206,6 +208,7 @@ class TablesTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
     path = upstream.write_pickle(self.cells / "cifar10.pkl", content)
     self.assert_one_line(self._error(), path, "all 15,625", "got 15,624")
 
+  @pytest.mark.slow
   def test_files_that_are_not_there(self):
     """Oracle: the name of the first one."""
     (self.cells / "cifar100.pkl").unlink()

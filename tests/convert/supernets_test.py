@@ -10,6 +10,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from nagjax.candidates import mobilenet
 from nagjax.candidates import vit
@@ -111,6 +112,7 @@ def vit_state():
 
 
 class OnceForAllTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_every_entry_is_read(self):
     """Oracle: 475 tensors at their published sizes; each lands once, as the
     numbers and sums of all entries show."""

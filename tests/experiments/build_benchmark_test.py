@@ -44,6 +44,7 @@ def run(*argv):
   return runs.run_binary(build_benchmark, *argv)
 
 
+@pytest.mark.slow  # The training of a chunk compiles for twenty seconds.
 class BuildTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
@@ -87,7 +88,6 @@ class BuildTest(absltest.TestCase):
         arrays["valid_accuracy"][mine], arrays["valid_accuracy"][twin]
       )
 
-  @pytest.mark.slow
   def test_earlier_epochs_are_those_of_the_same_training(self):
     """Oracle: all that is there without them; chance at first; the loader."""
     flags = flags_of(self.folder, "epochs")
@@ -115,13 +115,6 @@ class BuildTest(absltest.TestCase):
     self.assertEqual(table.fidelities.names, ("1", "2"))
     self.assertEqual(table.num_rows, len(early))
 
-  def test_epochs_are_refused(self):
-    """Oracle: one line that says what was expected."""
-    for text in ("2,1", "3", "0,1", "one", "1,1"):
-      code, _, err = run(*flags_of(self.folder, "no"), f"--epochs={text}")
-      self.assertEqual((code, err.count("\n")), (2, 1), err)
-      self.assertIn("rising numbers from 1 to --num_epochs=2", err)
-
   def test_the_manifest_and_the_timings(self):
     """Oracle: the checksum of the file; one line a chunk."""
     manifest = json.loads((self.folder / "whole.manifest.json").read_text())
@@ -132,7 +125,6 @@ class BuildTest(absltest.TestCase):
     lines = (self.folder / "whole.timings.csv").read_text().splitlines()
     self.assertLen(lines, 1 + 3)
 
-  @pytest.mark.slow
   def test_killed_at_several_points_it_gives_the_same_table(self):
     """Oracle: the bytes of the run that nobody disturbed."""
     command = [
@@ -171,7 +163,6 @@ class BuildTest(absltest.TestCase):
       (self.folder / "whole.npz").read_bytes(),
     )
 
-  @pytest.mark.slow
   def test_killed_before_the_manifest_it_goes_on(self):
     """Oracle: no table appears before its manifest; the same command again."""
     flags = flags_of(self.folder, "late")
@@ -227,6 +218,16 @@ class BuildTest(absltest.TestCase):
     self.assertEqual(code, 2)
     self.assertIn("other settings", err)
     self.assertEqual(err.count("\n"), 1)
+
+
+class RefusalTest(runs.BinaryCase):
+  def test_epochs(self):
+    """Oracle: one line that says what was expected."""
+    runs.write_images(self.directory / "images.npz")
+    for text in ("2,1", "3", "0,1", "one", "1,1"):
+      code, _, err = run(*flags_of(self.directory, "no"), f"--epochs={text}")
+      self.assertEqual((code, err.count("\n")), (2, 1), err)
+      self.assertIn("rising numbers from 1 to --num_epochs=2", err)
 
 
 class DescribeTest(absltest.TestCase):

@@ -10,6 +10,7 @@ from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from experiments import convert
 from experiments.support import program
@@ -230,6 +231,7 @@ class ConvertTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       )
       self._assert_refused(outcome, f"needs --{option}")
 
+  @pytest.mark.slow
   def test_packages(self):
     """Oracle: the file under its name in the data directory, made where it is
     not; another only if asked; an installed package needs no source."""

@@ -8,6 +8,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments import convert
 from nagjax.benchmarks import surrogate
@@ -102,6 +103,7 @@ class ConvertTreesTest(parameterized.TestCase):
     for name in ("num_rows", "spearman", "kendall", "held_out"):
       self.assertIsNone(card[name])
 
+  @pytest.mark.slow
   def test_lightgbm(self):
     """Oracle: leaves by hand; a threshold is met by what equals it."""
     stumps = (10, 2, 1, 2), (34, -0.5, 4, 8)
@@ -109,6 +111,7 @@ class ConvertTreesTest(parameterized.TestCase):
     self.assertEqual((code, err), (0, ""))
     self.assert_predicts([5, 10])
 
+  @pytest.mark.slow
   def test_several_models_are_averaged(self):
     """Oracle: by hand, for models of another base, size and depth."""
     models = [

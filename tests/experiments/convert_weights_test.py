@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from nagjax.candidates import supernet_benchmark
 from nagjax.convert import autoformer
@@ -69,6 +70,7 @@ class ConvertWeightsTest(runs.BinaryCase):
     ("once-for-all", "mobilenetv3/imagenet", 7),
     ("autoformer", "autoformer/tiny", 5),
   )
+  @pytest.mark.slow
   def test_super_network(self, name, network, num_classes):
     """Oracle: the reader of dictionaries; what is printed."""
     state, read = {

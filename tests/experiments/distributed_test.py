@@ -61,6 +61,7 @@ class DistributedTest(absltest.TestCase):
       self.assertEqual(written, (alone / name).read_bytes(), name)
     self.assertFalse((self.workdir / search.UNFINISHED).exists())
 
+  @pytest.mark.slow
   def test_two_processes_find_what_one_finds(self):
     """Oracle: the files of one process, byte for byte; the first one tells."""
     port = free_port()

@@ -76,6 +76,7 @@ class ExamplesTest(parameterized.TestCase):
     for path in paths:
       self.assertLessEqual(own_lines(path.read_text()), MAX_LINES, path.name)
 
+  @pytest.mark.slow
   def test_own_acquisition(self):
     """Oracle: SciPy; the table of digits; other choices than the default's."""
     prediction = Prediction(
@@ -123,6 +124,7 @@ class ExamplesTest(parameterized.TestCase):
     share_plots.draw_results(path, found, first_search.problem)
     self.assertEqual(path.read_bytes()[:4], b"\x89PNG")
 
+  @pytest.mark.slow
   def test_denoising(self):
     """Oracle: the table of digits; Gaussian noise is a cell with a chance of
     (5/7)^6, what is denoised nearly always, and better."""
@@ -145,6 +147,7 @@ class ExamplesTest(parameterized.TestCase):
     without, after = (r.trace.archs[:, 0] for r in found.values())
     self.assertFalse(np.array_equal(without, after))
 
+  @pytest.mark.slow
   def test_on_a_cluster(self):
     """Oracle: the table; what failed is paid and has no objective."""
     folder = self.enter_context(tempfile.TemporaryDirectory())

@@ -6,6 +6,7 @@ import tempfile
 
 from absl.testing import absltest
 import numpy as np
+import pytest
 
 from experiments import fidelities
 from experiments import search
@@ -63,6 +64,7 @@ class CommandTest(absltest.TestCase):
     with np.load(workdir / "trace.npz") as file:
       return summaries, dict(file), out
 
+  @pytest.mark.slow
   def test_a_run_and_its_halves(self):
     """Oracle: costs summed up from the trace; halves merged are the whole."""
     asked = [
@@ -102,6 +104,7 @@ class CommandTest(absltest.TestCase):
       for name in whole:
         np.testing.assert_array_equal(file[name], whole[name], name)
 
+  @pytest.mark.slow
   def test_the_table_of_budgets(self):
     """Oracle: a row for every case; what is there is not done again."""
     argv = [

@@ -4,6 +4,7 @@ import re
 
 from absl.testing import absltest
 import numpy as np
+import pytest
 
 from experiments import fit_transfer
 from nagjax import transfer
@@ -62,6 +63,7 @@ class FitTransferTest(runs.BinaryCase):
     self.assert_succeeds(self.fit(*flags, "--overwrite"))
     self.assertEqual(self.output.read_bytes(), content)
 
+  @pytest.mark.slow
   def test_a_part(self):
     """Oracle: as many rows as --max_rows become the support."""
     flags = ("--benchmark=part", "--max_rows=30", "--objective=-cost")

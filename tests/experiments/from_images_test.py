@@ -110,6 +110,7 @@ class FromImagesTest(runs.BinaryCase):
         *flags,
       )
 
+  @pytest.mark.slow
   def test_a_ranked_list(self):
     """Oracle: the predictor, asked again of images to learn from alone; all are
     distinct networks; nothing is trained."""
@@ -184,6 +185,7 @@ class FromImagesTest(runs.BinaryCase):
     self.assertIn("residual cell", out)
     self.assert_refused(self._run(*flags), "another training")
 
+  @pytest.mark.slow
   def test_diffusionnag(self):
     """Oracle: it goes through."""
     out = self.assert_succeeds(
@@ -218,6 +220,7 @@ class FromImagesTest(runs.BinaryCase):
     write_predictor(self.predictor, sources=sources)
     self.assert_refused(self._run("--num_top=0"), "learned from", "mine")
 
+  @pytest.mark.slow
   def test_search(self):
     """Oracle: the trace of a search under the same surrogate; the record names
     images and predictor."""
@@ -279,6 +282,7 @@ class ReadingTest(parameterized.TestCase):
     with self.assertRaisesRegex(UsageError, "two for each of the 2 classes"):
       image_files.shrink(labeled, num_images=3)
 
+  @pytest.mark.slow
   def test_coreset(self):
     """Oracle: one code, of the images that the library's coreset chooses."""
     folder = self.enter_context(tempfile.TemporaryDirectory())

@@ -4,6 +4,7 @@ import json
 
 from absl.testing import absltest
 import numpy as np
+import pytest
 
 from experiments.support import fronts
 from nagjax import files
@@ -86,6 +87,7 @@ class FrontsTest(BinaryCase):
     self.assertIn(f"({len(front)} points)", out)
     self.assertIn(f"{mean:.3%}", out)
 
+  @pytest.mark.slow
   def test_the_front_file_is_a_warm_start(self):
     """Oracle: what nothing else of the trace dominates, by the closed form; a
     search that begins with it has evaluated it first."""
@@ -108,6 +110,7 @@ class FrontsTest(BinaryCase):
     whole = statistics.hypervolume(front, worst)
     return statistics.hypervolume(points, worst) / whole
 
+  @pytest.mark.slow
   def test_merged_runs_and_a_reference_of_ones_own(self):
     """Oracle: the run of all seeds, measured from the same point; runs that
     were measured from different points do not go together."""

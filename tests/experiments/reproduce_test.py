@@ -282,6 +282,7 @@ class ReproduceTest(runs.BinaryCase):
     for edge in (middle[1] - half[1], middle[1] + half[1]):
       self.assertLess(np.abs(heights - edge).min(), 1e-6)
 
+  @pytest.mark.slow
   def test_quick_without_any_table(self):
     """Oracle: `digits` ships, so everything of table 1 runs, on it; numbers are
     marked as no results."""

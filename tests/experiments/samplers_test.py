@@ -30,6 +30,7 @@ class SamplersTest(parameterized.TestCase):
     chain = registry.make_space("mobilenetv3")
     self.assertEqual(samplers.describe_uniformity(chain, archs), "")
 
+  @pytest.mark.slow
   def test_two_samplers(self):
     """Oracle: a line for each, with what was asked; few samples of equal
     distributions do not differ."""

@@ -9,6 +9,7 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from experiments import search
 from experiments.support import planning
@@ -125,6 +126,7 @@ class ProcessTest(BinaryCase):
     for part in ("class-object (35 of 3,256", "autoencoder (40 of 3,256"):
       self.assertIn(f"transnas-macro/{part} architectures)", out)
 
+  @pytest.mark.slow
   def test_as_a_program(self):
     """Oracle: exit codes and output from outside, with warnings as errors; a
     name that is not UTF-8; a module of the user's."""

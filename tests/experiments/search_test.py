@@ -5,6 +5,7 @@ import csv
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from experiments.support import machine
 from nagjax import search as search_lib
@@ -272,6 +273,7 @@ class SearchTest(BinaryCase):
     self.assertEqual(entry["config"], {"batch_size": 7})
     self.assertAlmostEqual(entry["optimum_objective"], 15624 / 200, places=4)
 
+  @pytest.mark.slow
   def test_the_default_is_the_table_that_ships(self):
     """Oracle: EDNAG and the baselines on `digits`, without a data directory."""
     code, out, err = run_binary(

@@ -104,6 +104,7 @@ class SubNetworksTest(runs.BinaryCase):
       runs.run_binary(train_top, *flags, "--inherit"), "another training"
     )
 
+  @pytest.mark.slow
   def test_the_ranking(self):
     """Oracle: what is printed, from the table; the images by hand; a second
     run of more networks trains those alone that are missing."""

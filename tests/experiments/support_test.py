@@ -18,6 +18,7 @@ from absl.testing import parameterized
 import jax
 import numpy as np
 import optax
+import pytest
 
 from experiments.support import errors
 from experiments.support import flags
@@ -145,6 +146,7 @@ class MachineTest(parameterized.TestCase):
     ({"JAX_NUM_CPU_DEVICES": "3"}, 3),
     ({"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, 3),
   )
+  @pytest.mark.slow
   def test_devices_of_a_new_process(self, environment, expected):
     """Oracle: one device for each core, unless the user says otherwise."""
     code = (

@@ -38,6 +38,7 @@ class ThroughputTest(parameterized.TestCase):
     folder = self.enterContext(tempfile.TemporaryDirectory())
     self.workdir = pathlib.Path(folder, "new")
 
+  @pytest.mark.slow
   def test_one_sweep_in_a_process_of_its_own(self):
     """Oracle: 3 searches of 12 queries; rates and times agree."""
     code, out, err = run(
@@ -66,6 +67,7 @@ class ThroughputTest(parameterized.TestCase):
     ("optiproxy", "generate", "searches_per_second", 2),
     ("ednag", "samples", "samples_per_second", 3),
   )
+  @pytest.mark.slow
   def test_rates(self, algorithm, kind, rate, amount):
     """Oracle: what was done, by hand: rate times seconds."""
     code, out, err = run(f"--measure={task(algorithm, kind, amount)}")

@@ -72,6 +72,7 @@ class TrainTest(runs.BinaryCase):
 
 
 class RecipesTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_recipes(self):
     """Oracle: three recipes, one written twice, one with too many nodes."""
     cell = {

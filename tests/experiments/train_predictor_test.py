@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import special
 
 from experiments import train_extractor
@@ -115,6 +116,7 @@ class TrainPredictorTest(parameterized.TestCase):
         *(part.format(self.folder) for part in more),
       )
 
+  @pytest.mark.slow
   def test_a_predictor_and_its_judgment(self):
     """Oracle: the file as `meta` reads it, and the lines of every rival."""
     code, out, err = self.run_pretending(

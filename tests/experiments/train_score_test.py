@@ -5,6 +5,7 @@ import pathlib
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import pytest
 
 from experiments import train_score
 from nagjax import registry
@@ -26,6 +27,7 @@ class TrainTest(runs.BinaryCase):
     workdir = f"--workdir={self.directory / name}"
     return runs.run_binary(train_score, output, workdir, *SMALL, *more)
 
+  @pytest.mark.slow
   def test_killed_it_continues_and_gives_the_same_weights(self):
     """Oracle: the run that nobody disturbed; its flags, in the file.
 

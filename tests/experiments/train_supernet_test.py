@@ -3,6 +3,7 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from experiments import train_supernet
 from nagjax import files
@@ -39,6 +40,7 @@ class TrainTest(runs.BinaryCase):
       *more,
     )
 
+  @pytest.mark.slow
   def test_killed_it_continues_and_gives_the_same_file(self):
     """Oracle: the run that nobody disturbed; its flags, in the file; sizes of
     its parts by hand; what is printed, from the file."""

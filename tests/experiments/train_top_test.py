@@ -86,6 +86,7 @@ class TrainTopTest(runs.BinaryCase):
       labels = np.asarray(store.predict(network, x)).argmax(-1)
       self.assertGreater(np.mean(labels == y), 0.9)
 
+  @pytest.mark.slow
   def test_interrupted_it_goes_on(self):
     """Oracle: the bytes of the run that nobody disturbed; the first cell is
     not trained again; other files of the directory stay."""

@@ -65,6 +65,7 @@ class TransferReportTest(runs.BinaryCase):
     _, rows = files.read_csv(self.workdir / transfer_report.TABLE)
     return {(row["target"], row["source"]): row for row in rows}
 
+  @pytest.mark.slow
   def test_rows(self):
     """Oracle: the sweeps by NumPy; a pair with a source that is the target
     says so; what is done is not done again, and what is missing is."""
@@ -109,6 +110,7 @@ class TransferReportTest(runs.BinaryCase):
     curves_path.write_bytes(curves_path.read_bytes()[:-9])
     self.assert_refused(self.report(), "curves.npz")
 
+  @pytest.mark.slow
   def test_a_budget_below_the_initial_design(self):
     """Oracle: the row of the search without says what it needs."""
     self.assert_succeeds(

@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from nagjax import generation
@@ -133,6 +134,7 @@ class TrainTest(parameterized.TestCase):
       still = train(found, targets, z, config, guidance)
       chex.assert_trees_all_equal(still.params, found.params)
 
+  @pytest.mark.slow
   def test_one_graph_becomes_certain(self):
     """Oracle: decoding gives the only target that there was."""
     labels = np.asarray([[1, 2, 2, 0], [1, 2, 0, 0]])

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import registry
 from nagjax.diffusion import guidance
@@ -48,6 +49,7 @@ class GenerateTest(parameterized.TestCase):
     ("predictor_corrector", 100, True),
     ("predictor_corrector", 100, False),
   )
+  @pytest.mark.slow
   def test_the_exact_score_gives_the_space(self, sampler, num_steps, corrector):
     """Oracle: uniform operations, within five standard errors and 1 %."""
     config = sampling.Config(sampler, num_steps, 250, corrector)

@@ -122,11 +122,12 @@ class DecodeTest(parameterized.TestCase):
     x = model.to_data(archs)
     self.assertEqual(x.shape, (50, *model.shape))
     self.assertContainsSubset(np.unique(x), {-1.0, 1.0})
-    found, valid = jax.jit(model.from_data)(x)
+    read = jax.jit(model.from_data)
+    found, valid = read(x)
     np.testing.assert_array_equal(found, archs)
     self.assertTrue(np.all(valid))
-    self.assertFalse(np.any(model.from_data(jnp.ones_like(x))[1]))
-    self.assertFalse(np.any(model.from_data(-jnp.ones_like(x))[1]))
+    self.assertFalse(np.any(read(jnp.ones_like(x))[1]))
+    self.assertFalse(np.any(read(-jnp.ones_like(x))[1]))
 
 
 class ModelTest(parameterized.TestCase):

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import registry
 from nagjax.generation import sampling
@@ -166,6 +167,7 @@ class TrainTest(parameterized.TestCase):
 
 
 class LearningTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_a_rule_is_learnt(self):
     """Oracle: the rule itself: the first operation is a convolution 3x3.
 

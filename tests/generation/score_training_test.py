@@ -8,6 +8,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.generation import sampling
 from nagjax.generation import score_training
@@ -29,6 +30,7 @@ class _Rows(nn.Module):
 
 
 class TrainTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_an_own_network_of_an_own_space(self):
     """Oracle: the settings, and the bits of a second call, which only reads.
 

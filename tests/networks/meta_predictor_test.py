@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.convert import metad2a
 from nagjax.networks import dag_gru
@@ -125,6 +126,7 @@ class MetaPredictorTest(parameterized.TestCase):
     ]
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
+  @pytest.mark.slow
   def test_gradients(self):
     """Oracle: differences of the NumPy version, in weights and in the code."""
     network, params, weights, types = small()

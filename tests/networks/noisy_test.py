@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.convert import diffusionnag
 from nagjax.networks import layers
@@ -130,6 +131,7 @@ class NoisyTest(parameterized.TestCase):
     self.assertGreater(np.abs(shared[1, 0] - result[1, 0]), 1e-4)
 
   @parameterized.parameters(SMALL_GCN, SMALL_TRANSFORMER)
+  @pytest.mark.slow
   def test_gradients(self, config):
     """Oracle: differences of the prediction, which guidance climbs."""
     config = with_code(config, 0)

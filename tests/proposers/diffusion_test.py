@@ -72,6 +72,7 @@ class DiffusionTest(parameterized.TestCase):
     labels = np.asarray(diffusion.good(jnp.asarray(mean), 0.1))
     np.testing.assert_array_equal(labels, mean >= np.quantile(mean, 0.9))
 
+  @pytest.mark.slow
   def test_broken_weights_fail(self):
     """Oracle: NaN is not finite at the first step."""
     made = part(num_candidates=8, guidance=0.0)
@@ -79,6 +80,7 @@ class DiffusionTest(parameterized.TestCase):
     _, _, state = proposed(made, broken)
     self.assertEqual(int(made.failed_step(state)), 0)
 
+  @pytest.mark.slow
   def test_a_search_with_broken_weights_proposes_nothing(self):
     """Oracle: no valid proposal, and the documented error on the host."""
     made = part(num_candidates=8, guidance=0.0)
@@ -99,6 +101,7 @@ class DiffusionTest(parameterized.TestCase):
     with self.assertRaisesRegex(FloatingPointError, "Step 0"):
       algorithm.check(jax.tree.map(lambda leaf: leaf[None], state))
 
+  @pytest.mark.slow
   def test_absurd_guidance(self):
     """Oracle: samples beyond all noise are no samples, though finite."""
     guide = part(
@@ -136,6 +139,7 @@ class DiffusionTest(parameterized.TestCase):
   @parameterized.parameters(
     ("nasbench201", "gcn"), ("mobilenetv3", "transformer"), ("darts", None)
   )
+  @pytest.mark.slow
   def test_guides_know_where_a_row_is(self, name, expected):
     """Oracle: a cell's graph tells its rows apart; a chain needs positions, so
     what the guide says changes when rows are reversed."""
@@ -179,6 +183,7 @@ class PoolTest(parameterized.TestCase):
     self.assertEqual(found.algorithm.batch_size, rest)
     self.assertEqual(found.num_rounds, 20)
 
+  @pytest.mark.slow
   def test_pools_follow_until_the_budget_is_spent(self):
     """Oracle: the budget, all of it charged, though a pool is half of what a
     short warm start leaves; what a pool lacks is not filled up."""

@@ -94,6 +94,7 @@ def proposed(config, relaxed=True):
 
 
 class RetrainingTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_the_generator_follows_the_best(self):
     """Oracle: the best cell's own share among decoded cells, which is 1/15,625
     at first."""
@@ -115,6 +116,7 @@ class RetrainingTest(parameterized.TestCase):
 
     self.assertGreater(mean(1.0) - mean(0.0), 1.0)
 
+  @pytest.mark.slow
   def test_a_surrogate_that_guides_nobody_is_not_asked(self):
     """Oracle: tracing, with predictions that raise."""
 
@@ -168,6 +170,7 @@ class RetrainingTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(nasbench101.nasbench101, darts.darts)
+  @pytest.mark.slow
   def test_other_spaces(self, make):
     """Oracle: shapes, where scores are no weights of options."""
     space = make()

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import search as search_lib
 from nagjax.benchmarks import tabular
@@ -164,6 +165,7 @@ class LoopTest(parameterized.TestCase):
       trace.charged, trace.paid.sum(axis=2).cumsum(axis=1)
     )
 
+  @pytest.mark.slow
   def test_seeds_halves_and_files(self):
     """Oracle: one run in one go; a sweep of fewer seeds; what was saved."""
     problem = Problem(table())

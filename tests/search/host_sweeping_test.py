@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import search as search_lib
 from nagjax.problem import Problem
@@ -24,6 +25,7 @@ def climb():
 
 class SweepOnHostTest(parameterized.TestCase):
   @parameterized.parameters(False, True)
+  @pytest.mark.slow
   def test_equals_the_compiled_sweep(self, has_warm_start):
     """Oracle: `search.sweep`, bit for bit, infos and final states too."""
     warm_start = search_lib.WarmStart(SPACE.from_index(jnp.arange(400, 405)))

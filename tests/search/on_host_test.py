@@ -191,6 +191,7 @@ class SameQuestionTest(HostTestCase):
       search_lib.run_on_host(KEY, search, on_host()), compiled(search)
     )
 
+  @pytest.mark.slow
   def test_a_search_that_cannot_be_traced(self):
     """Oracle: the compiled loop; its functions see no tracer."""
 
@@ -415,6 +416,7 @@ class SavedTest(HostTestCase):
           self.run_saved(**{"warm_start": warm_start, **changes})
         self.assertNotIn("\n", str(caught.exception))
 
+  @pytest.mark.slow
   def test_two_runs_at_once(self):
     """Oracle: the second is refused in one line while the first lives, in this
     process or another; a process that was killed holds nothing."""

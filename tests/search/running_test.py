@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import search as search_lib
 from nagjax.problem import Problem
@@ -148,6 +149,7 @@ class RefusalTest(parameterized.TestCase):
       search_lib.advance(None, search())
 
   @parameterized.parameters(0, 3)
+  @pytest.mark.slow
   def test_an_algorithm_of_another_space(self, num_initial):
     """Oracle: the documented ValueError, with and without a design."""
     other = nasbench101.nasbench101()

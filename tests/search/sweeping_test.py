@@ -10,6 +10,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import problem as problem_lib
 from nagjax.search import checkpoint
@@ -97,6 +98,7 @@ class SweepTest(SweepTestCase):
         jax.random.key_data(state.key), jax.random.key_data(end.key)
       )
 
+  @pytest.mark.slow
   def test_empty_slots_are_the_same_in_every_chunking(self):
     """Oracle: bit for bit, for lanes that end before their neighbors."""
     keys = jax.random.split(ROOT, 5)
@@ -178,6 +180,7 @@ class ChunksTest(SweepTestCase):
     self.assert_same(again, expected)
     self.assertEqual((again.compile_seconds, again.program_bytes), (0.0, 0))
 
+  @pytest.mark.slow
   def test_what_is_of_another_question_is_run_again(self):
     """Oracle: chunks of other keys, params and budgets are not taken."""
     keys = jax.random.split(ROOT, 4)
@@ -206,6 +209,7 @@ class ChunksTest(SweepTestCase):
 
 
 class MeasurementTest(SweepTestCase):
+  @pytest.mark.slow
   def test_memory_is_bounded_by_the_chunk(self):
     """Oracle: the compiler's own count, for 4 times as many seeds."""
     few = sweep(jax.random.split(ROOT, 4), batch_size_seeds=4)

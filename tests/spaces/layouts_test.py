@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.spaces import base
 from nagjax.spaces import layouts
@@ -85,6 +86,7 @@ class EveryLayoutTest(parameterized.TestCase):
     self.assertLess(float(valid.mean()), 0.5)
 
   @EACH_SPACE
+  @pytest.mark.slow
   def test_plain_mapped_and_compiled_calls_agree(self, name):
     """Oracle: the call on one architecture without compilation."""
     encode, decode_fn, _ = written.compiled(name)

@@ -161,6 +161,7 @@ class SampleTest(parameterized.TestCase):
     share = space().num_architectures / (len(matrices) * len(labels))
     self.assertLess(abs(share - 0.269), 5e-4)
 
+  @pytest.mark.slow
   def test_cells_are_drawn_uniformly(self):
     """Oracle: published numbers of cells of 7, 6 and fewer vertices."""
     sample = jax.jit(nasbench101.sample_cells, static_argnums=1)
@@ -238,6 +239,7 @@ class IsomorphismTest(parameterized.TestCase):
       self.assertEqual(sum(other[:21]), len(edges))
       self.assertFalse(any(other[21 + len(labels) :]))
 
+  @pytest.mark.slow
   def test_jit_vmap_and_batches_agree(self):
     """Oracle: one vector at a time."""
     archs = jnp.asarray(random_vectors(12))

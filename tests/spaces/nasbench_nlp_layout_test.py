@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.spaces import nasbench_nlp
 from tests import data
@@ -122,6 +123,7 @@ class NasBenchNlpTest(parameterized.TestCase):
     self.assertEqual(recipe["h_new_0"]["op"], "elementwise_sum")
     self.assertEqual(recipe["h_new_1"]["op"], "activation_tanh")
 
+  @pytest.mark.slow
   def test_disturbed_graphs(self):
     """Oracle: a recipe made in plain Python, refused or read on the host."""
     _, decode_fn, keys = written.compiled("nasbench_nlp")

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.spaces import nasbench_nlp
 from nagjax.spaces import nasbench_nlp_cells as cells
@@ -294,6 +295,7 @@ class SpaceTest(parameterized.TestCase):
     one, two = np.asarray(space().keys(pair))
     self.assertFalse(np.array_equal(one, two))
 
+  @pytest.mark.slow
   def test_jit_vmap_and_batches_agree(self):
     """Oracle: one vector at a time."""
     archs = jnp.asarray(random_vectors()[:6])

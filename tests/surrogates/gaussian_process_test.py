@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import special
 from scipy import stats
 
@@ -294,6 +295,7 @@ class GaussianProcessTest(parameterized.TestCase):
       np.testing.assert_allclose(found.mean, mean, atol=2e-4)
       np.testing.assert_allclose(found.std, std, atol=2e-4)
 
+  @pytest.mark.slow
   def test_counts_of_a_space_without_graphs_are_a_hamming_kernel(self):
     """Oracle: the same posterior with the decay of the Hamming kernel."""
     space = SearchSpace("flat", (5,) * 6)

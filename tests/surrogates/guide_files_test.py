@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import files
 from nagjax.convert import diffusionnag
@@ -46,6 +47,7 @@ class GuideFilesTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, found[2:], guide[2:])
     self.assertEqual(found.head_width, guide.head_width)
 
+  @pytest.mark.slow
   def test_it_guides(self):
     """Oracle: the published steps in NumPy, image by image, node by node."""
     guide = guide_of("nasbench201")

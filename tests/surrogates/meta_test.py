@@ -11,6 +11,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax import archive as archive_lib
 from nagjax import files
@@ -91,6 +92,7 @@ class ViewTest(parameterized.TestCase):
     chain = [(node, node + 1) for node in range(21)]
     np.testing.assert_array_equal(graph.adjacency, program.adjacency(chain, 22))
 
+  @pytest.mark.slow
   def test_other_spaces(self):
     """Oracle: the space's own graphs."""
     space = transnas_macro.transnas_macro()

@@ -87,6 +87,7 @@ class FitTest(parameterized.TestCase):
     expected = (planted_slope - slope) * known * weights
     np.testing.assert_allclose(found.labels, expected, atol=1e-5)
 
+  @pytest.mark.slow
   def test_standardized_features_are_absorbed(self):
     """Oracle: the network on standardized features itself."""
     network = meta.network(SPACE, SIZES)

@@ -5,6 +5,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import special
 from scipy import stats
 
@@ -92,9 +93,13 @@ def fitted(transfers, told):
   surrogate = gaussian_process.gaussian_process(
     SPACE, CONFIG, archive_size=SIZE, transfers=transfers
   )
-  state = surrogate.init(None, surrogate.params)
-  state = surrogate.condition(state, told, SIZE)
-  return surrogate, surrogate.fit(None, state, told)
+
+  @jax.jit
+  def fit(told):
+    state = surrogate.init(None, surrogate.params)
+    return surrogate.fit(None, surrogate.condition(state, told, SIZE), told)
+
+  return surrogate, fit(told)
 
 
 class TransferredTest(parameterized.TestCase):
@@ -108,7 +113,7 @@ class TransferredTest(parameterized.TestCase):
     surrogate, state = fitted(transfers, told)
     mean, std, belief = mixture(rows, values[rows], transfers)
     self.assertIsNone(surrogate.relaxed)  # Means by index have no such form.
-    found = surrogate.predict(state, jnp.asarray(EVERY))
+    found = jax.jit(surrogate.predict)(state, jnp.asarray(EVERY))
     np.testing.assert_allclose(found.mean, mean, atol=2e-4)
     np.testing.assert_allclose(found.std, std, atol=2e-4)
     self.assertAlmostEqual(float(state.belief[0]), belief, delta=1e-4)
@@ -120,8 +125,9 @@ class TransferredTest(parameterized.TestCase):
     values = np.random.default_rng(1).normal(size=len(EVERY))
     _, told = archive(9, lambda rows: values[rows])
     surrogate, state = fitted([given], told)
-    expected = surrogate.predict(state, jnp.asarray(EVERY))
-    found = surrogate.relaxed(state, SPACE.one_hot(jnp.asarray(EVERY)))
+    every = jnp.asarray(EVERY)
+    expected = jax.jit(surrogate.predict)(state, every)
+    found = jax.jit(surrogate.relaxed)(state, SPACE.one_hot(every))
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, expected
     )
@@ -138,6 +144,7 @@ class TransferredTest(parameterized.TestCase):
 
 
 class FormsTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_a_transfer_knows_cells_by_their_canonical_forms(self):
     """Property: where the sources are believed and their mean is flat, cells
     that compute the same have the same deviation; without them they do not."""

@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import special
 from scipy import stats
 
@@ -91,6 +92,7 @@ class FittingTest(parameterized.TestCase):
     best = archs[np.argsort(-expected)[:3]]
     np.testing.assert_array_equal(base.favorites(learned, SPACE, 3), best)
 
+  @pytest.mark.slow
   def test_a_part_with_all_rows(self):
     """Oracle: the fit of the full table, before a step and after some."""
     for config in (BEGIN, transfer.Config(num_steps=20)):
