@@ -22,32 +22,24 @@ import scipy  # Its part `stats` is slow to import: only as it is used.
 from scipy import special
 
 __all__ = [
-  "Interval",
-  "PairedDifference",
-  "RankCorrelation",
-  "ahead",
-  "best_so_far",
-  "hypervolume",
-  "hypervolume_curve",
-  "igd_plus_curve",
-  "mean_interval",
-  "median_queries",
-  "not_behind",
-  "paired_difference",
-  "pareto_front",
-  "proportion_interval",
-  "queries_to_target",
-  "rank_correlation",
-  "regret_curve",
-  "reliability",
-  "success_at",
+  *("Interval", "PairedDifference", "RankCorrelation", "ahead", "best_so_far"),
+  *("hypervolume", "hypervolume_curve", "igd_plus_curve", "mean_interval"),
+  *("median_queries", "not_behind", "paired_difference", "pareto_front"),
+  *("proportion_interval", "queries_to_target", "rank_correlation"),
+  *("regret_curve", "reliability", "success_at"),
 ]
 
 T = TypeVar("T", float, np.ndarray)
 
 
 class Interval(NamedTuple, Generic[T]):
-  """Mean, standard deviation (ddof 1), interval of the mean, sample size."""
+  """The mean of a sample, and an interval of it.
+
+  Attributes:
+    mean, std: of the sample; the deviation has ddof 1.
+    low, high: ends of the interval of the mean.
+    num: size of the sample.
+  """
 
   mean: T
   std: T
@@ -57,7 +49,12 @@ class Interval(NamedTuple, Generic[T]):
 
 
 class PairedDifference(NamedTuple):
-  """Interval of `a - b`, and two-sided p-values of "no difference"."""
+  """What `paired_difference` says of `a - b`.
+
+  Attributes:
+    interval: of its mean.
+    t_p_value, wilcoxon_p_value: two-sided, of "no difference".
+  """
 
   interval: Interval[float]
   t_p_value: float
@@ -65,7 +62,12 @@ class PairedDifference(NamedTuple):
 
 
 class RankCorrelation(NamedTuple):
-  """Spearman's rho, Kendall's tau-b, number of pairs used."""
+  """How alike two orders are.
+
+  Attributes:
+    spearman, kendall: rho and tau-b.
+    num: pairs used.
+  """
 
   spearman: float
   kendall: float

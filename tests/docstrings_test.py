@@ -6,6 +6,7 @@ themselves run in `package_test`.
 
 import ast
 import doctest
+import functools
 import pathlib
 import re
 
@@ -20,9 +21,10 @@ ROOMS = (
 """Modules, or folders of them, whose functions all have an example."""
 
 MORE_ROOMS = (
-  *("archive", "arrays", "assembling", "checks", "diffusion", "evolution"),
-  *("files", "generation", "networks", "options", "pareto", "registry"),
-  *("relaxation", "sharding", "transfer", "types"),
+  *("algorithms", "archive", "arrays", "assembling", "benchmarks"),
+  *("candidates", "checks", "convert", "diffusion", "evolution", "files"),
+  *("generation", "networks", "options", "pareto", "registry", "relaxation"),
+  *("sharding", "statistics", "transfer", "types"),
 )
 """Those where docstrings must say what a caller must know, examples or not."""
 
@@ -102,6 +104,7 @@ _ARRAY = re.compile(r"\b(jax\.Array|Archs|np\.ndarray)\b")
 _SHAPE = re.compile(r"`[^`\n]*\[[^`]*\][^`]*`|\bscalar")
 _READING = re.compile(r"with (files\.)?reading\(")
 _ELSEWHERE = re.compile(r"[Ss]ee `|[Ii]nverse of `")
+_REFERENCE = re.compile(r"[Ss]ee `(\w+)\.(\w+)`")
 _SECTION = re.compile(r"(Args|Attributes|Example|Raises|References|Returns):")
 _NAMES = re.compile(r"\**(\w+(?:, \w+)*):(?: |$)")
 
@@ -113,18 +116,31 @@ def modules(rooms):
     files = sorted(path.glob("*.py")) if path.is_dir() else [f"{path}.py"]
     for file in map(pathlib.Path, files):
       name = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
-      yield name, ast.parse(file.read_text(encoding="utf-8"))
+      yield name, tree_of(file)
 
 
-def public(body, prefix=""):
-  """`(name, node)` of public functions and classes, and of their methods."""
+@functools.cache
+def tree_of(file):
+  return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def public(body, prefix="", described=frozenset()):
+  """`(name, node)` of public functions and classes, and of their methods.
+
+  Without the properties that the class describes among its attributes.
+  """
   for node in body:
     if not isinstance(node, ast.FunctionDef | ast.ClassDef):
       continue
-    if not node.name.startswith("_"):
-      yield prefix + node.name, node
-      if isinstance(node, ast.ClassDef):
-        yield from public(node.body, f"{prefix}{node.name}.")
+    if node.name.startswith("_") or (
+      node.name in described and not ast.get_docstring(node)
+    ):
+      continue
+    yield prefix + node.name, node
+    if isinstance(node, ast.ClassDef):
+      said = sections(ast.get_docstring(node) or "")
+      told = listed(said.get("Attributes", []))
+      yield from public(node.body, f"{prefix}{node.name}.", told)
 
 
 def functions(tree):
@@ -170,16 +186,32 @@ def listed(lines):
   return {name for match in matches for name in match[1].split(", ")}
 
 
+def referred(docstring):
+  """Names that other docstrings describe, to which the first lines refer."""
+  found = set()
+  for module, name in _REFERENCE.findall(docstring.partition("\n\n")[0]):
+    for file in PACKAGE.rglob(f"{module}.py"):
+      nodes = [n for other, n in public(tree_of(file).body) if other == name]
+      for said in (sections(ast.get_docstring(n) or "") for n in nodes):
+        found |= listed(said.get("Attributes", []) + said.get("Args", []))
+  return found
+
+
 def raised(node):
   """Names of the exceptions that a function makes and does not catch itself.
 
-  Within `files.reading` all that is wrong with a file becomes a `FileError`.
+  Within `files.reading` all that is wrong with a file becomes a `FileError`,
+  and within a function that `pickles.guarded` calls a `ConversionError`.
   """
   if isinstance(node, ast.Try) and node.handlers:
     inner = [*node.handlers, *node.orelse, *node.finalbody]
   else:
-    inner = ast.iter_child_nodes(node)
-  names = set().union(*map(raised, inner))
+    inner = list(ast.iter_child_nodes(node))
+  guarded = guarded_by(node) if is_def(node) else set()
+  within = [n for n in inner if is_def(n) and n.name in guarded]
+  names = set().union(*(raised(n) for n in inner if n not in within))
+  if any(map(raised, within)):
+    names.add("ConversionError")
   if names and isinstance(node, ast.With) and _READING.match(ast.unparse(node)):
     return {"FileError"}
   if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
@@ -187,6 +219,13 @@ def raised(node):
     if name[0].isupper():  # Others are functions that make an exception.
       names.add(name)
   return names
+
+
+def guarded_by(node):
+  """What a function hands to `guarded`."""
+  calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and n.args]
+  calls = [c for c in calls if ast.unparse(c.func).endswith("guarded")]
+  return {ast.unparse(call.args[0]) for call in calls}
 
 
 def missing(node):
@@ -201,7 +240,10 @@ def missing(node):
     others = {n.name for n in node.body if is_def(n)}
     # What `__init__` sets.
     others |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
-    return differences(said.get("Attributes"), names, others)
+    elsewhere = referred(docstring) & names
+    return differences(
+      said.get("Attributes"), names - elsewhere, others | elsewhere
+    )
   arguments = [*node.args.args, *node.args.kwonlyargs]
   arguments = [a for a in arguments if a.arg not in ("self", "cls")]
   more = [a for a in (node.args.vararg, node.args.kwarg) if a]
@@ -273,11 +315,20 @@ class DocstringsTest(parameterized.TestCase):
     ('class C:\n  """Says.\n\n  Attributes:\n    x, y: so.\n  """\n  x: int\n'
      "  y: int", []),
     ('class C:\n  "Says."\n  x: int', ["no x"]),
+    ('class C:\n  "Says; see `surrogate_search.Config`."\n  penalty: float\n'
+     "  x: int", ["no x"]),
+    ('class C:\n  "Says.\\n\\nOf `zerocost.Score`."\n  sign: int', ["no sign"]),
+    ('class C:\n  """Says.\n\n  Attributes:\n    x: so.\n  """\n'
+     "  def x(self): ...\n  def y(self): ...", ["no docstring"]),
+    ('def f():\n  "Says."\n  def read():\n    raise KeyError()\n'
+     "  return guarded(read, f)", ["Raises: ConversionError"]),
+    ('def f():\n  "Says."\n  def read():\n    raise KeyError()\n'
+     "  return read()", ["Raises: KeyError"]),
   )  # fmt: skip
   def test_what_is_missing_would_be_seen(self, source, expected):
     """Oracle: small sources with and without it."""
-    (node,) = ast.parse(source).body
-    self.assertEqual(missing(node), expected)
+    nodes = [node for _, node in public(ast.parse(source).body)]
+    self.assertEqual(sum(map(missing, nodes), []), expected)
 
 
 if __name__ == "__main__":

@@ -120,7 +120,12 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: `State.best` and `State.graph`."""
+  """What a reader plots.
+
+  Attributes:
+    best: `int32[L]`, that of the `State`.
+    graph: `int32[]`, which graph the next round searches for.
+  """
 
   best: jax.Array
   graph: jax.Array
@@ -134,12 +139,17 @@ def agnet_training_free(
 ) -> Algorithm[State, Params]:
   """Builds the search; its params are weights of a pretrained generator.
 
-  Those of the space's file, which may lie in the user's `directory`.
-
   There is no initial design: the first round comes from the generator as it
   was pretrained. A proposal that finds no unseen candidate is an invalid row.
 
+  Args:
+    space: with a layout of graphs.
+    config: of the search and the training of the generators.
+    directory: where pretrained weights of the user are; they win over those of
+      the package.
+
   Raises:
+    FileNotFoundError: if nobody trained a generator of the space.
     ValueError: if the space has no layout of graphs; from `tell`, if the
       problem has too few objectives.
   """

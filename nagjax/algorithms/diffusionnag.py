@@ -152,7 +152,14 @@ def pool(
   acquisition: Acquisition = mean,
   **arguments: Any,
 ) -> Algorithm[loop.State, loop.Params]:
-  """`diffusionnag` with the options and the acquisition of one large pool."""
+  """`diffusionnag` with the options and the acquisition of one large pool.
+
+  Args:
+    space: the space.
+    config: `POOL_CONFIG` by default.
+    acquisition: what a candidate is worth; its predicted mean by default.
+    **arguments: the others of `diffusionnag`.
+  """
   return diffusionnag(
     space, config or POOL_CONFIG, acquisition=acquisition, **arguments
   )
@@ -165,7 +172,14 @@ def zero_shot(
   surrogate: Surrogate,
   **arguments: Any,
 ) -> Algorithm[loop.State, loop.Params]:
-  """`pool` under a surrogate that knows already, without a training set."""
+  """`pool` under a surrogate that knows already, without a training set.
+
+  Args:
+    space: the space.
+    config: `ZERO_SHOT_CONFIG` by default.
+    surrogate: predicts without a fit.
+    **arguments: the others of `pool`.
+  """
   config = config or ZERO_SHOT_CONFIG
   return pool(space, config, surrogate=surrogate, **arguments)
 

@@ -78,7 +78,11 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: best objective of the batch, `f32[]`."""
+  """What a reader plots.
+
+  Attributes:
+    best_objective: `f32[]`, of the batch; `-inf` if it has none.
+  """
 
   best_objective: jax.Array
 
@@ -90,7 +94,14 @@ def ednag_pool(
   *,
   batch_size: int = 1,
 ) -> Algorithm[State, Params]:
-  """Builds the search; its params are handed to `fitness_fn`."""
+  """Builds the search; its params are handed to `fitness_fn`.
+
+  Args:
+    space: the search space.
+    fitness_fn: see `FitnessFn`; guides the denoising and ranks the pool.
+    config: population, steps and selection of the published program.
+    batch_size: architectures of the pool that are queried in a round.
+  """
   config = config or Config()
 
   def init(key: Key, params: Params) -> State:

@@ -148,7 +148,11 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: best and mean accuracy of the population, `f32[]`."""
+  """What a reader plots.
+
+  Attributes:
+    best_accuracy, mean_accuracy: `f32[]` percent, of the population.
+  """
 
   best_accuracy: jax.Array
   mean_accuracy: jax.Array

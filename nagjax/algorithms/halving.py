@@ -84,7 +84,11 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: the place of the fidelity, `int32[]`."""
+  """What a reader plots.
+
+  Attributes:
+    fidelity: `int32[]`, place of that of the round in `Fidelities`.
+  """
 
   fidelity: jax.Array
 

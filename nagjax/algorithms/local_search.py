@@ -52,7 +52,12 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: the center's objective, `f32[]`."""
+  """What a reader plots.
+
+  Attributes:
+    center_objective: `f32[]`, of the center after the round; `-inf` before the
+      first start.
+  """
 
   center_objective: jax.Array
 

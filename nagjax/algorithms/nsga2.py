@@ -73,8 +73,12 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: the size of the first front in the population,
-  `int32[]`, and its best first objective, `f32[]`, `-inf` without any."""
+  """What a reader plots of the population.
+
+  Attributes:
+    front_size: `int32[]` architectures in the first front.
+    best_objective: `f32[]` largest first objective, `-inf` without any.
+  """
 
   front_size: jax.Array
   best_objective: jax.Array

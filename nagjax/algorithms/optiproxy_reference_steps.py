@@ -192,7 +192,10 @@ def batch_loss(
 def standardize(
   objective: jax.Array, used: jax.Array, config: Config
 ) -> jax.Array:
-  """Targets of the proxy, `f32[M]`; 0 where `used` is false."""
+  """Targets of the proxy, `f32[M]`; 0 where `used` is false.
+
+  By the mean and the deviation of the config, else by those of what is used.
+  """
   if config.mean is None:
     weight = used.astype(jnp.float32)
     share = weight / jnp.maximum(jnp.sum(weight), 1)

@@ -44,7 +44,11 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots: the best objective of the batch, `f32[]`."""
+  """What a reader plots.
+
+  Attributes:
+    best_objective: `f32[]`, of the batch; `-inf` if it has none.
+  """
 
   best_objective: jax.Array
 

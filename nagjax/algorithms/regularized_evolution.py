@@ -55,8 +55,12 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a reader plots, `f32[]`: mean objective of the living that are
-  feasible, `-inf` if none is, and the best of all."""
+  """What a reader plots of the population.
+
+  Attributes:
+    mean_objective: `f32[]`, of the feasible; `-inf` if none is.
+    best_objective: `f32[]`, of all.
+  """
 
   mean_objective: jax.Array
   best_objective: jax.Array

@@ -355,7 +355,7 @@ def make_belief(
     surrogate: what is believed.
     fitted: its state.
     penalty: of a predicted violation.
-    corners: of `tradeoffs`, if there are several objectives.
+    corners: `f32[B, 1 + T]` of `tradeoffs`, if there are several objectives.
   """
 
   def seen(prediction: Prediction) -> Prediction:

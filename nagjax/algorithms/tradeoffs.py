@@ -99,6 +99,11 @@ def seen_from(archive: Archive, corners: jax.Array, penalty: float) -> Archive:
 
   It is the least lead over the corner that a row leads most, 0 for those that
   are corners; ranks subtract `penalty` times the scaled violations.
+
+  Args:
+    archive: with `T` tradeoffs.
+    corners: `f32[B, 1 + T]`, from `draw_corners`.
+    penalty: of a scaled violation.
   """
   size = corners.shape[1]
   lead = jnp.max(least_lead(archive.targets[:, :size], corners), axis=-1)
@@ -161,7 +166,16 @@ def means_and_stds(
 
 
 def largest_lead(prediction: Prediction, corners: jax.Array) -> Prediction:
-  """What is believed of the largest of the least leads over corners."""
+  """What is believed of the largest of the least leads over corners.
+
+  Args:
+    prediction: further objectives first among violations.
+    corners: `f32[B, 1 + T]`.
+
+  Returns:
+    The lead of the means, with the deviation of the first objective, and the
+    violations without the further objectives.
+  """
   means, _, rest = means_and_stds(prediction, corners.shape[1] - 1)
   return rest._replace(mean=jnp.max(least_lead(means, corners), axis=-1))
 

@@ -44,7 +44,7 @@ def with_analog(
     another data set than `DATA_SET`, or there is no such file.
 
   Raises:
-    ValueError: if a file is damaged, or is none of these cells.
+    FileError: if a file is damaged, or is none of these cells.
   """
   if benchmark.name.partition("/")[2] != DATA_SET:
     return benchmark

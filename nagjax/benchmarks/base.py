@@ -92,7 +92,7 @@ class Computed:
     return self.space.keys(archs)
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:
-    """Nothing."""
+    """No columns, `int32[..., L] -> {}`."""
     del archs
     return {}
 

@@ -63,7 +63,7 @@ def columns_beside(
     For each name, in their order, the column.
 
   Raises:
-    ValueError: if a file is damaged, or is none of these cells.
+    FileError: if a file is damaged, or is none of these cells.
   """
   root = base.data_directory(directory)
   found: dict[str, Beside] = {}

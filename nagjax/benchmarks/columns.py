@@ -71,6 +71,10 @@ def as_rows(name: str, values: Any, num_rows: int) -> jax.Array:
 def check_percent(name: str, column: jax.Array | np.ndarray) -> None:
   """Checks that what is known of a column are percentages, and something is.
 
+  Args:
+    name: of the column, for the message.
+    column: `[n]`; what is not finite is not known.
+
   Raises:
     ValueError: if not.
   """
@@ -187,7 +191,16 @@ def order_by_index(space: SearchSpace, ops: np.ndarray) -> np.ndarray:
 def order_of_cells(
   space: SearchSpace, arrays: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-  """`order_by_index` of a file that has `ops`, or else official strings."""
+  """`order_by_index` of a file that has `ops`, or else official strings.
+
+  Args:
+    space: an enumerable space.
+    arrays: of the file: integers `ops` `[num_architectures, L]`, or else the
+      strings `arch_str` `[num_architectures]`.
+
+  Raises:
+    ValueError: if it has neither, or not each architecture once.
+  """
   if "ops" in arrays:
     return order_by_index(space, arrays["ops"])
   if "arch_str" not in arrays:

@@ -55,7 +55,8 @@ def load_fcnet(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, or has no such data set.
+    FileError: if it is damaged.
+    ValueError: if it has no such data set.
   """
   path = base.data_directory(directory) / FILE
   advice = (

@@ -55,7 +55,7 @@ def with_hardware(
     such files.
 
   Raises:
-    ValueError: if a file is damaged, or is none of these cells.
+    FileError: if a file is damaged, or is none of these cells.
   """
   data_set = benchmark.name.partition("/")[2]
   costs = beside.columns_beside(

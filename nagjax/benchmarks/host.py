@@ -96,7 +96,7 @@ class HostBenchmark:
     return (self.objective,)
 
   def identities(self, archs: Archs) -> jax.Array:
-    """What is charged once."""
+    """What is charged once: `uint32[B, 2]` keys, or `int32[B]` rows."""
     return (self.identities_fn or self.space.keys)(archs)
 
   def query(self, archs: Archs) -> dict[str, Any]:

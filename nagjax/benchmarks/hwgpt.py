@@ -184,7 +184,8 @@ def load_hwgpt(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, of another space, or there is no such size.
+    FileError: if it is damaged, or of another space.
+    ValueError: if there is no such size.
   """
   path = base.data_directory(directory) / FILE
   if size not in space_lib.SIZES:

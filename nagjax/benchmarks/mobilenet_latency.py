@@ -75,7 +75,7 @@ def fit(
     No models if the file is absent, or has no networks of such images.
 
   Raises:
-    ValueError: if the file is damaged.
+    FileError: if the file is damaged.
   """
   path = base.data_directory(directory) / FILE
   low, high = RESOLUTIONS

@@ -49,7 +49,7 @@ def load_nasbench101(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, has impossible values, or does not hold each
+    FileError: if it is damaged, has impossible values, or does not hold each
       of the 423,624 graphs once.
   """
   root = base.data_directory(directory)

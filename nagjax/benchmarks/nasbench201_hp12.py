@@ -59,7 +59,8 @@ def load(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, or has no such data set.
+    FileError: if it is damaged, or `nb201.npz` is damaged or not there.
+    ValueError: if it has no such data set.
   """
   root = base.data_directory(directory)
   path = root / FILE

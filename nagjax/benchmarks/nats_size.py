@@ -33,7 +33,8 @@ def load_nats_size(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, or has no such data set.
+    FileError: if it is damaged.
+    ValueError: if it has no such data set.
   """
   path = base.data_directory(directory) / FILE
   advice = (

@@ -44,7 +44,7 @@ def with_robustness(
     any of its data set.
 
   Raises:
-    ValueError: if a file is damaged, or is none of these cells.
+    FileError: if a file is damaged, or is none of these cells.
   """
   start = prefix(benchmark.name.partition("/")[2])
   columns = beside.columns_beside(

@@ -191,8 +191,8 @@ def load_surrogate(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, of another space, or does not predict what
-      the library predicted that fitted it.
+    FileError: if it is damaged, of another space, or does not predict what the
+      library predicted that fitted it.
   """
   path = files.expand(path)
   advice = (
@@ -233,7 +233,8 @@ def load_known(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if the name is unknown or the file is damaged.
+    FileError: as `load_surrogate`.
+    ValueError: if the name is unknown.
   """
   if name not in KNOWN:
     raise ValueError(

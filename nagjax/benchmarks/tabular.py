@@ -14,8 +14,8 @@ their keys. The file of NAS-Bench-201 is `nb201.npz`:
 
 where a data set is every prefix that has a `_val` column (a trailing `_valid`
 belongs to the prefix only: `cifar10_valid_val` is CIFAR-10). The last two are
-`fidelities`, the former if a file has both. Missing values are
-NaN and count as failed evaluations.
+`fidelities`, the former if a file has both. Missing values are NaN and count as
+failed evaluations.
 """
 
 from collections.abc import Callable
@@ -46,11 +46,7 @@ TRAIN_SECONDS = "train_seconds"
 NASBENCH201_FILE = "nb201.npz"
 NASBENCH201_EPOCHS = 200
 
-_COST_COLUMNS = {
-  "params_m": "million",
-  "flops_m": "million",
-  "latency_ms": "ms",
-}
+_COSTS = {"params_m": "million", "flops_m": "million", "latency_ms": "ms"}
 _ARRAYS = ("queried", "reported", "keys", "archs", "lower")
 
 
@@ -318,7 +314,8 @@ def load_nasbench201(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, or has no such data set.
+    FileError: if it is damaged.
+    ValueError: if it has no such data set.
   """
   path = base.data_directory(directory) / NASBENCH201_FILE
   advice = (
@@ -341,19 +338,17 @@ def load_nasbench201(
 def load_official(
   path: pathlib.Path, data_set: str, official: Official
 ) -> Tabular:
-  """Loads one data set of a file with the columns of `nb201.npz`.
+  """`load_nasbench201` of any file with the columns of `nb201.npz`.
 
   Args:
     path: the file.
     data_set: its name.
     official: what the file is.
 
-  Returns:
-    See `load_nasbench201`.
-
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged, or has no such data set.
+    FileError: if it is damaged.
+    ValueError: if it has no such data set.
   """
   if not path.is_file():
     raise FileNotFoundError(f"{path} is not there. {official.advice}")
@@ -371,7 +366,7 @@ def load_official(
   num = space.num_architectures
   column = files.Declared(columns_lib.NUMBERS, (num,))
   optional = [f"{prefix}_test", *per_epoch]
-  optional += [f"{stem}_{cost}" for cost in _COST_COLUMNS]
+  optional += [f"{stem}_{cost}" for cost in _COSTS]
   optional += [f"{prefix}_val{epochs_lib.SHORT}"]
   try:
     arrays = files.read_arrays(
@@ -392,7 +387,7 @@ def load_official(
         if name not in ("ops", "arch_str")
       }
       for name in columns:
-        if name not in per_epoch and not name.endswith(tuple(_COST_COLUMNS)):
+        if name not in per_epoch and not name.endswith(tuple(_COSTS)):
           columns_lib.check_percent(name, columns[name])
       fidelities, lower = epochs_lib.of_official(
         columns, f"{prefix}_val", official.num_epochs
@@ -401,7 +396,7 @@ def load_official(
     raise files.FileError(f"{error} {official.advice}") from error
   units = [(VALID_ACCURACY, "%"), (TEST_ACCURACY, "%")]
   queried = {VALID_ACCURACY: columns[f"{prefix}_val"]}
-  for name, unit in _COST_COLUMNS.items():
+  for name, unit in _COSTS.items():
     if f"{stem}_{name}" in columns:
       queried[name] = columns[f"{stem}_{name}"]
       units.append((name, unit))
@@ -433,7 +428,11 @@ def nasbench201_data_sets(
 
 
 def official_data_sets(path: pathlib.Path) -> dict[str, str]:
-  """Maps data-set names to the column prefixes of a file, if it is there."""
+  """Maps data-set names to the column prefixes of a file, if it is there.
+
+  Raises:
+    FileError: if it is damaged, or names a data set twice.
+  """
   if not path.is_file():
     return {}
   found: dict[str, str] = {}

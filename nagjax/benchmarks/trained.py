@@ -144,7 +144,7 @@ def load(path: str | os.PathLike[str], *, name: str) -> tabular.Tabular:
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is damaged or lacks architectures.
+    FileError: if it is damaged or lacks architectures.
   """
   path = files.expand(path)
   if not path.is_file():

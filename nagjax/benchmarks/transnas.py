@@ -49,7 +49,13 @@ from nagjax.spaces.base import SearchSpace
 
 
 class Task(NamedTuple):
-  """A task: the published name of its metric, its unit and its range."""
+  """A task.
+
+  Attributes:
+    metric: published name of what the networks were judged by, maximized.
+    unit: of the metric.
+    least, most: its range; a file with other values is refused.
+  """
 
   metric: str
   unit: str
@@ -147,7 +153,8 @@ def load_transnas(
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if there is no such task, or the file is damaged.
+    FileError: if the file is damaged.
+    ValueError: if there is no such task, or the file lacks it.
   """
   if task not in TASKS:
     raise ValueError(

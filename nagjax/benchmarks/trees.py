@@ -150,7 +150,7 @@ def from_arrays(
   """An ensemble of a file.
 
   Args:
-    arrays: those of `DECLARED`.
+    arrays: see `DECLARED` for their shapes.
     static: those of `STATIC`.
 
   Raises:

@@ -80,7 +80,13 @@ class Layer(NamedTuple):
 
 
 class Reduction(NamedTuple):
-  """A residual block of stride two; the shortcut is `f32[C_in, C_out]`."""
+  """A residual block of stride two.
+
+  Attributes:
+    first: `C_in` to `C_out` channels, of stride two.
+    second: `C_out` to `C_out`.
+    shortcut: `f32[C_in, C_out]`, a 1x1 convolution of the halved input.
+  """
 
   first: Layer
   second: Layer
@@ -108,7 +114,14 @@ class Params(NamedTuple):
 
 
 class Statistics(NamedTuple):
-  """Running statistics of every normalization of `Params`."""
+  """Running statistics of every normalization of `Params`.
+
+  Attributes:
+    stem: `f32[C]`.
+    cells: for each stage those of its edges, `f32[N, 6, width]`.
+    reductions: of the first and the second layer of each block.
+    last: of `last_norm`, `f32[4 C]`.
+  """
 
   stem: Moments
   cells: tuple[Moments, ...]
@@ -117,7 +130,12 @@ class Statistics(NamedTuple):
 
 
 class Model(NamedTuple):
-  """A network's weights and running statistics."""
+  """A network.
+
+  Attributes:
+    params: what gradients change.
+    statistics: what its normalizations use outside of training.
+  """
 
   params: Params
   statistics: Statistics

@@ -84,7 +84,10 @@ def apply(
 def forward(
   params: Params, arch: Archs, images: jax.Array, config: Config
 ) -> Forward:
-  """`apply` with its intermediate results, for training-free scores."""
+  """`apply` with its intermediate results, for training-free scores.
+
+  See `apply` for the arguments.
+  """
   ops, sources = decode(arch)
   before, x, relus = _stem(params.stem, images, config)
   for group, weights in zip(config.groups, params.cells, strict=True):

@@ -184,7 +184,12 @@ class Group(NamedTuple):
 
 
 class Layer(NamedTuple):
-  """A convolution, `f32[..., taps, C_in, C_out]`, and its normalization."""
+  """A convolution and its normalization.
+
+  Attributes:
+    weight: `f32[..., taps, C_in, C_out]`.
+    norm: scale and shift `f32[..., C_out]`.
+  """
 
   weight: jax.Array
   norm: NormParams

@@ -179,7 +179,18 @@ def evaluate(
   *,
   batch_size: int = 100,
 ) -> train.Metrics:
-  """Classifies images by a sub-network with its inherited weights."""
+  """Classifies images by a sub-network with its inherited weights.
+
+  Args:
+    network: the super-network.
+    weights: of it, mostly `calibrated` ones.
+    arch: `int32[L]`, the sub-network.
+    images: `n` of them, as `network.apply` takes them.
+    batch_size: images that are classified at once.
+
+  Returns:
+    Means over the images, `f32[]` each.
+  """
   every = evaluate_each(network, weights, arch, images, batch_size=batch_size)
   return jax.tree.map(jnp.mean, every)
 

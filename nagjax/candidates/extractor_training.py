@@ -120,7 +120,13 @@ def fold(model: Model) -> extractors.Small:
 
 
 class State(NamedTuple):
-  """A training between two epochs."""
+  """A training between two epochs.
+
+  Attributes:
+    model: the network.
+    momentum: state of `optimizer`.
+    step: `int32[]`, minibatches so far.
+  """
 
   model: Model
   momentum: optax.OptState
@@ -217,7 +223,12 @@ def _model(trained: tuple, moments: tuple[layers.Moments, ...]) -> Model:
 
 
 def seen_at(size: int, x: jax.Array) -> jax.Array:
-  """Images as they look at another resolution, in the size they have."""
+  """Images as they look at another resolution, in the size they have.
+
+  Args:
+    size: rows and columns of the other resolution.
+    x: `f32[B, H, W, C]`.
+  """
   shape = (x.shape[0], size, size, x.shape[-1])
   small = jax.image.resize(x, shape, "linear")
   return jax.image.resize(small, x.shape, "linear")

@@ -164,7 +164,13 @@ def mobilenet(model: MobileNet, x: jax.Array) -> jax.Array:
 
 
 def as_input(x: jax.Array, size: int) -> jax.Array:
-  """Images as a network reads them: three channels, square, about -1 to 1."""
+  """Images as a network reads them: three channels, square, about -1 to 1.
+
+  Args:
+    x: `[B, H, W, C]`, raw pixels from 0 to 255. One channel becomes three; a
+      fourth is left out.
+    size: rows and columns of the result, `f32[B, size, size, 3]`.
+  """
   x = jnp.asarray(x)[..., :NUM_CHANNELS]
   if x.shape[-1] == 1:
     x = jnp.repeat(x, NUM_CHANNELS, axis=-1)

@@ -20,7 +20,12 @@ CHANNELS = (1, 3, 4)
 
 
 class Labeled(NamedTuple):
-  """Images on the host, `f32[n, H, W, C]`, and labels `int32[n]` from 0."""
+  """Images on the host.
+
+  Attributes:
+    x: `f32[n, H, W, C]`, raw pixels.
+    y: `int32[n]`, labels from 0 without a gap.
+  """
 
   x: np.ndarray
   y: np.ndarray
@@ -48,7 +53,8 @@ def load(path: str | os.PathLike[str]) -> Labeled:
   """Reads `x` (uint8 or float `[n, H, W, C]`) and `y` (integers) of a .npz.
 
   Raises:
-    ValueError: if the file is missing or damaged, or `check` refuses it.
+    FileError: if the file is damaged.
+    ValueError: if it is missing, or `check` refuses it.
   """
   path = files.expand(path)
   if not path.is_file():
@@ -110,7 +116,7 @@ def check(x: np.ndarray, y: np.ndarray) -> Labeled:
 
 
 def as_float32(x: np.ndarray) -> np.ndarray:
-  """Images as `float32`.
+  """Images as `float32`, in the shape `[...]` they have.
 
   Raises:
     ValueError: if a pixel is not finite there.
@@ -123,7 +129,7 @@ def as_float32(x: np.ndarray) -> np.ndarray:
 
 
 def as_bytes(x: np.ndarray) -> np.ndarray:
-  """The same images as `uint8`, if all pixels are whole numbers up to 255."""
+  """The same images as `uint8[...]`, if all pixels are whole, 0 to 255."""
   if 0 <= x.min() and x.max() <= 255 and np.array_equal(x, np.floor(x)):
     return x.astype(np.uint8)
   return x

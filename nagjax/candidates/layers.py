@@ -42,24 +42,34 @@ class Norm(enum.Enum):
 
 
 class NormParams(NamedTuple):
-  """Scale and shift of a batch normalization, `f32[..., C]` each."""
+  """What a batch normalization learns.
+
+  Attributes:
+    scale, shift: `f32[..., C]` each.
+  """
 
   scale: jax.Array
   shift: jax.Array
 
 
 class Moments(NamedTuple):
-  """Running mean and variance of a batch normalization, `f32[..., C]` each."""
+  """Running statistics of a batch normalization.
+
+  Attributes:
+    mean, variance: `f32[..., C]` each.
+  """
 
   mean: jax.Array
   variance: jax.Array
 
 
 class Relu(NamedTuple):
-  """Inputs of rectifiers, `f32[..., B, H, W, C]`, and which of them exist.
+  """What rectifiers read.
 
-  `exists` is `bool[...]`: of the operations of an edge, which are data, only
-  some have one.
+  Attributes:
+    inputs: `f32[..., B, H, W, C]`.
+    exists: `bool[...]`: of the operations of an edge, which are data, only some
+      have a rectifier.
   """
 
   inputs: jax.Array
@@ -164,7 +174,10 @@ def average_pool(x: jax.Array) -> jax.Array:
 
 
 def halve(x: jax.Array) -> jax.Array:
-  """2x2 mean with stride 2 over the pixels that exist."""
+  """2x2 mean with stride 2 over the pixels that exist.
+
+  `[B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C]`.
+  """
   height, width = x.shape[1:3]
   pad = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
   x = jnp.pad(x, pad)

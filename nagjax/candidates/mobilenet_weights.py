@@ -75,7 +75,13 @@ class Config:
 
 
 class Place(NamedTuple):
-  """Where a layer is: its channels, its stride, whether it squeezes."""
+  """Where a layer is.
+
+  Attributes:
+    inputs, outputs: channels.
+    stride: of its depthwise convolution.
+    squeezes: whether it has squeeze-and-excitation.
+  """
 
   inputs: int
   outputs: int
@@ -101,14 +107,24 @@ class Place(NamedTuple):
 
 
 class Conv(NamedTuple):
-  """A convolution `f32[..., C_in, C_out]` and its normalization."""
+  """A convolution and its normalization.
+
+  Attributes:
+    weight: `f32[..., C_in, C_out]`; of a depthwise one `f32[..., taps, C_out]`.
+    norm: scale and shift `f32[..., C_out]`.
+  """
 
   weight: jax.Array
   norm: NormParams
 
 
 class Squeeze(NamedTuple):
-  """Squeeze-and-excitation: `[M, q]`, `[q]`, `[q, M]`, `[M]`."""
+  """Squeeze-and-excitation of `M` channels, with `q` inside.
+
+  Attributes:
+    reduce, reduce_bias: `[M, q]` and `[q]`.
+    expand, expand_bias: `[q, M]` and `[M]`.
+  """
 
   reduce: jax.Array
   reduce_bias: jax.Array
@@ -158,7 +174,12 @@ class Params(NamedTuple):
 
 
 class BlockMoments(NamedTuple):
-  """Running statistics of a block."""
+  """Running statistics of a block.
+
+  Attributes:
+    expand, depthwise: `[M]`.
+    project: `[C_out]`.
+  """
 
   expand: Moments
   depthwise: Moments
@@ -166,7 +187,14 @@ class BlockMoments(NamedTuple):
 
 
 class Statistics(NamedTuple):
-  """Running statistics of every normalization of `Params`."""
+  """Running statistics of every normalization of `Params`.
+
+  Attributes:
+    stem: `[C]`.
+    first: `[C]` of both.
+    blocks: as `Params.blocks`.
+    final: `[F]`.
+  """
 
   stem: Moments
   first: tuple[Moments, Moments]
@@ -175,7 +203,13 @@ class Statistics(NamedTuple):
 
 
 class Model(NamedTuple):
-  """The super-network's weights and running statistics."""
+  """The super-network.
+
+  Attributes:
+    params: what gradients change.
+    statistics: of all normalizations; `elastic.calibrated` makes those of a
+      sub-network.
+  """
 
   params: Params
   statistics: Statistics

@@ -147,7 +147,7 @@ class ZeroCost:
     return jax.tree.map(lambda v: v.reshape(archs.shape[:-1]), values)
 
   def report(self, archs: Archs) -> dict[str, jax.Array]:
-    """Nothing: a score has no test metric."""
+    """No columns, `int32[..., L] -> {}`: a score has no test metric."""
     del archs
     return {}
 

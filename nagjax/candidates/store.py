@@ -82,7 +82,7 @@ def load(path: str | os.PathLike[str]) -> Trained:
   """Reads what `save` wrote.
 
   Raises:
-    ValueError: if the file is missing, damaged, or something else.
+    FileError: if the file is missing, damaged, or something else.
   """
   record = files.read_record(path, kind=KIND)
   arrays, header = record

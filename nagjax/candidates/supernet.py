@@ -125,7 +125,14 @@ class Recipe:
     return sum(phase.num_epochs for phase in self.phases)
 
   def place(self, epoch: int) -> tuple[int, int]:
-    """Phase of an epoch, and the epoch's number in it."""
+    """Phase of an epoch, and the epoch's number in it.
+
+    Args:
+      epoch: its number in all phases, from 0.
+
+    Raises:
+      ValueError: if there are fewer epochs.
+    """
     for number, phase in enumerate(self.phases):
       if epoch < phase.num_epochs:
         return number, epoch

@@ -53,7 +53,11 @@ _MILLIONS = ("params_m", "saved_params_m", "macs_m")
 
 
 class Card(NamedTuple):
-  """Which super-network it is; see `elastic.elastic`."""
+  """Which super-network it is; see `elastic.elastic` for its sizes.
+
+  Attributes:
+    network: its name.
+  """
 
   network: str
   image_size: int
@@ -77,21 +81,18 @@ class SuperNet:
 
   Columns: `valid_probability` (mean of the true class, the objective: it ranks
   like the accuracy, and is smooth), `valid_accuracy`, `params_m`, `macs_m`, and
-  `saved_params_m`, parameters fewer than the largest network's, so that limits
-  on it and on `params_m` make a range; of the once-for-all network for ImageNet
-  `<device>_<batch>_ms` as well, see `mobilenet_latency`. For the reader
-  `test_accuracy` and `test_probability`.
+  `saved_params_m`, parameters fewer than the largest network's (limits on both
+  make a range); of the once-for-all network for ImageNet `<device>_<batch>_ms`,
+  see `mobilenet_latency`. For the reader `test_accuracy`, `test_probability`.
 
-  Sub-networks are evaluated one after another, those of searches that run side
-  by side too, so memory does not grow with their number; unless `batch_size` of
-  them are evaluated side by side: faster on an accelerator.
+  Sub-networks are evaluated one after another, those of searches side by side
+  too, so memory does not grow; or `batch_size` at once, for an accelerator.
 
   Attributes:
     weights: of the super-network.
     valid_images, test_images: raw images, uint8 or f32.
-    calibration: `[n, H, W, C]` raw images by which every sub-network's batch
-      statistics are made, see `elastic.calibrated`; with none those of the
-      training stand.
+    calibration: `[n, H, W, C]` raw images for `elastic.calibrated`, for every
+      sub-network; with none the statistics of the training stand.
     mean, deviation: by which images are normalized, `f32[channels]` each.
     latencies: models of devices, by column.
     name: of the benchmark.
@@ -165,7 +166,7 @@ class SuperNet:
   def query_and_report(
     self, archs: Archs
   ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """Both, with statistics that are calibrated once."""
+    """Both, each `f32[...]`, with statistics that are calibrated once."""
     valid, test = self._judge(archs, self.valid_images, self.test_images)
     queried = dict(zip(_VALID, valid, strict=True))
     queried.update(self.costs(archs))
@@ -329,8 +330,8 @@ def load(
     batch_size, dtype: see `SuperNet`.
 
   Raises:
-    ValueError: if the file is missing, damaged, of another network than it
-      says, or `dtype` is none.
+    FileError: if the file is missing, damaged or not of the network it names.
+    ValueError: if `dtype` is none.
   """
   if dtype not in DTYPES:
     raise ValueError(

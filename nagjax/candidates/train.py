@@ -68,14 +68,25 @@ SMALL = Recipe(
 
 
 class Images(NamedTuple):
-  """Labeled images, `f32[n, H, W, C]` and `int32[n]`."""
+  """Labeled images.
+
+  Attributes:
+    x: `f32[n, H, W, C]`.
+    y: `int32[n]`, classes from 0.
+  """
 
   x: jax.Array
   y: jax.Array
 
 
 class Split(NamedTuple):
-  """Images to learn from, to choose by, and to judge by."""
+  """Images in three parts.
+
+  Attributes:
+    train: to learn from.
+    valid: to choose by.
+    test: to judge by.
+  """
 
   train: Images
   valid: Images
@@ -309,7 +320,7 @@ def _fit(
 
 
 def augment(key: Key, x: jax.Array, recipe: Recipe) -> jax.Array:
-  """Flips, moves, clutters and blurs images, in this order, `[B, H, W, C]`."""
+  """Flips, moves and clutters images, then adds noise, `[B, H, W, C]`."""
   flip_key, shift_key, clutter_key, noise_key = jax.random.split(key, 4)
   num, height, width, _ = x.shape
   if recipe.flips:

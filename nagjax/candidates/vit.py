@@ -68,21 +68,33 @@ class Config:
 
 
 class Scale(NamedTuple):
-  """Scale and shift of a layer normalization, `f32[..., D]` each."""
+  """What a layer normalization learns.
+
+  Attributes:
+    scale, shift: `f32[..., D]` each.
+  """
 
   scale: jax.Array
   shift: jax.Array
 
 
 class Affine(NamedTuple):
-  """A linear layer, `f32[..., in, out]` and `f32[..., out]`."""
+  """A linear layer.
+
+  Attributes:
+    weight, bias: `f32[..., in, out]` and `f32[..., out]`.
+  """
 
   weight: jax.Array
   bias: jax.Array
 
 
 class Tables(NamedTuple):
-  """Relative positions of rows and of columns, `f32[..., R, head_size]`."""
+  """Weights of relative positions, of which there are `R` = `num_rows`.
+
+  Attributes:
+    rows, columns: `f32[..., R, head_size]`; row 0 is that of the class token.
+  """
 
   rows: jax.Array
   columns: jax.Array

@@ -96,7 +96,7 @@ def find(score: str) -> Score:
 def params(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Number of trainable parameters in millions; larger is better."""
+  """Number of trainable parameters in millions, `f32[]`; larger is better."""
   del model, images
   return cells.num_params(arch, config).astype(jnp.float32) / 1e6
 
@@ -104,7 +104,7 @@ def params(
 def flops(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Multiplications for one image in millions; larger is better."""
+  """Multiplications for one image in millions, `f32[]`; larger is better."""
   del model, images
   return cells.num_macs(arch, config) / 1e6
 
@@ -112,7 +112,7 @@ def flops(
 def synflow(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """The logarithm of the synaptic flow; larger is better.
+  """The logarithm of the synaptic flow, `f32[]`; larger is better.
 
   `log sum |W * dR/dW|`, where `R` is the sum of the logits for an image of
   ones, in a network without normalization and with the absolute values of all
@@ -132,7 +132,7 @@ def synflow(
 def logsynflow(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Synaptic flow with damped gradients; larger is better.
+  """Synaptic flow with damped gradients, `f32[]`; larger is better.
 
   `sum |W * log(1 + dR/dW)|`, with the `R` and the network of `synflow`. A cell
   that lets nothing through gets 0.
@@ -152,7 +152,7 @@ def logsynflow(
 def grad_norm(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Sum over layers of `||dL/dW||_2`; larger is better.
+  """Sum over layers of `||dL/dW||_2`, `f32[]`; larger is better.
 
   A cell that lets nothing through gets 0.
 
@@ -167,9 +167,9 @@ def grad_norm(
 def snip(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """`sum |W * dL/dW|`, what removing each weight changes; larger is better.
+  """What removing each weight changes, `f32[]`; larger is better.
 
-  A cell that lets nothing through gets 0.
+  `sum |W * dL/dW|`. A cell that lets nothing through gets 0.
 
   References:
     Lee et al., "SNIP: Single-shot Network Pruning based on Connection
@@ -183,7 +183,7 @@ def snip(
 def fisher(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Fisher information of channels; larger is better.
+  """Fisher information of channels, `f32[]`; larger is better.
 
   A channel `a` of the result of a convolution or of the classifier has `1/2
   mean_b (sum_pixels a dL/da)^2`; the sum counts it once for every weight that
@@ -225,7 +225,7 @@ def fisher(
 def jacob_cov(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """How little the gradients by different images agree; larger is better.
+  """How little gradients by two images agree, `f32[]`; larger is better.
 
   `-sum_i log(v_i + e) + 1 / (v_i + e)` with `e = 1e-5` and the eigenvalues
   `v_i` of the correlations between the gradients of the sum of all logits by
@@ -258,7 +258,7 @@ def jacob_cov(
 def naswot(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """How differently images switch the rectifiers; larger is better.
+  """How differently images switch rectifiers, `f32[]`; larger is better.
 
   `log |det K|`, where `K_ij` counts the rectifiers of the network that are open
   for both or closed for both of the images `i` and `j`. Where two images switch
@@ -278,7 +278,7 @@ def naswot(
 def linear_regions(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Number of linear regions that the images lie in; larger is better.
+  """Number of linear regions that images lie in, `f32[]`; larger is better.
 
   The number of distinct patterns of all rectifiers (open or closed), counted as
   the sum over images of one by how many share its pattern. It is at most the
@@ -301,7 +301,7 @@ def linear_regions(
 def ntk_condition(
   model: cells.Model, arch: Archs, images: Images, config: cells.Config
 ) -> jax.Array:
-  """Condition number of the neural tangent kernel; smaller is better.
+  """Condition number of the tangent kernel, `f32[]`; smaller is better.
 
   `lambda_max / lambda_min` of `G G^T`, where row `i` of `G` is the gradient of
   the sum of the logits of image `i` by all weights and by the scales of the

@@ -88,6 +88,7 @@ def naslib_pickles(
   Raises:
     ConversionError: if a file is missing, damaged, incomplete, of another form,
       or holds a data set of an earlier one.
+    ValueError: if there are no paths.
   """
   if not paths:
     raise ValueError("paths must name at least one file, got none.")

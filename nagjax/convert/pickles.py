@@ -224,7 +224,11 @@ def load_pickle(
 
 
 def load_bz2_pickle(path: str | os.PathLike[str]) -> Any:
-  """Reads a bz2-compressed pickle, else like `load_pickle`."""
+  """Reads a bz2-compressed pickle, else like `load_pickle`.
+
+  Raises:
+    ConversionError: as `load_pickle`, or if it unpacks to over `MAX_BYTES`.
+  """
   path = files.expand(path)
 
   def read() -> Any:
@@ -343,6 +347,9 @@ def guarded(
     file: its name, for the message.
     expected: what the file should be, for the message.
     advice: what to do about what cannot be read.
+
+  Raises:
+    ConversionError: for whatever `read_fn` raises.
   """
   try:
     return read_fn()

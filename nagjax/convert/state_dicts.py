@@ -93,7 +93,7 @@ class Weights:
     return self._prefix + name in self._arrays
 
   def array(self, name: str, *shape: int | None) -> jax.Array:
-    """The array of a name, where None stands for any size.
+    """The array of a name, `f32[*shape]`, where None stands for any size.
 
     Raises:
       ConversionError: if there is none, or it has another shape.
