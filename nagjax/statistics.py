@@ -19,7 +19,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 import scipy  # Its part `stats` is slow to import: only as it is used.
-from scipy import special
 
 __all__ = [
   *("Interval", "PairedDifference", "RankCorrelation", "ahead", "best_so_far"),
@@ -103,7 +102,7 @@ def proportion_interval(
   _check(possible, f"successes in 0, ..., {num}", successes)
   _check(0.0 < confidence < 1.0, "confidence in (0, 1)", confidence)
   share, num = float(successes / num), int(num)
-  z = float(special.ndtri((1.0 + confidence) / 2.0))
+  z = float(scipy.special.ndtri(0.5 + confidence / 2))
   shift, spread = z / (2 * num), (share * (1.0 - share) / num) ** 0.5
   # So written, the ends are exact where the share is 0 or 1.
   out, scale = z * (float(np.hypot(spread, shift)) - shift), 1.0 + z**2 / num
@@ -130,11 +129,10 @@ def paired_difference(
   _check(first.size == second.size, f"b of {first.size} seeds", second.size)
   difference = first - second
   interval = mean_interval(difference, confidence)
-  if interval.std == 0.0:
-    t_p_value = float(interval.mean == 0.0)
-  else:
+  t_p_value = float(interval.mean == 0.0)
+  if interval.std > 0.0:
     t = interval.mean / interval.std * interval.num**0.5
-    t_p_value = float(2.0 * special.stdtr(interval.num - 1, -abs(t)))
+    t_p_value = float(2.0 * scipy.special.stdtr(interval.num - 1, -abs(t)))
   moved = difference[difference != 0.0]
   wilcoxon = float(scipy.stats.wilcoxon(moved).pvalue) if moved.size else 1.0
   return PairedDifference(interval, t_p_value, wilcoxon)
@@ -392,7 +390,7 @@ def _student_interval(
   if num == 1:
     return (mean, *[np.full_like(mean, np.nan)] * 3)
   std = shifted.std(axis=0, ddof=1)
-  half = special.stdtrit(num - 1, (1.0 + confidence) / 2.0) * std / num**0.5
+  half = scipy.special.stdtrit(num - 1, 0.5 + confidence / 2) * std / num**0.5
   return mean, std, mean - half, mean + half
 
 
