@@ -5,6 +5,7 @@ from nagjax.candidates import cells
 from nagjax.candidates import darts_cells
 from nagjax.candidates import darts_scores
 from nagjax.candidates import elastic
+from nagjax.candidates import elastic_scores
 from nagjax.candidates import images
 from nagjax.candidates import mobilenet
 from nagjax.candidates import objective
@@ -13,7 +14,6 @@ from nagjax.candidates import supernet
 from nagjax.candidates import supernet_benchmark
 from nagjax.candidates import train
 from nagjax.candidates import vit
-from nagjax.candidates import vit_scores
 from nagjax.candidates import zerocost
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
   "darts_cells",
   "darts_scores",
   "elastic",
+  "elastic_scores",
   "images",
   "mobilenet",
   "objective",
@@ -30,6 +31,5 @@ __all__ = [
   "supernet_benchmark",
   "train",
   "vit",
-  "vit_scores",
   "zerocost",
 ]

@@ -2,7 +2,7 @@
 
 The networks stay slices of the super-network's weights, so the architecture is
 an input here too: one compiled program trains them one after another, at the
-price of the largest.
+price of the widest one of the same depth.
 """
 
 import jax

@@ -6,7 +6,8 @@ Howard et al., "Searching for MobileNetV3", ICCV 2019,
 https://arxiv.org/abs/1905.02244
 
 Masks and selections make the network of an architecture out of the shared
-weights, so one compiled program serves them all, at the price of the largest.
+weights, so one compiled program serves them all, at the price of the widest one
+of the same depths.
 """
 
 from typing import NamedTuple
@@ -35,6 +36,8 @@ from nagjax.candidates.mobilenet_weights import sort_channels as sort_channels
 from nagjax.spaces import mobilenetv3
 from nagjax.types import Archs
 
+_LARGEST_LOG_SCALE = 60.0
+"""Beyond it every activation is where it has the slope of a line."""
 _NUM_RELU_STAGES = 2
 """Stages whose activation is ReLU; that of the later ones is h-swish."""
 _KERNEL, _EXPANSION = np.divmod(
@@ -65,13 +68,48 @@ def apply(
     Logits `f32[B, num_classes]`, and the running statistics. `BATCH` updates
     those of the channels and layers that the sub-network has.
   """
+  result = forward(model, arch, images, config, norm=norm)
+  return result.logits, result.statistics
+
+
+class Result(NamedTuple):
+  """What `forward` returns.
+
+  Attributes:
+    logits: `f32[B, num_classes]`.
+    statistics: see `apply`.
+    log_scale: `f32[]`; without normalization the true logits, which may exceed
+      the range of floats, are `logits * exp(log_scale)` but for the bias, which
+      is left out. Else 0.
+  """
+
+  logits: jax.Array
+  statistics: Statistics
+  log_scale: jax.Array
+
+
+def forward(
+  model: Model, arch: Archs, images: jax.Array, config: Config, *, norm: Norm
+) -> Result:
+  """`apply`, also without normalization.
+
+  Activations are then rescaled after every layer, and count the scale in where
+  they bend.
+
+  Args:
+    model, arch, config: see `apply`.
+    images: `f32[B, H, W, channels]`, of any size.
+    norm: `NONE` is without normalization.
+  """
   params, old = model
+  log_scale = jnp.float32(0)
   x = layers.convolve(
     images, params.stem.weight, stride=config.network.first_stride
   )
   x, stem = layers.normalize(x, params.stem.norm, old.stem, norm)
-  x = jax.nn.hard_swish(x)
+  x, log_scale = _rescaled(_hard_swish(x, log_scale, norm), log_scale, norm)
   x, first = _first_block(x, params.first, old.first, norm)
+  x, log_scale = _rescaled(x, log_scale, norm)
   types = arch.reshape(-1, mobilenetv3.MAX_DEPTH)
   moments = []
   for number, place in enumerate(config.places):
@@ -82,15 +120,19 @@ def apply(
       xs = (block, block_old, types[stage, 1:])
       # On a CPU making a layer again is cheaper than keeping what is inside.
       run = jax.checkpoint(layer.from_inputs)
-      x, new = jax.lax.scan(run, x, xs)
+      (x, log_scale), new = jax.lax.scan(run, (x, log_scale), xs)
     else:
-      x, new = layer(x, block, block_old, types[stage, 0])
+      x, log_scale, new = layer(x, log_scale, block, block_old, types[stage, 0])
     moments.append(new)
   x, final = _convolve_1x1(x, params.final, old.final, norm)
-  x = jnp.mean(jax.nn.hard_swish(x), axis=(1, 2))
-  x = jax.nn.hard_swish(x @ params.mix)
-  logits = x @ params.classifier + params.bias[None]
-  return logits, Statistics(stem, first, tuple(moments), final)
+  x = jnp.mean(_hard_swish(x, log_scale, norm), axis=(1, 2))
+  x, log_scale = _rescaled(x, log_scale, norm)
+  x = _hard_swish(x @ params.mix, log_scale, norm)
+  logits = x @ params.classifier
+  if norm is not Norm.NONE:
+    logits = logits + params.bias[None]
+  statistics = Statistics(stem, first, tuple(moments), final)
+  return Result(logits, statistics, log_scale)
 
 
 def elastic_kernel(block: Block, kernel: jax.Array) -> jax.Array:
@@ -129,19 +171,39 @@ class _Layer(NamedTuple):
   norm: Norm
 
   def from_inputs(
-    self, x: jax.Array, inputs: tuple[Block, BlockMoments, jax.Array]
-  ) -> tuple[jax.Array, BlockMoments]:
-    """The step of a scan."""
-    return self(x, *inputs)
+    self,
+    carry: tuple[jax.Array, jax.Array],
+    inputs: tuple[Block, BlockMoments, jax.Array],
+  ) -> tuple[tuple[jax.Array, jax.Array], BlockMoments]:
+    """The step of a scan; `NONE` returns `x` and the old moments.
+
+    Layers that do not exist cost nothing, but where networks are batched.
+    """
+    x, log_scale = carry
+    block, old, kind = inputs
+    x, log_scale, new = jax.lax.cond(
+      kind != mobilenetv3.NONE,
+      lambda: self(x, log_scale, block, old, kind),
+      lambda: (x, log_scale, old),
+    )
+    return (x, log_scale), new
 
   def __call__(
-    self, x: jax.Array, block: Block, old: BlockMoments, kind: jax.Array
-  ) -> tuple[jax.Array, BlockMoments]:
-    """Applies one type of layer; `NONE` returns `x` and the old moments."""
-    place, act = self.place, jax.nn.hard_swish
-    if self.is_relu:
-      act = jax.nn.relu
-    exists = kind != mobilenetv3.NONE
+    self,
+    x: jax.Array,
+    log_scale: jax.Array,
+    block: Block,
+    old: BlockMoments,
+    kind: jax.Array,
+  ) -> tuple[jax.Array, jax.Array, BlockMoments]:
+    """Applies one type of layer that exists."""
+    place = self.place
+
+    def act(x: jax.Array) -> jax.Array:
+      if self.is_relu:
+        return jax.nn.relu(x)
+      return _hard_swish(x, log_scale, self.norm)
+
     kind = jnp.minimum(kind, mobilenetv3.NONE - 1)
     kernel, expansion = (
       jnp.asarray(_KERNEL)[kind],
@@ -158,16 +220,17 @@ class _Layer(NamedTuple):
     y = jnp.where(active[None, None, None], act(y), jnp.zeros((), y.dtype))
     if block.squeeze is not None:
       inside = _first(place.squeezed, expansion)
-      y = y * _excite(y, block.squeeze, inside)[:, None, None]
+      means = _true(jnp.mean(y, axis=(1, 2)), log_scale, self.norm)
+      y = y * _excite(means, block.squeeze, inside)[:, None, None]
     y, project = _convolve_1x1(y, block.project, old.project, self.norm)
     if place.is_residual:
-      y = jnp.where(exists, x + y, x)
+      y = x + y
     new = BlockMoments(
-      _kept(exists & active, expand, old.expand),
-      _kept(exists & active, depthwise, old.depthwise),
-      _kept(exists[None], project, old.project),
+      _kept(active, expand, old.expand),
+      _kept(active, depthwise, old.depthwise),
+      project,
     )
-    return y, new
+    return *_rescaled(y, log_scale, self.norm), new
 
 
 def _first(sizes: tuple[int, ...], option: jax.Array) -> jax.Array:
@@ -183,12 +246,33 @@ def _kept(active: jax.Array, new: Moments, old: Moments) -> Moments:
   return jax.tree.map(lambda n, o: jnp.where(active, n, o), new, old)
 
 
-def _excite(y: jax.Array, weights: Squeeze, inside: jax.Array) -> jax.Array:
-  """A factor in [0, 1] of every channel, `[B, M]`."""
-  means = jnp.mean(y, axis=(1, 2))
+def _true(x: jax.Array, log_scale: jax.Array, norm: Norm) -> jax.Array:
+  """What `x` is without rescaling, as far as floats reach."""
+  if norm is not Norm.NONE:
+    return x
+  return x * jnp.exp(jnp.minimum(log_scale, _LARGEST_LOG_SCALE))
+
+
+def _rescaled(
+  x: jax.Array, log_scale: jax.Array, norm: Norm
+) -> tuple[jax.Array, jax.Array]:
+  """Without normalization, `x` with the largest value 1, and its scale."""
+  if norm is not Norm.NONE:
+    return x, log_scale
+  largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x)))
+  largest = jnp.where(largest > 0, largest, 1)
+  return x / largest, log_scale + jnp.log(largest)
+
+
+def _hard_swish(x: jax.Array, log_scale: jax.Array, norm: Norm) -> jax.Array:
+  return x * jax.nn.hard_sigmoid(_true(x, log_scale, norm))
+
+
+def _excite(means: jax.Array, weights: Squeeze, inside: jax.Array) -> jax.Array:
+  """A factor in [0, 1] of every channel, of their means `[B, M]`."""
   reduced = means @ weights.reduce + weights.reduce_bias[None]
   reduced = jnp.where(
-    inside[None], jax.nn.relu(reduced), jnp.zeros((), y.dtype)
+    inside[None], jax.nn.relu(reduced), jnp.zeros((), means.dtype)
   )
   excited = reduced @ weights.expand + weights.expand_bias[None]
   return jax.nn.hard_sigmoid(excited)

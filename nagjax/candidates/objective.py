@@ -26,12 +26,13 @@ import numpy as np
 from nagjax.benchmarks.catalog import Table
 from nagjax.candidates import cells
 from nagjax.candidates import darts_scores
+from nagjax.candidates import elastic_scores
 from nagjax.candidates import images as images_lib
-from nagjax.candidates import vit_scores
 from nagjax.candidates import zerocost as scores
 from nagjax.candidates.train import Images
 from nagjax.spaces import autoformer
 from nagjax.spaces import darts
+from nagjax.spaces import mobilenetv3
 from nagjax.spaces import nasbench201
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
@@ -47,8 +48,8 @@ NUM_CLASSES = 10
 NUM_CHANNELS = 8
 """Width of the first stage of the default network."""
 
-Config = cells.Config | darts_scores.Setting | vit_scores.Setting
-"""What is around a cell of NAS-Bench-201 and of DARTS; vision transformers."""
+Config = cells.Config | darts_scores.Setting | elastic_scores.Setting
+"""What is around a cell of NAS-Bench-201 and of DARTS; super-networks."""
 
 _COARSE = 4
 """Rows and columns of the noise that the default images interpolate."""
@@ -179,13 +180,14 @@ def zerocost(
 
   Args:
     score: a name in `zerocost.SCORES`; of `darts_scores.NAMES` for `darts`, of
-      `vit_scores.SCORES` for transformers.
-    space_name: "darts", "nasbench201" or "autoformer/<size>".
+      `elastic_scores.SCORES` for transformers and MobileNetV3.
+    space_name: "darts", "nasbench201", "mobilenetv3" or "autoformer/<size>".
     key: random key that draws the weights of every network.
     images: the batch; `synthetic_images` if there is none.
     config: the network around the cell, for the shape and the labels of the
       images. By default one cell a stage and `NUM_CHANNELS` channels; for
-      `darts` `darts_scores.QUICK`.
+      `darts` `darts_scores.QUICK`, for `mobilenetv3` the network for images
+      of 32 pixels.
     batch_size: how many are scored side by side; None for one.
 
   Raises:
@@ -261,6 +263,19 @@ class _Space(NamedTuple):
   num_images: int
 
 
+def _elastic(network: str, make: Callable[[], SearchSpace]) -> _Space:
+  """The space of a super-network."""
+  known = elastic_scores.SCORES[network.partition("/")[0]]
+  return _Space(
+    make,
+    lambda: {name: (name,) for name in known},
+    elastic_scores.find,
+    elastic_scores.evaluate,
+    elastic_scores.setting(network),
+    elastic_scores.NUM_IMAGES,
+  )
+
+
 _SPACES = {
   "darts": _Space(
     darts.darts,
@@ -278,14 +293,10 @@ _SPACES = {
     cells.Config(IMAGE_SHAPE, NUM_CLASSES, NUM_CHANNELS, num_cells=1),
     NUM_IMAGES,
   ),
+  "mobilenetv3": _elastic("mobilenetv3/small32", mobilenetv3.mobilenetv3),
   **{
-    f"autoformer/{size}": _Space(
-      functools.partial(autoformer.autoformer, size),
-      lambda: {name: (name,) for name in vit_scores.SCORES},
-      vit_scores.find,
-      vit_scores.evaluate,
-      vit_scores.setting(size),
-      vit_scores.NUM_IMAGES,
+    f"autoformer/{size}": _elastic(
+      f"autoformer/{size}", functools.partial(autoformer.autoformer, size)
     )
     for size in autoformer.SPACES
   },

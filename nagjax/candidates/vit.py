@@ -234,20 +234,25 @@ def apply(
     x: jax.Array, inputs: tuple[Layer, jax.Array, jax.Array, Key | None]
   ) -> tuple[jax.Array, None]:
     weights, kind, rate, layer_key = inputs
-    exists = kind != choices.none
-    kind = jnp.minimum(kind, choices.none - 1)
-    ratio, heads = (jnp.asarray(column)[kind] for column in _options(config))
-    y = norm(x, weights.attention_norm)
-    y = _masked(_attention(y, weights, heads, relative, config), is_wide)
-    kept = _kept(layer_key, rate, x)
-    z = x + kept[0] * y
-    y = norm(z, weights.inner_norm) @ weights.inner.weight
-    y = jax.nn.gelu(y + weights.inner.bias[None, None], approximate=False)
-    sizes = _inner_sizes(config)[arch[0], ratio]
-    y = _masked(y, jnp.arange(config.inner, dtype=jnp.int32) < sizes)
-    y = y @ weights.outer.weight + weights.outer.bias[None, None]
-    z = z + kept[1] * _masked(y, is_wide)
-    return jnp.where(exists, z, x), None
+
+    def run(x: jax.Array) -> jax.Array:
+      existing = jnp.minimum(kind, choices.none - 1)
+      ratio, heads = (
+        jnp.asarray(column)[existing] for column in _options(config)
+      )
+      y = norm(x, weights.attention_norm)
+      y = _masked(_attention(y, weights, heads, relative, config), is_wide)
+      kept = _kept(layer_key, rate, x)
+      z = x + kept[0] * y
+      y = norm(z, weights.inner_norm) @ weights.inner.weight
+      y = jax.nn.gelu(y + weights.inner.bias[None, None], approximate=False)
+      sizes = _inner_sizes(config)[arch[0], ratio]
+      y = _masked(y, jnp.arange(config.inner, dtype=jnp.int32) < sizes)
+      y = y @ weights.outer.weight + weights.outer.bias[None, None]
+      return z + kept[1] * _masked(y, is_wide)
+
+    # Layers that do not exist cost nothing, but where networks are batched.
+    return jax.lax.cond(kind != choices.none, run, lambda x: x, x), None
 
   inputs = (
     params.layers,

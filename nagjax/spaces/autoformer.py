@@ -81,7 +81,9 @@ SPACES = {
   "tiny": Choices((192, 216, 240), (12, 13, 14), (3.5, 4.0), (3, 4)),
   "small": Choices((320, 384, 448), (12, 13, 14), (3.0, 3.5, 4.0), (5, 6, 7)),
   "base": Choices((528, 576, 624), (14, 15, 16), (3.0, 3.5, 4.0), (9, 10)),
-  "small32": Choices((32, 40, 48), (3, 4, 5), (1.0, 2.0, 4.0), (2, 3, 4)),
+  "small32": Choices(
+    (8, 16, 32, 48), (1, 2, 3, 4, 5), (0.5, 1.0, 2.0), (1, 2, 3)
+  ),
 }
 
 
@@ -160,7 +162,7 @@ def small32() -> base.SearchSpace:
 
   Example:
     >>> small32().name, small32().num_architectures
-    ('autoformer/small32', 199017)
+    ('autoformer/small32', 265716)
   """
   return autoformer("small32")
 
@@ -169,7 +171,7 @@ def is_valid(choices: Choices, archs: Archs) -> jax.Array:
   """Whether no layer follows one that is none, `int32[..., 1 + L] -> bool`.
 
   Example:
-    >>> archs = np.asarray([[0, 0, 0, 0, 9, 9], [0, 9, 0, 0, 0, 0]])
+    >>> archs = np.asarray([[0, 0, 0, 0, 9, 9], [0, 0, 9, 0, 0, 0]])
     >>> is_valid_fn = functools.partial(is_valid, SPACES["small32"])
     >>> jax.jit(is_valid_fn)(archs).tolist()
     [True, False]
@@ -247,7 +249,7 @@ def to_config(choices: Choices, arch: Sequence[int]) -> dict[str, Any]:
 
   Example:
     >>> to_config(SPACES["small32"], [0, 0, 0, 0, 9, 9])["mlp_ratio"]
-    [1.0, 1.0, 1.0]
+    [0.5, 0.5, 0.5]
   """
   vector = np.asarray(arch)
   options = choices.cardinalities
@@ -320,7 +322,7 @@ def to_string(choices: Choices, arch: Sequence[int]) -> str:
 
   Example:
     >>> to_string(SPACES["small32"], [0, 0, 0, 0, 9, 9])[:40]
-    '{"layer_num": 3, "mlp_ratio": [1.0, 1.0,'
+    '{"layer_num": 3, "mlp_ratio": [0.5, 0.5,'
   """
   return json.dumps(to_config(choices, arch))
 
@@ -407,7 +409,7 @@ def to_graph(choices: Choices, archs: Archs) -> Graph:
   Example:
     >>> view = functools.partial(to_graph, SPACES["small32"])
     >>> jax.eval_shape(view, np.asarray([0, 0, 0, 0, 9, 9])).nodes.shape
-    (7, 13)
+    (7, 14)
   """
   size = max(choices.cardinalities)
   one_hot = jax.nn.one_hot(archs, size, dtype=jnp.float32)

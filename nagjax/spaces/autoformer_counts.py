@@ -53,7 +53,7 @@ NETWORKS = {
   "small": Network(448, 7, 14, 4.0),
   "base": Network(640, 10, 16, 4.0),
   "small32": Network(
-    *(48, 4, 5, 4.0),
+    *(48, 3, 5, 2.0),
     head_size=16,
     patch_size=8,
     max_relative=3,

@@ -45,7 +45,7 @@ class NameTest(parameterized.TestCase):
     ("tiny", 15, 3 * (4**12 + 4**13 + 4**14)),
     ("small", 15, 3 * (9**12 + 9**13 + 9**14)),
     ("base", 17, 3 * (6**14 + 6**15 + 6**16)),
-    ("small32", 6, 3 * (9**3 + 9**4 + 9**5)),
+    ("small32", 6, 4 * (9 + 9**2 + 9**3 + 9**4 + 9**5)),
   )
   def test_sizes(self, size, length, num):
     """Oracle: products of the published options by depth."""
@@ -79,19 +79,19 @@ class NameTest(parameterized.TestCase):
     ("", "written like"),
     ("[]", "written like"),
     ('{"layer_num": 3}', "got none of mlp_ratio, num_heads, embed_dim"),
-    (json.dumps(CONFIG), "3, 4, 5 layers"),
+    (json.dumps(CONFIG), "1, 2, 3, 4, 5 layers"),
     (
       '{"layer_num": 3, "mlp_ratio": [1, 2, 3], "num_heads": [2, 2, 2],'
-      ' "embed_dim": 40}',
-      r"ratios of 1.0, 2.0, 4.0 and 2, 3, 4 heads, got \(3.0, 2\)",
+      ' "embed_dim": 16}',
+      r"ratios of 0.5, 1.0, 2.0 and 1, 2, 3 heads, got \(3.0, 2\)",
     ),
     (
       '{"layer_num": 3, "mlp_ratio": [1, 2, 2], "num_heads": [2, 2, 2],'
-      ' "embed_dim": [40, 40, 48]}',
-      r"embed_dim must be one of 32, 40, 48 in all layers, got \[40, 48\]",
+      ' "embed_dim": [16, 16, 48]}',
+      r"embed_dim must be one of 8, 16, 32, 48 in all layers, got \[16, 48\]",
     ),
     (
-      '{"layer_num": 3, "mlp_ratio": 1, "num_heads": [2], "embed_dim": 40}',
+      '{"layer_num": 3, "mlp_ratio": 1, "num_heads": [2], "embed_dim": 16}',
       "written like",
     ),
   )
@@ -102,7 +102,7 @@ class NameTest(parameterized.TestCase):
     self.assertNotIn("\n", str(raised.exception))
 
   @parameterized.parameters(
-    ([0] * 5,), ([0, 9, 0, 0, 0, 0],), ([0, 0, 0, 0, 9, 0],), ([3] * 6,)
+    ([0] * 5,), ([0, 9, 0, 0, 0, 0],), ([0, 0, 0, 0, 9, 0],), ([4] * 6,)
   )
   def test_vectors_of_no_architecture(self, vector):
     """Oracle: the documented ValueError."""
@@ -130,10 +130,11 @@ class VectorTest(parameterized.TestCase):
     self.assertTrue(all(map(is_architecture, archs[:500].tolist())))
     self.assertTrue(autoformer.is_valid(SMALL, archs).all())
     depths = np.asarray(autoformer.depth_of(SMALL, archs))
-    share = np.asarray([1, 9, 81]) / 91
-    counts = np.bincount(depths - 3, minlength=3)
+    share = 9.0 ** np.arange(5)
+    share = share / share.sum()
+    counts = np.bincount(depths - 1, minlength=5)
     self.assertGreater(stats.chisquare(counts, 20_000 * share).pvalue, 1e-3)
-    for variable, num in enumerate((3, 9, 9, 9, 9, 9)):
+    for variable, num in enumerate((4, 9, 9, 9, 9, 9)):
       column = archs[:, variable]
       counts = np.bincount(column[column < num], minlength=num)
       self.assertGreater(stats.chisquare(counts).pvalue, 1e-3)
@@ -179,13 +180,13 @@ class GraphTest(parameterized.TestCase):
     """Oracle: a chain built node by node."""
     space = autoformer.small32()
     graph = jax.jit(space.to_graph)(samples()[:100])
-    self.assertEqual((space.num_nodes, space.num_labels), (7, 3 + 9 + 1))
+    self.assertEqual((space.num_nodes, space.num_labels), (7, 4 + 9 + 1))
     rows = zip(samples()[:100], *map(np.asarray, graph), strict=True)
     for arch, nodes, adjacency in rows:
       layers = [i for i in range(1, 6) if arch[i] != 9]
-      labels = np.zeros((7, 13))
-      labels[0, arch[0]] = labels[6, 12] = 1
-      labels[layers, 3 + arch[layers]] = 1
+      labels = np.zeros((7, 14))
+      labels[0, arch[0]] = labels[6, 13] = 1
+      labels[layers, 4 + arch[layers]] = 1
       np.testing.assert_array_equal(nodes, labels)
       edges = np.zeros((7, 7))
       for pair in itertools.pairwise([0, *layers, 6]):
