@@ -37,6 +37,9 @@ successive_halving and hyperband use all. A budget is then in full evaluations,
 and trace.npz has the fidelity and the cost of every evaluation, [seed, round,
 slot].
 
+Where several algorithms run, the table and the curve.png of the first appear as
+soon as it has ended.
+
 Seeds run --batch_size_seeds at a time; searches that cannot be compiled
 (--algorithm=agnet --surrogate=xgb) run one after the other. What is done is
 kept in WORKDIR/unfinished until the results are written: the same command goes
@@ -48,13 +51,16 @@ Exit codes: 0; 2 for anything the user can mend, with one line on stderr; 130
 after an interruption.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
+import functools
 import hashlib
 import json
 import pathlib
 import shutil
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -62,6 +68,7 @@ import numpy as np
 from nagjax import arrays
 from nagjax import search as search_lib
 from nagjax.problem import Constraint
+from nagjax.problem import Optimum
 from nagjax.problem import Problem
 from nagjax.search import checkpoint
 
@@ -115,7 +122,8 @@ def _run(values: flags.Values) -> None:
     ) as workdir:
       places = [] if plan is None else _places(plan, workdir)
       if plan is not None:
-        runs = run_plan(plan, devices, places)
+        on_first = functools.partial(_show_first, workdir, plan)
+        runs = run_plan(plan, devices, places, on_first)
       _write(workdir, problem, runs)
       _remove_unfinished(places)
 
@@ -124,6 +132,7 @@ def run_plan(
   plan: planning.Plan,
   devices: Sequence[jax.Device],
   places: Sequence[pathlib.Path],
+  on_first: Callable[[records.Run], None] | None = None,
 ) -> list[records.Run]:
   """Runs every algorithm of a plan.
 
@@ -133,51 +142,66 @@ def run_plan(
     plan: what to run.
     devices: the devices, for the record.
     places: of every algorithm, where what is done is saved and found again.
+    on_first: called with the first run, if others follow it.
 
   Returns:
     The run of each algorithm.
   """
-  end = plan.first_seed + plan.num_seeds
-  keys = jax.random.split(jax.random.key(0), end)[plan.first_seed :]
-  runs = []
+  runs: list[records.Run] = []
   advice = f"lower --batch_size_seeds below {plan.batch_size_seeds}"
   shows = progress.progress if distributed.is_first() else progress.silence
-  with memory_errors(advice), shows() as report:
+  with memory_errors(advice):
     for entry, place in zip(plan.entries, places, strict=True):
-      record = _record(plan, entry, devices)
-      on_progress = progress.of_sweep(report, record.name)
-      if is_on_host(entry.search):
-        if jax.process_count() > 1:
-          raise UsageError(
-            f"{record.name} runs on the host, in one process: give each its "
-            "--seed_start and --workdir, and --merge what they find."
-          )
-        sweep = search_lib.sweep_on_host(
-          keys,
-          entry.search,
-          directories=[
-            place / f"seed_{seed}" for seed in range(plan.first_seed, end)
-          ],
-          warm_start=plan.warm_start,
-          on_progress=on_progress,
-        )
-      else:
-        sweep = search_lib.sweep(
-          keys,
-          entry.search,
-          warm_start=plan.warm_start,
-          batch_size_seeds=plan.batch_size_seeds,
-          keeps_state=False,
-          directory=place,
-          on_progress=on_progress,
-        )
-      record = record._replace(
-        compile_seconds=sweep.compile_seconds,
-        run_seconds=sweep.run_seconds,
-        peak_memory_mb=machine.peak_memory_mb(devices),
-      )
-      runs.append(records.make_run(record, sweep))
+      with shows() as report:
+        runs.append(_run_entry(plan, entry, devices, place, report))
+      if len(runs) == 1 < len(plan.entries) and on_first is not None:
+        on_first(runs[0])
   return runs
+
+
+def _run_entry(
+  plan: planning.Plan,
+  entry: planning.Entry,
+  devices: Sequence[jax.Device],
+  place: pathlib.Path,
+  report: progress.ReportFn,
+) -> records.Run:
+  """Runs one algorithm of a plan; see `run_plan`."""
+  end = plan.first_seed + plan.num_seeds
+  keys = jax.random.split(jax.random.key(0), end)[plan.first_seed :]
+  record = _record(plan, entry, devices)
+  on_progress = progress.of_sweep(report, record.name)
+  if is_on_host(entry.search):
+    if jax.process_count() > 1:
+      raise UsageError(
+        f"{record.name} runs on the host, in one process: give each its "
+        "--seed_start and --workdir, and --merge what they find."
+      )
+    sweep = search_lib.sweep_on_host(
+      keys,
+      entry.search,
+      directories=[
+        place / f"seed_{seed}" for seed in range(plan.first_seed, end)
+      ],
+      warm_start=plan.warm_start,
+      on_progress=on_progress,
+    )
+  else:
+    sweep = search_lib.sweep(
+      keys,
+      entry.search,
+      warm_start=plan.warm_start,
+      batch_size_seeds=plan.batch_size_seeds,
+      keeps_state=False,
+      directory=place,
+      on_progress=on_progress,
+    )
+  record = record._replace(
+    compile_seconds=sweep.compile_seconds,
+    run_seconds=sweep.run_seconds,
+    peak_memory_mb=machine.peak_memory_mb(devices),
+  )
+  return records.make_run(record, sweep)
 
 
 def is_on_host(search: search_lib.Search) -> bool:
@@ -269,24 +293,66 @@ def _merge(values: flags.Values) -> tuple[Problem, list[records.Run]]:
   return problem, merged
 
 
+def _summarize(
+  problem: Problem, optimum: Optimum | None, runs: Sequence[records.Run]
+) -> tuple[dict[str, results.Found], list[dict[str, Any]]]:
+  """What every run found, by its name, and its object of `summary.json`."""
+  benchmark = problem.benchmark
+  founds, summaries = {}, []
+  for record, trace, _ in runs:
+    found = results.distinct_rows(trace, benchmark, record.fidelities)
+    founds[record.name] = found
+    summaries.append(
+      results.summarize(record, trace, found, benchmark, optimum)
+    )
+  return founds, summaries
+
+
+def _draw_curve(
+  workdir: pathlib.Path, optimum: Optimum | None, runs: Sequence[records.Run]
+) -> None:
+  plots.draw_curves(
+    workdir / records.CURVE,
+    [
+      plots.make_curve(
+        run.record.name,
+        results.history(run.trace, run.record.fidelities),
+        optimum,
+      )
+      for run in runs
+    ],
+    caption=plots.caption_of([run.record for run in runs]),
+    objective=runs[0].record.objective,
+    optimum=optimum,
+  )
+
+
+def _show_first(
+  workdir: pathlib.Path, plan: planning.Plan, run: records.Run
+) -> None:
+  """Prints and draws the first run while others follow; `_write` does it again.
+
+  Results that are to be overwritten stay whole until all runs have ended.
+  """
+  optimum = plan.problem.optimum()
+  plots.print_table(
+    plots.caption_of([run.record]), _summarize(plan.problem, optimum, [run])[1]
+  )
+  rest = [records.full_name(e.algorithm, e.variant) for e in plan.entries[1:]]
+  told = f"Still to come: {', '.join(rest)}."
+  if not (workdir / records.SUMMARY).exists():
+    _draw_curve(workdir, optimum, [run])
+    told = f"Drawn in {workdir / records.CURVE}. {told}"
+  print(told, flush=True)
+
+
 def _write(
   workdir: pathlib.Path, problem: Problem, runs: Sequence[records.Run]
 ) -> None:
   """Writes all files, `summary.json` last, and prints the table."""
   benchmark = problem.benchmark
   optimum = problem.optimum()
-  founds = {
-    run.record.name: results.distinct_rows(
-      run.trace, benchmark, run.record.fidelities
-    )
-    for run in runs
-  }
-  summaries = [
-    results.summarize(
-      run.record, run.trace, founds[run.record.name], benchmark, optimum
-    )
-    for run in runs
-  ]
+  founds, summaries = _summarize(problem, optimum, runs)
   record = runs[0].record
   caption = plots.caption_of([run.record for run in runs])
   for name in (records.SUMMARY, records.PARETO, *records.FRONT_FILES):
@@ -303,20 +369,7 @@ def _write(
   results.write_architectures(
     workdir / records.ARCHITECTURES, founds, benchmark
   )
-  plots.draw_curves(
-    workdir / records.CURVE,
-    [
-      plots.make_curve(
-        run.record.name,
-        results.history(run.trace, run.record.fidelities),
-        optimum,
-      )
-      for run in runs
-    ],
-    caption=caption,
-    objective=record.objective,
-    optimum=optimum,
-  )
+  _draw_curve(workdir, optimum, runs)
   if problem.constraints:
     plots.draw_pareto(
       workdir / records.PARETO,

@@ -11,8 +11,10 @@ generation of it (denoise, decode, evaluate, select) in the form with linear
 memory; and the parts of one round of OptiProxy-NAS (fit the proxy, search and
 sample through it, all of `ask`), for so many searches side by side. Every line
 runs in a process of its own, so that the peak memory is its own. A look-up is
-an evaluation that was asked for, be it charged, repeated or denied. Writes
-throughput.json, throughput.png and prints a table.
+an evaluation that was asked for, be it charged, repeated or denied. The limit
+beside a search's CPU seconds is that of its arithmetic: its floating-point
+operations at the speed of a large product of matrices on one core, or on one
+accelerator. Writes throughput.json, throughput.png and prints a table.
 
 --preset=accelerator measures in 8 minutes what an accelerator is for: sweeps of
 1 to 1,048,576 searches of the published EDNAG and of the four systems, a
@@ -286,7 +288,8 @@ def _line(row: dict[str, Any]) -> str:
     if rate in row:
       text += f"  {row[rate]:.5g} {unit}"
   if row["kind"] == "seeds":
-    text += f"  {row['cpu_seconds_per_search']:.2f} CPU s each"
+    text += f"  {row['cpu_seconds_per_search']:.2g} CPU s each"
+    text += f" (limit {row['limit_seconds_per_search']:.2g} s)"
     if row["times_official"] is not None:
       text += f", {row['times_official']:.0f} x official"
   return text

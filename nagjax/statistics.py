@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+import scipy  # Its part `stats` is slow to import: only as it is used.
 
 __all__ = [
   *("Interval", "PairedDifference", "RankCorrelation", "ahead", "best_so_far"),
@@ -101,11 +101,14 @@ def proportion_interval(
   possible = _is_count(successes) and successes <= num
   _check(possible, f"successes in 0, ..., {num}", successes)
   _check(0.0 < confidence < 1.0, "confidence in (0, 1)", confidence)
-  test = stats.binomtest(successes, num)
-  low, high = map(float, test.proportion_ci(confidence, method="wilson"))
-  share = float(successes / num)
+  share, num = float(successes / num), int(num)
+  z = float(scipy.special.ndtri(0.5 + confidence / 2))
+  shift, spread = z / (2 * num), (share * (1.0 - share) / num) ** 0.5
+  # So written, the ends are exact where the share is 0 or 1.
+  out, scale = z * (float(np.hypot(spread, shift)) - shift), 1.0 + z**2 / num
+  low, high = (share - out) / scale, 1.0 - (1.0 - share - out) / scale
   variance = share * (1.0 - share) * num / (num - 1) if num > 1 else np.nan
-  return Interval(share, float(variance**0.5), low, high, int(num))
+  return Interval(share, float(variance**0.5), low, high, num)
 
 
 def paired_difference(
@@ -126,13 +129,12 @@ def paired_difference(
   _check(first.size == second.size, f"b of {first.size} seeds", second.size)
   difference = first - second
   interval = mean_interval(difference, confidence)
-  if interval.std == 0.0:
-    t_p_value = float(interval.mean == 0.0)
-  else:
+  t_p_value = float(interval.mean == 0.0)
+  if interval.std > 0.0:
     t = interval.mean / interval.std * interval.num**0.5
-    t_p_value = float(2.0 * stats.t.sf(abs(t), interval.num - 1))
+    t_p_value = float(2.0 * scipy.special.stdtr(interval.num - 1, -abs(t)))
   moved = difference[difference != 0.0]
-  wilcoxon = float(stats.wilcoxon(moved).pvalue) if moved.size else 1.0
+  wilcoxon = float(scipy.stats.wilcoxon(moved).pvalue) if moved.size else 1.0
   return PairedDifference(interval, t_p_value, wilcoxon)
 
 
@@ -340,11 +342,11 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> RankCorrelation:
   _check(second.shape == first.shape, f"y of {first.shape}", second.shape)
   kept = ~(np.isnan(first) | np.isnan(second))
   num = int(kept.sum())
-  ranks = [stats.rankdata(side[kept]) for side in (first, second)]
+  ranks = [scipy.stats.rankdata(side[kept]) for side in (first, second)]
   if num < 2 or not all(np.ptp(side) for side in ranks):
     return RankCorrelation(float("nan"), float("nan"), num)
   # Spearman's rho is Pearson's of the ranks; spearmanr trips over infinities.
-  rho, tau = stats.pearsonr(*ranks)[0], stats.kendalltau(*ranks)[0]
+  rho, tau = scipy.stats.pearsonr(*ranks)[0], scipy.stats.kendalltau(*ranks)[0]
   return RankCorrelation(float(rho), float(tau), num)
 
 
@@ -388,7 +390,7 @@ def _student_interval(
   if num == 1:
     return (mean, *[np.full_like(mean, np.nan)] * 3)
   std = shifted.std(axis=0, ddof=1)
-  half = stats.t.ppf((1.0 + confidence) / 2.0, num - 1) * std / num**0.5
+  half = scipy.special.stdtrit(num - 1, 0.5 + confidence / 2) * std / num**0.5
   return mean, std, mean - half, mean + half
 
 

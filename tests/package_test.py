@@ -42,6 +42,7 @@ PROGRAM = """
 import importlib, sys
 import nagjax
 assert nagjax.__file__.startswith(sys.argv[1]), nagjax.__file__
+assert "scipy.stats" not in sys.modules  # A third of the import.
 for name in sys.argv[2:]:
   importlib.import_module(name)
 heavy = {"torch", "matplotlib", "sklearn", "xgboost"} & set(sys.modules)

@@ -5,6 +5,7 @@ in a second.
 """
 
 from collections.abc import Callable
+import functools
 import time
 from typing import Any
 
@@ -26,6 +27,9 @@ from nagjax.search.driver import SearchState
 from nagjax.spaces.base import SearchSpace
 from nagjax.surrogates import ensemble
 from nagjax.types import Params
+from nagjax.types import Status
+
+from . import arithmetic
 
 PARTS = ("fit", "generate", "ask")
 """Of a round of OptiProxy-NAS."""
@@ -60,6 +64,8 @@ def sweep(
   cpu_seconds = time.process_time() - began
   lookups = result.trace.status.size
   official = official_seconds
+  operations = _operations(made, result.trace)
+  rate = arithmetic.sustained_rate()
   return {
     "compile_seconds": result.compile_seconds,
     "run_seconds": result.run_seconds,
@@ -68,7 +74,27 @@ def sweep(
     "cpu_seconds_per_search": cpu_seconds / num_seeds,
     "times_official": official and num_seeds * official / result.run_seconds,
     "program_mb": result.program_bytes / 1e6,
+    "operations_per_search": operations,
+    "operations_per_second": rate,
+    "limit_seconds_per_search": operations / rate,
   }
+
+
+def _operations(made: search.Search, trace: search.Trace) -> float:
+  """Floating-point operations of a search, on average, until its budget ends.
+
+  Args:
+    made: the search.
+    trace: `[S, R, ...]` of many of them.
+  """
+  key = jax.random.key(0)
+  start = functools.partial(search.start, search=made)
+  advance = functools.partial(search.advance, search=made, num_rounds=1)
+  first = jax.eval_shape(start, key)
+  num_rounds = (trace.status != Status.EMPTY).any(axis=-1).sum(axis=1).mean()
+  num_rounds -= first.trace.status.shape[0]
+  of_round = arithmetic.operations(advance, first.state)
+  return arithmetic.operations(start, key) + float(num_rounds) * of_round
 
 
 def generation(size: int, made: search.Search) -> dict[str, float]:

@@ -59,10 +59,9 @@ class _Gat(nn.Module):
     along = adjacency + loops
     against = jnp.swapaxes(along, -1, -2)
     for _ in range(self.config.num_layers):
-      halves = [self._attend(x, edges) for edges in (along, against)]
-      x = nn.Dense(self.config.hidden_size)(
-        nn.gelu(jnp.concatenate(halves, axis=-1))
-      )
+      # Activated before they are joined, as in `gcn`: sooner on CPUs.
+      halves = [nn.gelu(self._attend(x, edges)) for edges in (along, against)]
+      x = nn.Dense(self.config.hidden_size)(jnp.concatenate(halves, axis=-1))
       x = nn.LayerNorm(epsilon=1e-5)(x)
       x = nn.Dropout(self.config.dropout)(x, deterministic=deterministic)
     pooled = nn.gelu(jnp.mean(x, axis=-2))

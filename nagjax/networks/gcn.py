@@ -79,16 +79,20 @@ class _Gcn(nn.Module):
     present = jnp.sum(x, axis=-1, keepdims=True)
     activation = nn.relu if config.published else nn.gelu
     for _ in range(config.num_layers):
+      # Activated before they are joined: on CPUs XLA takes twice as long for an
+      # activation of joined halves.
       halves = [
-        matrix
-        @ nn.Dense(
-          config.hidden_size,
-          use_bias=False,
-          kernel_init=nn.initializers.xavier_uniform(),
-        )(x)
+        activation(
+          matrix
+          @ nn.Dense(
+            config.hidden_size,
+            use_bias=False,
+            kernel_init=nn.initializers.xavier_uniform(),
+          )(x)
+        )
         for matrix in (along, against)
       ]
-      x = activation(jnp.concatenate(halves, axis=-1))
+      x = jnp.concatenate(halves, axis=-1)
       x = nn.Dense(config.hidden_size)(x)
       x = nn.LayerNorm(epsilon=1e-5)(x)
       x = nn.Dropout(config.dropout)(x, deterministic=deterministic)

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy  # Its part `stats` is slow to import: only as it is used.
 from scipy import special
-from scipy import stats
 
 from nagjax import checks
 from nagjax.networks import descent
@@ -320,7 +320,7 @@ def _part(table: Table, max_rows: int) -> tuple[np.ndarray, np.ndarray]:
 def _scores(values: np.ndarray) -> np.ndarray:
   """Normal scores `f32[N]` of all rows; failures are the worst."""
   values = np.where(np.isfinite(values), values, -np.inf)
-  share = (stats.rankdata(values) - 0.5) / len(values)
+  share = (scipy.stats.rankdata(values) - 0.5) / len(values)
   return special.ndtri(share).astype(np.float32)
 
 

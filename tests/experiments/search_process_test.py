@@ -17,11 +17,13 @@ from experiments.support import progress
 from experiments.support import records
 from nagjax import registry
 from nagjax import search as search_lib
+from nagjax.algorithms import random_search
 from nagjax.proposers import mutation
 from nagjax.spaces import nasbench201
 from nagjax.surrogates import gaussian_process
 from tests.benchmarks import transnas_test
 from tests.experiments.runs import FILES
+from tests.experiments.runs import RANDOM
 from tests.experiments.runs import BinaryCase
 from tests.experiments.runs import arrays_of
 from tests.experiments.runs import run
@@ -49,6 +51,39 @@ class ProcessTest(BinaryCase):
     self.assertEqual(code, 130)
     self.assertEndsWith(err, "Interrupted; no summary was written.\n")
     self.assertEmpty(list(self.workdir.iterdir()))
+
+  def test_the_first_of_several_algorithms(self):
+    """Oracle: a run that ends as the second begins has a curve, a table of one
+    column and no summary; results that are there stay as they are."""
+    whole, _ = search_of(4)
+    flags = (*RANDOM, "--num_seeds=4", f"--workdir={self.workdir}")
+    sweep = search_lib.sweep
+
+    def sweep_random(keys, searched, **options):
+      if searched.config != random_search.Config():
+        raise KeyboardInterrupt
+      return sweep(keys, searched, **options)
+
+    def run_half(*more):
+      with mock.patch.object(search_lib, "sweep", sweep_random):
+        return run(*flags, *more)
+
+    code, out, _ = run_half()
+    self.assertEqual(code, 130)
+    best = summary_of(whole)[0]["best_objective_mean"]
+    self.assertRegex(out, rf" random *\n(.*\n)*.*{best:.3f} *\n")
+    self.assertRegex(out, r"curve\.png\. Still to come: local_search\.\n\Z")
+    left = {path.name for path in self.workdir.iterdir()}
+    self.assertEqual(left, {search.UNFINISHED, records.CURVE})
+    drawn = (self.workdir / records.CURVE).read_bytes()
+    self.assert_succeeds(run(*flags))
+    curve = (whole / records.CURVE).read_bytes()
+    self.assertEqual((self.workdir / records.CURVE).read_bytes(), curve)
+    self.assertNotEqual(drawn, curve)
+    code, out, _ = run_half("--overwrite")
+    self.assertEqual(code, 130)
+    self.assertEndsWith(out, "\nStill to come: local_search.\n")
+    self.assertEqual((self.workdir / records.CURVE).read_bytes(), curve)
 
   def test_one_run_at_a_time(self):
     """Oracle: a run inside a run; the inner one leaves no trace."""

@@ -7,11 +7,17 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import jax
 import pytest
 
 from experiments import throughput
+from experiments.support import arithmetic
 from experiments.support import machine
 from experiments.support import speed
+from nagjax import registry
+from nagjax import search
+from nagjax.benchmarks.synthetic import synthetic
+from nagjax.problem import Problem
 from tests.experiments import runs
 
 
@@ -42,7 +48,9 @@ class ThroughputTest(parameterized.TestCase):
       f"--workdir={self.workdir}",
     )
     self.assertEqual((code, err), (0, ""))
-    self.assertRegex(out, r"3 seeds .* searches/s .* [\d.]+ CPU s each\n")
+    self.assertRegex(
+      out, r"3 seeds .* searches/s .* CPU s each \(limit .* s\)\n"
+    )
     (row,) = json.loads((self.workdir / "throughput.json").read_text())
     self.assertEqual((row["kind"], row["size"]), ("seeds", 3))
     self.assertAlmostEqual(row["searches_per_second"] * row["run_seconds"], 3)
@@ -109,6 +117,24 @@ class ThroughputTest(parameterized.TestCase):
     self.assertLen(out.splitlines(), 6)
     steps = rows[-1]["steps_per_second"] * rows[-1]["run_seconds"]
     self.assertAlmostEqual(steps, speed.TRAINING_STEPS)
+
+  def test_the_limit_of_arithmetic(self):
+    """Oracle: 40 rows without replacement are four rounds of ten, beside the
+    start, whose operations are counted apart."""
+    _, out, _ = run(f"--measure={task('random', 'seeds', 2)}")
+    row = json.loads(out)
+    made = registry.make_search("random", Problem(synthetic()), budget=40)
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda key: search.start(key, made).state, key)
+    expected = arithmetic.operations(lambda k: search.start(k, made), key)
+    expected += 4 * arithmetic.operations(
+      lambda state: search.advance(state, made, num_rounds=1), state
+    )
+    self.assertGreater(expected, 0)
+    self.assertEqual(row["operations_per_search"], expected)
+    self.assertAlmostEqual(
+      row["limit_seconds_per_search"] * row["operations_per_second"], expected
+    )
 
   def test_against_the_published_program(self):
     """Oracle: by hand, from the seconds that were given."""

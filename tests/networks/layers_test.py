@@ -50,7 +50,8 @@ class NetworkTest(parameterized.TestCase):
 
   @parameterized.parameters(*NAMES)
   def test_drops_with_a_key_only(self, name):
-    """Oracle: the network without dropout; equality for equal keys."""
+    """Oracle: the network without dropout; the same for equal keys, but for how
+    each place in the program rounds."""
     plain, dropping = build(name), build(name, dropout=0.3)
     weights, graphs = dense.weights(plain), dense.graphs(4)
 
@@ -63,8 +64,8 @@ class NetworkTest(parameterized.TestCase):
 
     keys = map(jax.random.key, (0, 0, 1))
     expected, without, one, again, other = run(*keys)
-    np.testing.assert_array_equal(without, expected)
-    np.testing.assert_array_equal(one, again)
+    np.testing.assert_allclose(without, expected, atol=1e-5)
+    np.testing.assert_allclose(one, again, atol=1e-5)
     for dropped in (expected, other):
       self.assertGreater(float(np.abs(one - dropped).max()), 1e-3)
 
