@@ -21,11 +21,12 @@ class Benchmark(Protocol):
   attributes describe the columns; all arrays are leaves, so a benchmark is
   passed to compiled functions as an argument.
 
-  `Problem` also uses, where a benchmark has them: `query_and_report(archs)`, the
-  columns of both at once where that is cheaper; `check_limits({column: limit})`,
-  which raises ValueError if no architecture can meet them; `lower` and
-  `fidelities`, columns at fidelities below the full one (`TabularBenchmark`);
-  and `on_host` with `columns`, of what Python evaluates (`HostBenchmark`).
+  `Problem` also uses, where a benchmark has them: `query_and_report(archs)`,
+  the columns of both at once where that is cheaper;
+  `check_limits({column: limit})`, which raises ValueError if no architecture
+  can meet them; `lower` and `fidelities`, columns at fidelities below the full
+  one (`TabularBenchmark`); and `on_host` with `columns`, of what Python
+  evaluates (`HostBenchmark`).
 
   Attributes:
     name: name in the registry, `<table>/<data set>`.
