@@ -25,8 +25,8 @@ PARTS = ("nagjax", "experiments", "pyproject.toml", "README.md", "LICENSE")
 MODULES = sorted(
   module.name for module in pkgutil.walk_packages(nagjax.__path__, "nagjax.")
 )
-TRAINS = "nagjax.generation.pretraining"
-"""Its example compiles for ten seconds."""
+LONG = ("nagjax.generation.pretraining", "nagjax.networks.meta_predictor")
+"""Their examples compile for seconds."""
 
 BINARIES = sorted(
   path.stem
@@ -166,15 +166,16 @@ class ExamplesTest(parameterized.TestCase):
     result = doctest.testmod(importlib.import_module(name))
     self.assertEqual(result.failed, 0)
 
-  @parameterized.parameters("nagjax", *(m for m in MODULES if m != TRAINS))
+  @parameterized.parameters("nagjax", *(m for m in MODULES if m not in LONG))
   def test_examples_of_the_documentation(self, name):
     """Oracle: the output written in the docstrings."""
     self.assert_examples_hold(name)
 
+  @parameterized.parameters(*LONG)
   @pytest.mark.slow
-  def test_the_example_of_a_training(self):
+  def test_long_examples(self, name):
     """Oracle: the output written in the docstrings."""
-    self.assert_examples_hold(TRAINS)
+    self.assert_examples_hold(name)
 
 
 if __name__ == "__main__":

@@ -268,6 +268,7 @@ class TellTest(parameterized.TestCase):
     np.testing.assert_array_equal(state.best, archs[1])
     self.assertEqual((int(state.num), int(state.graph)), (3, 0))
 
+  @pytest.mark.slow
   def test_peers(self):
     """Oracle: by hand: those with the normal cell of the best, but failures."""
     normals = np.zeros((12, 22), int)

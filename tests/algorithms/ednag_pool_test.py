@@ -22,6 +22,7 @@ def _predict(params, archs):
 
 
 class GenerateTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_beats_uniform_samples(self):
     """Oracle: the best of as many uniform samples, in most of 16 seeds."""
     keys = jax.random.split(jax.random.key(0), 16)

@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from nagjax import registry
 from nagjax import search as search_lib
@@ -69,6 +70,7 @@ class LowFidelityTest(parameterized.TestCase):
         np.testing.assert_array_equal(ours[used], theirs[used], field)
 
   @parameterized.parameters(*NAMES)
+  @pytest.mark.slow
   def test_the_best_are_promoted(self, name):
     """Oracle: NumPy sorts what was found; costs summed up."""
     search, traces = swept(name)

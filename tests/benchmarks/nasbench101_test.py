@@ -111,6 +111,7 @@ class SmallTableTest(parameterized.TestCase):
       benchmark.report(archs())["test_accuracy"], columns()["test_acc"] * 100
     )
 
+  @pytest.mark.slow
   def test_a_search_on_test_accuracy_says_so(self):
     """Oracle: the documented names and units."""
     benchmark = self.load()

@@ -156,6 +156,7 @@ class CountsTest(parameterized.TestCase):
 
 class NetworkTest(parameterized.TestCase):
   @parameterized.parameters(*CONFIGS)
+  @pytest.mark.slow
   def test_forward(self, stem):
     """Oracle: NumPy loops; one program serves all architectures."""
     config, (init, forward) = CONFIGS[stem], programs(stem)

@@ -149,6 +149,7 @@ class SeveralScoresTest(parameterized.TestCase):
 
 
 class SearchTest(parameterized.TestCase):
+  @pytest.mark.slow
   def test_a_search_pays_for_distinct_cells(self):
     """Oracle: the counts of cells, and the closed form of their sizes."""
     problem = problem_lib.Problem(benchmark("params"))

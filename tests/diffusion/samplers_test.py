@@ -5,6 +5,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.diffusion import samplers
 from nagjax.diffusion import schedules
@@ -191,6 +192,7 @@ class PredictorCorrectorTest(parameterized.TestCase):
     predictor=samplers.PREDICTORS[:2],
     corrector=samplers.CORRECTORS,
   )
+  @pytest.mark.slow
   def test_the_exact_score_gives_the_data(self, name, predictor, corrector):
     """Oracle: mean and deviation of the data, and of the noise at the end.
 

@@ -85,6 +85,7 @@ class BuildMetaTest(parameterized.TestCase):
     np.testing.assert_array_equal(found.failed, found.ops[:, 0] == 4)
     self.assertTrue(found.tasks[1].gray)
 
+  @pytest.mark.slow
   def test_goes_on_and_grows(self):
     """Oracle: a run that nobody disturbed."""
     self.run_pretending(*self.flags("whole"))

@@ -50,6 +50,7 @@ class FrontsTest(BinaryCase):
     )
     return workdir, self.assert_succeeds(outcome)
 
+  @pytest.mark.slow
   def test_measures(self):
     """Oracle: the closed form of the table, its front by brute force, and the
     measures of `statistics` query by query."""

@@ -250,6 +250,7 @@ class HostTest(BinaryCase):
 
     self.enter_context(mock.patch.object(registry, "make_search", on_host))
 
+  @pytest.mark.slow
   def test_an_interrupted_run_goes_on(self):
     """Oracle: the compiled sweep, bit for bit; what was kept is removed."""
     flags = ("--algorithm=random", "--budget=60", "--num_seeds=4")

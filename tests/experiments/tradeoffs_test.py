@@ -6,6 +6,7 @@ import tempfile
 from absl.testing import absltest
 import jax
 import numpy as np
+import pytest
 
 from experiments import tradeoffs
 import nagjax
@@ -14,6 +15,7 @@ from tests.experiments.runs import run_binary
 
 
 class TradeoffsTest(absltest.TestCase):
+  @pytest.mark.slow
   def test_a_column(self):
     """Oracle: the staircase under the front of each seed, added up here; what
     is done is not done again."""

@@ -148,6 +148,7 @@ class CheckpointTest(parameterized.TestCase):
         *flags,
       )
 
+  @pytest.mark.slow
   def test_a_published_generator(self):
     """Oracle: the same dictionary, read without a file."""
     state = agnet_program.state_dict(1, 7, 2)

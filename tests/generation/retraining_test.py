@@ -101,6 +101,7 @@ def gradients(params, targets, z, guidance):
 
 class TrainTest(parameterized.TestCase):
   @parameterized.parameters((0.0, 0, 1.0), (0.5, 2, 0.5))
+  @pytest.mark.slow
   def test_two_steps(self, guidance, decay_steps, second_share):
     """Oracle: Adam's formulas in NumPy on the gradients of single graphs.
 

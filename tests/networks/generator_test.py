@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from nagjax.networks import generator
 from tests.networks import agnet_program
@@ -86,6 +87,7 @@ class GeneratorTest(parameterized.TestCase):
     gate = params.forward[0].inputs.weight
     self.assertBetween(jnp.max(jnp.abs(gate)), 0.95 * 0.25, 0.25)
 
+  @pytest.mark.slow
   def test_gradient_reaches_all_weights(self):
     """Oracle: every weight but the gates' and messages' unused ones moves."""
     network = build(8, 7, 1, 1)

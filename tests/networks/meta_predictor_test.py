@@ -187,6 +187,7 @@ class MetaPredictorTest(parameterized.TestCase):
     self.assertTrue(np.all(np.isfinite(gradient)))
     np.testing.assert_array_equal(gradient[1], 0)
 
+  @pytest.mark.slow
   def test_start(self):
     """Oracle: PyTorch's bounds, by the inputs of a layer and the state's size
     of a recurrent unit."""

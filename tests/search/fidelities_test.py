@@ -188,6 +188,7 @@ class LoopTest(parameterized.TestCase):
     told = max(int(half.info.max()), int(rest.info.max()))
     self.assertEqual(told, int(rest.state.ledger.spent))
 
+  @pytest.mark.slow
   def test_finished_chunks_are_read_again(self):
     """Oracle: the sweep without files; the second sweep compiles nothing."""
     search = toys.search_of(wanderer(), Problem(table()), budget=6)

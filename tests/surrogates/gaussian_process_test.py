@@ -258,6 +258,7 @@ class GaussianProcessTest(parameterized.TestCase):
       np.testing.assert_allclose(stds, std, atol=2e-4)
 
   @parameterized.parameters((0.6, 0.0), (0.6, 0.3), (0.0, 1.0))
+  @pytest.mark.slow
   def test_forms_and_counts_share_the_variance(self, of_forms, of_counts):
     """Oracle: the dense solution with the sum of three kernels, for vectors and
     for one-hot weights."""

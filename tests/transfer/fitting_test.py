@@ -110,6 +110,7 @@ class FittingTest(parameterized.TestCase):
         base.mean_of(part, SPACE, archs), learned.mean, atol=5e-3
       )
 
+  @pytest.mark.slow
   def test_a_part(self):
     """Oracle: the dense posterior mean of the rows that it holds; failures
     count as the worst; the rows of a large table are bounded."""
