@@ -174,12 +174,7 @@ def synflow(key: Key, arch: Archs, config: Setting) -> jax.Array:
 def logsynflow(key: Key, arch: Archs, config: Setting) -> jax.Array:
   """Synaptic flow with damped gradients, as `zerocost.logsynflow` has it.
 
-  Weights of squeeze-and-excitation count, the kernels' matrices do not.
-
-  Args:
-    key: random key, consumed.
-    arch: `int32[20]`.
-    config: the networks.
+  See `synflow` for the weights that count and for the arguments.
   """
   weights, gradients, log_scale = _synaptic_flow(key, arch, config)
   return weights @ jax.nn.softplus(jnp.log(gradients) + log_scale)
