@@ -66,6 +66,7 @@ import jax
 import numpy as np
 
 from nagjax import arrays
+from nagjax import benchmarks
 from nagjax import search as search_lib
 from nagjax.problem import Constraint
 from nagjax.problem import Optimum
@@ -206,7 +207,7 @@ def _run_entry(
 
 def is_on_host(search: search_lib.Search) -> bool:
   """Whether its algorithm or its benchmark is Python that cannot be traced."""
-  on_host = getattr(search.problem.benchmark, "on_host", False)
+  on_host = benchmarks.is_on_host(search.problem.benchmark)
   return on_host or search.algorithm.on_host
 
 

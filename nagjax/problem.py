@@ -14,6 +14,7 @@ import numpy as np
 
 from nagjax import statistics
 from nagjax.benchmarks.base import Benchmark
+from nagjax.benchmarks.base import is_on_host
 from nagjax.spaces.base import SearchSpace
 from nagjax.types import Archs
 from nagjax.types import Fidelities
@@ -388,9 +389,8 @@ class Problem:
       return None
     test = float(self.test(jnp.asarray(archs[best : best + 1]))[0])
     objective = float(value[best])
-    return Optimum(
-      objective, test, archs[value >= objective - tolerance(objective)]
-    )
+    is_best = value >= objective - tolerance(objective)
+    return Optimum(objective, test, archs[is_best])
 
   def front(self) -> Front | None:
     """Finds the exact front of the objectives (host).
@@ -425,7 +425,7 @@ def _violation(column: jax.Array, limit: float) -> jax.Array:
 
 
 def _column_names(benchmark: Benchmark) -> tuple[str, ...]:
-  if getattr(benchmark, "on_host", False):
+  if is_on_host(benchmark):
     return benchmark.columns  # type: ignore[attr-defined]
   one = jnp.zeros((1, benchmark.space.num_variables), jnp.int32)
   return tuple(jax.eval_shape(lambda b, a: b.query(a), benchmark, one))

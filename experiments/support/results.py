@@ -20,6 +20,7 @@ import numpy as np
 from nagjax import files
 from nagjax import statistics
 from nagjax.benchmarks import Benchmark
+from nagjax.benchmarks import is_on_host
 from nagjax.benchmarks import tabular
 from nagjax.problem import Optimum
 from nagjax.problem import tolerance
@@ -234,7 +235,7 @@ def _gpu_hours(
 ) -> float | None:
   """Mean hours of training that a search stands for, if the table tells."""
   archs, trainings = found.archs, found.num_seeds
-  if not getattr(benchmark, "on_host", False):
+  if not is_on_host(benchmark):
     # A report that is computed may take as long as the search.
     names = jax.eval_shape(benchmark.report, jnp.asarray(archs[:1]))
     if tabular.TRAIN_SECONDS not in names:

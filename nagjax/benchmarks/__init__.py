@@ -19,6 +19,7 @@ from nagjax.benchmarks import trees
 from nagjax.benchmarks.analog import with_analog
 from nagjax.benchmarks.base import Benchmark
 from nagjax.benchmarks.base import data_directory
+from nagjax.benchmarks.base import is_on_host
 from nagjax.benchmarks.hardware import with_hardware
 from nagjax.benchmarks.host import HostBenchmark
 from nagjax.benchmarks.robustness import with_robustness
@@ -37,6 +38,7 @@ __all__ = [
   "fcnet",
   "hardware",
   "hwgpt",
+  "is_on_host",
   "mobilenet_latency",
   "nasbench101",
   "nats_size",

@@ -108,6 +108,11 @@ class Computed:
     return None
 
 
+def is_on_host(benchmark: Benchmark) -> bool:
+  """Whether a benchmark is Python that cannot be traced (`HostBenchmark`)."""
+  return getattr(benchmark, "on_host", False)
+
+
 def data_directory(
   explicit: str | os.PathLike[str] | None = None,
 ) -> pathlib.Path:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
+from nagjax.benchmarks.base import is_on_host
 from nagjax.problem import Answer
 from nagjax.problem import Problem
 from nagjax.search import fidelity_ledger
@@ -288,7 +289,7 @@ def check_traceable(algorithm: Algorithm, problem: Problem) -> None:
   Raises:
     ValueError: if its algorithm or its benchmark runs in Python.
   """
-  on_host = getattr(problem.benchmark, "on_host", False)
+  on_host = is_on_host(problem.benchmark)
   if algorithm.on_host or on_host:
     what = f"benchmark {problem.benchmark.name}" if on_host else "algorithm"
     raise ValueError(

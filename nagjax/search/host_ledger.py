@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax.benchmarks.base import Benchmark
+from nagjax.benchmarks.base import is_on_host
 from nagjax.benchmarks.host import named_columns
 from nagjax.problem import Answer
 from nagjax.problem import Problem
@@ -122,7 +123,7 @@ class HostLedger:
   def _ask(self, archs: np.ndarray) -> dict[str, Any]:
     """Columns of the problem and the reader's metric, `f32[n]` each."""
     problem, benchmark = self._problem, self._problem.benchmark
-    if not _is_python(benchmark):
+    if not is_on_host(benchmark):
       with jax.debug_nans(False):  # NaN is an evaluation that failed.
         found = jax.device_get(_query(problem, _pad(archs)))
       return {name: column[: len(archs)] for name, column in found.items()}
@@ -154,7 +155,7 @@ class HostLedger:
   def _identities(self, archs: np.ndarray) -> jax.Array:
     benchmark = self._problem.benchmark
     find = benchmark.identities
-    if not _is_python(benchmark):
+    if not is_on_host(benchmark):
       find = functools.partial(_identities, benchmark)
     return jnp.asarray(find(jnp.asarray(archs)))
 
@@ -193,10 +194,6 @@ def _known_columns(
   if test in found:
     found[_TEST] = found.pop(test)
   return found
-
-
-def _is_python(benchmark: Benchmark) -> bool:
-  return getattr(benchmark, "on_host", False)
 
 
 def _pad(column: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nagjax import statistics
+from nagjax.benchmarks.base import is_on_host
 from nagjax.problem import Problem
 from nagjax.spaces.base import SearchSpace
 from nagjax.spaces.checks import checked_archs
@@ -163,8 +164,7 @@ def _is_same(source: Source, problem: Problem) -> bool:
   # A prefix of a name says which column of the table is searched.
   if benchmark.name.rpartition(":")[2] == source.name.rpartition(":")[2]:
     return True
-  on_host = getattr(benchmark, "on_host", False)
-  if on_host or benchmark.architectures() is None:
+  if is_on_host(benchmark) or benchmark.architectures() is None:
     return False  # Computed or measured: no copy of a table.
   answer = problem.evaluate(jnp.asarray(source.probe_archs))
   values = np.asarray(answer.objectives, np.float64)
