@@ -3,6 +3,8 @@
 Images are `f32[B, H, W, C]`. Convolution weights are `f32[9, C_in, C_out]`,
 taps in row-major order; a 1x1 convolution uses the center tap. On a CPU a
 convolution is a matrix product: XLA's own is ten times slower inside a loop.
+Depthwise layers and what is around them have the channels first, `[C, B, H,
+W]`, where both their products and those of 1x1 convolutions need no transpose.
 """
 
 from collections.abc import Callable
@@ -83,7 +85,12 @@ def init_norm(shape: tuple[int, ...]) -> tuple[NormParams, Moments]:
 
 
 def normalize(
-  x: jax.Array, params: NormParams, moments: Moments, norm: Norm
+  x: jax.Array,
+  params: NormParams,
+  moments: Moments,
+  norm: Norm,
+  *,
+  axis: int = -1,
 ) -> tuple[jax.Array, Moments]:
   """Batch normalization, as PyTorch does it.
 
@@ -92,20 +99,22 @@ def normalize(
     params: scale and shift.
     moments: running statistics.
     norm: which statistics normalize; `NONE` returns `x` as it is.
+    axis: that of the channels.
 
   Returns:
     The normalized `x`, and the running statistics (updated by `BATCH`).
   """
   if norm is Norm.NONE:
     return x, moments
+  others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
   mean, variance = moments
   if norm in (Norm.BATCH, Norm.MEASURE):
-    mean = jnp.mean(x, axis=(0, 1, 2))
-    variance = jnp.mean((x - mean[None, None, None]) ** 2, axis=(0, 1, 2))
+    mean = jnp.mean(x, axis=others)
+    variance = jnp.mean((x - jnp.expand_dims(mean, others)) ** 2, axis=others)
   if norm is Norm.MEASURE:
     moments = Moments(mean, variance)
   if norm is Norm.BATCH:
-    count = x.size // x.shape[-1]
+    count = x.size // x.shape[axis]
     unbiased = variance * (count / max(count - 1, 1))
     moments = Moments(
       *(
@@ -115,7 +124,8 @@ def normalize(
     )
   scale = params.scale * jax.lax.rsqrt(variance + EPSILON)
   shift = params.shift - mean * scale
-  return x * scale[None, None, None] + shift[None, None, None], moments
+  y = x * jnp.expand_dims(scale, others) + jnp.expand_dims(shift, others)
+  return y, moments
 
 
 def convolve(x: jax.Array, weight: jax.Array, stride: int = 1) -> jax.Array:
@@ -149,14 +159,14 @@ def depthwise(x: jax.Array, weight: jax.Array, stride: int = 1) -> jax.Array:
   derivatives is many times faster than XLA's own.
 
   Args:
-    x: `[B, H, W, C]`.
+    x: `[C, B, H, W]`.
     weight: `[k * k, C]`, taps in row-major order.
     stride: the result has `ceil(H / stride)` rows.
 
   Returns:
-    `[B, H', W', C]`.
+    `[C, B, H', W']`.
   """
-  if x.shape[1] * x.shape[2] > _LARGEST_DEPTHWISE:
+  if x.shape[2] * x.shape[3] > _LARGEST_DEPTHWISE:
     return _grouped_convolution(x, weight, stride)
   return jax.lax.platform_dependent(
     x,
@@ -271,21 +281,51 @@ def _grouped_convolution(
     weight.reshape(size, size, 1, -1),
     (stride, stride),
     ((size // 2, size // 2),) * 2,
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    feature_group_count=x.shape[-1],
+    dimension_numbers=("CNHW", "HWIO", "CNHW"),
+    feature_group_count=x.shape[0],
   )
 
 
 def _dense_depthwise(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
   """One product of images with the matrix of the linear map, a channel."""
-  batch, height, width, channels = x.shape
-  size = math.isqrt(weight.shape[0])
-  taps = _tap_indicators(height, width, stride, size).astype(x.dtype)
-  matrix = jnp.einsum("iot,tc->cio", taps, weight)
-  planes = x.reshape(batch, height * width, channels).transpose(2, 0, 1)
-  y = jnp.einsum("cbi,cio->cbo", planes, matrix).transpose(1, 2, 0)
+  channels, batch, height, width = x.shape
+  matrix = _depthwise_matrix(weight, height, width, stride)
+  y = jnp.einsum("cbi,cio->cbo", x.reshape(channels, batch, -1), matrix)
   rows, columns = -(-height // stride), -(-width // stride)
-  return y.reshape(batch, rows, columns, channels)
+  return y.reshape(channels, batch, rows, columns)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _depthwise_matrix(
+  weight: jax.Array, height: int, width: int, stride: int
+) -> jax.Array:
+  """The linear map of each channel, `[k * k, C] -> [C, H W, H' W']`.
+
+  Taps are looked up, and their derivatives summed by a matrix product: the
+  transpose of a look-up is slow on a CPU.
+  """
+  size = math.isqrt(weight.shape[0])
+  taps = _tap_indicators(height, width, stride, size)
+  tap = np.where(taps.any(axis=-1), taps.argmax(axis=-1), size * size)
+  padded = jnp.pad(weight.T, ((0, 0), (0, 1)))
+  return jnp.take(padded, tap, axis=1, mode="clip")
+
+
+def _depthwise_matrix_forward(
+  weight: jax.Array, height: int, width: int, stride: int
+) -> tuple[jax.Array, int]:
+  matrix = _depthwise_matrix(weight, height, width, stride)
+  return matrix, weight.shape[0]
+
+
+def _depthwise_matrix_backward(
+  height: int, width: int, stride: int, num_taps: int, gradient: jax.Array
+) -> tuple[jax.Array]:
+  taps = _tap_indicators(height, width, stride, math.isqrt(num_taps))
+  return (jnp.einsum("cio,iot->tc", gradient, taps.astype(gradient.dtype)),)
+
+
+_depthwise_matrix.defvjp(_depthwise_matrix_forward, _depthwise_matrix_backward)
 
 
 def _tap_indicators(

@@ -106,7 +106,9 @@ def forward(
   x = layers.convolve(
     images, params.stem.weight, stride=config.network.first_stride
   )
-  x, stem = layers.normalize(x, params.stem.norm, old.stem, norm)
+  # The channels are first from here on; see `layers`.
+  x = jnp.moveaxis(x, -1, 0)
+  x, stem = layers.normalize(x, params.stem.norm, old.stem, norm, axis=0)
   x, log_scale = _rescaled(_hard_swish(x, log_scale, norm), log_scale, norm)
   x, first = _first_block(x, params.first, old.first, norm)
   x, log_scale = _rescaled(x, log_scale, norm)
@@ -125,7 +127,7 @@ def forward(
       x, log_scale, new = layer(x, log_scale, block, block_old, types[stage, 0])
     moments.append(new)
   x, final = _convolve_1x1(x, params.final, old.final, norm)
-  x = jnp.mean(_hard_swish(x, log_scale, norm), axis=(1, 2))
+  x = jnp.mean(_hard_swish(x, log_scale, norm), axis=(2, 3)).T
   x, log_scale = _rescaled(x, log_scale, norm)
   x = _hard_swish(x @ params.mix, log_scale, norm)
   logits = x @ params.classifier
@@ -215,13 +217,14 @@ class _Layer(NamedTuple):
       act(y), elastic_kernel(block, kernel.astype(jnp.int32)), place.stride
     )
     y, depthwise = layers.normalize(
-      y, block.depthwise.norm, old.depthwise, self.norm
+      y, block.depthwise.norm, old.depthwise, self.norm, axis=0
     )
-    y = jnp.where(active[None, None, None], act(y), jnp.zeros((), y.dtype))
+    exists = active[:, None, None, None]
+    y = jnp.where(exists, act(y), jnp.zeros((), y.dtype))
     if block.squeeze is not None:
       inside = _first(place.squeezed, expansion)
-      means = _true(jnp.mean(y, axis=(1, 2)), log_scale, self.norm)
-      y = y * _excite(means, block.squeeze, inside)[:, None, None]
+      means = _true(jnp.mean(y, axis=(2, 3)), log_scale, self.norm)
+      y = y * _excite(means.T, block.squeeze, inside).T[..., None, None]
     y, project = _convolve_1x1(y, block.project, old.project, self.norm)
     if place.is_residual:
       y = x + y
@@ -286,7 +289,7 @@ def _first_block(
 ) -> tuple[jax.Array, tuple[Moments, Moments]]:
   """The fixed block before the stages: depthwise, linear, residual."""
   y = layers.depthwise(x, weights[0].weight)
-  y, first = layers.normalize(y, weights[0].norm, old[0], norm)
+  y, first = layers.normalize(y, weights[0].norm, old[0], norm, axis=0)
   y, second = _convolve_1x1(jax.nn.relu(y), weights[1], old[1], norm)
   return x + y, (first, second)
 
@@ -294,5 +297,6 @@ def _first_block(
 def _convolve_1x1(
   x: jax.Array, conv: Conv, old: Moments, norm: Norm
 ) -> tuple[jax.Array, Moments]:
-  y = layers.convolve_1x1(x, conv.weight)
-  return layers.normalize(y, conv.norm, old, norm)
+  """On `[C, B, H, W]`."""
+  y = (conv.weight.T @ x.reshape(x.shape[0], -1)).reshape(-1, *x.shape[1:])
+  return layers.normalize(y, conv.norm, old, norm, axis=0)

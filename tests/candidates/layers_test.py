@@ -80,6 +80,27 @@ class ConvolveTest(parameterized.TestCase):
     )
 
 
+class DepthwiseTest(parameterized.TestCase):
+  @parameterized.product(
+    size=((1, 1), (3, 5), (8, 8)), taps=(3, 7), stride=(1, 2)
+  )
+  def test_values_and_derivatives(self, size, taps, stride):
+    """Oracle: XLA's own grouped convolution, and its derivatives."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 2, *size)).astype(np.float32)
+    weight = rng.normal(size=(taps**2, 3)).astype(np.float32)
+    forms = layers._dense_depthwise, layers._grouped_convolution
+    ours, theirs = (
+      jax.vjp(lambda x, w, form=form: form(x, w, stride), x, weight)
+      for form in forms
+    )
+    np.testing.assert_allclose(ours[0], theirs[0], atol=2e-5)
+    gradient = rng.normal(size=theirs[0].shape).astype(np.float32)
+    pairs = zip(ours[1](gradient), theirs[1](gradient), strict=True)
+    for one, other in pairs:
+      np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 class PoolTest(parameterized.TestCase):
   @parameterized.parameters((1, 1), (2, 3), (4, 4), (5, 6))
   def test_average_pool_counts_pixels_that_exist(self, height, width):
