@@ -159,7 +159,7 @@ PRESETS = {
   ("mobilenetv3", "paper"): Recipe(
     _shrinking(32), "shrinking", batch_size=2048
   ),
-  ("mobilenetv3", "cpu"): Recipe((Phase(24, 0.1, 1, 1),)),
+  ("mobilenetv3", "cpu"): Recipe((Phase(40, 0.05, 1, 1),), batch_size=32),
   ("autoformer", "paper"): Recipe(
     (Phase(500, 1e-3, 1, 20),),
     "single_path",
