@@ -84,7 +84,7 @@ NETWORKS = {
 }
 """The once-for-all network, and ours for images of 32 x 32 pixels: the same
 architectures, two fewer strides, and as narrow as multiples of 8 channels
-allow, so that minutes of a CPU train them far enough to differ."""
+allow, so that minutes of a CPU train them."""
 
 
 class Counts(NamedTuple):
