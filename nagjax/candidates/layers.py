@@ -95,11 +95,11 @@ def normalize(
   """Batch normalization, as PyTorch does it.
 
   Args:
-    x: `[B, H, W, C]`.
+    x: `[B, H, W, C]`, or with the channels elsewhere.
     params: scale and shift.
     moments: running statistics.
     norm: which statistics normalize; `NONE` returns `x` as it is.
-    axis: that of the channels.
+    axis: where the channels are.
 
   Returns:
     The normalized `x`, and the running statistics (updated by `BATCH`).
@@ -289,22 +289,23 @@ def _grouped_convolution(
 def _dense_depthwise(x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
   """One product of images with the matrix of the linear map, a channel."""
   channels, batch, height, width = x.shape
-  matrix = _depthwise_matrix(weight, height, width, stride)
+  matrix = _depthwise_matrix(
+    weight, math.isqrt(weight.shape[0]), height, width, stride
+  )
   y = jnp.einsum("cbi,cio->cbo", x.reshape(channels, batch, -1), matrix)
   rows, columns = -(-height // stride), -(-width // stride)
   return y.reshape(channels, batch, rows, columns)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
 def _depthwise_matrix(
-  weight: jax.Array, height: int, width: int, stride: int
+  weight: jax.Array, size: int, height: int, width: int, stride: int
 ) -> jax.Array:
-  """The linear map of each channel, `[k * k, C] -> [C, H W, H' W']`.
+  """The linear map of each channel, `[size^2, C] -> [C, H W, H' W']`.
 
   Taps are looked up, and their derivatives summed by a matrix product: the
   transpose of a look-up is slow on a CPU.
   """
-  size = math.isqrt(weight.shape[0])
   taps = _tap_indicators(height, width, stride, size)
   tap = np.where(taps.any(axis=-1), taps.argmax(axis=-1), size * size)
   padded = jnp.pad(weight.T, ((0, 0), (0, 1)))
@@ -312,17 +313,22 @@ def _depthwise_matrix(
 
 
 def _depthwise_matrix_forward(
-  weight: jax.Array, height: int, width: int, stride: int
-) -> tuple[jax.Array, int]:
-  matrix = _depthwise_matrix(weight, height, width, stride)
-  return matrix, weight.shape[0]
+  weight: jax.Array, *sizes: int
+) -> tuple[jax.Array, None]:
+  return _depthwise_matrix(weight, *sizes), None
 
 
 def _depthwise_matrix_backward(
-  height: int, width: int, stride: int, num_taps: int, gradient: jax.Array
+  size: int,
+  height: int,
+  width: int,
+  stride: int,
+  saved: None,
+  gradient: jax.Array,
 ) -> tuple[jax.Array]:
-  taps = _tap_indicators(height, width, stride, math.isqrt(num_taps))
-  return (jnp.einsum("cio,iot->tc", gradient, taps.astype(gradient.dtype)),)
+  del saved
+  taps = _tap_indicators(height, width, stride, size).astype(gradient.dtype)
+  return (jnp.einsum("cio,iot->tc", gradient, taps),)
 
 
 _depthwise_matrix.defvjp(_depthwise_matrix_forward, _depthwise_matrix_backward)
